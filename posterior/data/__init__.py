@@ -1,0 +1,6 @@
+"""Images: shipped ones, and those in files."""
+
+from posterior.data.images import load_images
+from posterior.data.shipped import load_digits
+
+__all__ = ["load_digits", "load_images"]

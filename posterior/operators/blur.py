@@ -1,0 +1,149 @@
+"""What a camera that is out of focus, or moved, measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from posterior.errors import InvalidValueError, ShapeError
+from posterior.operators.base import LinearOperator
+from posterior.operators.spectra import SpectralFunction, over_channels
+
+Boundary = Literal["circular", "reflect"]
+
+
+class Blur(LinearOperator):
+    r"""Convolution of every channel with one kernel, \(A(x) = k * x\), of the image's shape.
+
+    $$ A(x)_i = \sum_j k_j \, x_{i + c - j}, \quad c = \lfloor \text{kernel shape} / 2 \rfloor $$
+
+    Args:
+        event_shape: (..., H, W).
+        kernel: (kh, kw), of any sum.
+        boundary: "circular" continues the image periodically: the Fourier transform diagonalises A, and norm and
+            spectral functions are exact. "reflect" mirrors it about its border pixels.
+
+    Raises:
+        ShapeError: event_shape has no H and W, the kernel is not (kh, kw), or it is larger than the image.
+        InvalidValueError: The kernel is zero, not real or not finite, or boundary is neither.
+    """
+
+    kernel: Tensor
+
+    def __init__(self, event_shape: Sequence[int], kernel: Tensor, boundary: Boundary = "circular") -> None:
+        event_shape, kernel = tuple(event_shape), torch.as_tensor(kernel)
+        super().__init__(event_shape, event_shape)
+        if boundary not in ("circular", "reflect"):
+            raise InvalidValueError(f"boundary of Blur must be 'circular' or 'reflect', got {boundary!r}")
+        if (
+            len(event_shape) < 2
+            or kernel.ndim != 2
+            or any(k > n for k, n in zip(kernel.shape, event_shape[-2:], strict=False))
+        ):
+            raise ShapeError(
+                f"Blur takes images (..., H, W) and a kernel (kh, kw) no larger than them, got event_shape "
+                f"{event_shape} and a kernel of shape {tuple(kernel.shape)}"
+            )
+        if not (kernel.is_floating_point() and bool(kernel.isfinite().all()) and bool(kernel.any())):
+            raise InvalidValueError("the kernel of Blur must be floating-point, finite and not zero")
+        self.boundary = boundary
+        self.register_buffer("kernel", kernel)
+        # Pixels to continue the image by: before (left, above) and after (right, below).
+        self._margins = [(k - 1 - k // 2, k // 2) if boundary == "reflect" else (0, 0) for k in kernel.shape]
+        self._padded = [n + sum(margin) for n, margin in zip(event_shape[-2:], self._margins, strict=True)]
+
+    @classmethod
+    def gaussian(cls, event_shape: Sequence[int], std: float, boundary: Boundary = "circular") -> Blur:
+        """Blur by a Gaussian of standard deviation `std` pixels, cut off at 4 std or at the image's size, of sum 1.
+
+        Raises:
+            InvalidValueError: std is not positive.
+        """
+        if not 0 < std < math.inf:
+            raise InvalidValueError(f"std of Blur.gaussian, in pixels, must be positive and finite, got {std}")
+        profiles = []
+        for length in tuple(event_shape)[-2:]:
+            radius = min(math.ceil(4 * std), (length - 1) // 2)
+            profile = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / std) ** 2)
+            profiles.append(profile / profile.sum())
+        return cls(event_shape, torch.outer(profiles[0], profiles[-1]).to(torch.get_default_dtype()), boundary)
+
+    @classmethod
+    def motion(cls, event_shape: Sequence[int], length: float, angle: float, boundary: Boundary = "circular") -> Blur:
+        """Blur by uniform motion along a line of `length` pixels, `angle` degrees counter-clockwise from horizontal.
+
+        Raises:
+            InvalidValueError: length is less than 1.
+            ShapeError: The line is longer than the image.
+        """
+        if not 1 <= length < math.inf:
+            raise InvalidValueError(f"length of Blur.motion, in pixels, must be at least 1, got {length}")
+        half = (length - 1) / 2
+        steps = torch.linspace(-half, half, 16 * math.ceil(length) + 1, dtype=torch.float64)
+        radians = math.radians(angle)
+        points = torch.stack([-steps * math.sin(radians), steps * math.cos(radians)])  # rows run down
+        radii = [math.ceil(half * abs(f(radians)) - 1e-9) for f in (math.sin, math.cos)]
+        kernel = torch.zeros([2 * r + 1 for r in radii], dtype=torch.float64)
+        # Each point is shared between its four neighbours, in bilinear proportion.
+        places = [torch.arange(-r, r + 1, dtype=torch.float64)[:, None] for r in radii]
+        shares = [(1 - (place - p).abs()).clamp_min(0) for place, p in zip(places, points, strict=True)]
+        kernel = shares[0] @ shares[1].T
+        return cls(event_shape, (kernel / kernel.sum()).to(torch.get_default_dtype()), boundary)
+
+    def norm(self) -> Tensor:
+        """The largest magnitude of the kernel's Fourier transform, exactly, if circular; else as in the base class."""
+        if self.boundary == "circular":
+            return self._cached("norm", lambda: self._transfer().abs().max())
+        return super().norm()
+
+    def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
+        """f(AᵀA) x, by Fourier transform if circular."""
+        if self.boundary != "circular":
+            return super().gram_function(function, x)
+        spectrum = self._transfer().abs().square().to(x.dtype)
+        return self._filter(x, over_channels(function(spectrum), len(self.event_shape)).to(x.dtype))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        (top, _), (left, _) = self._margins
+        x = self._filter(self._pad(x), self._transfer())
+        return x[..., top : top + self.event_shape[-2], left : left + self.event_shape[-1]]
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        (top, bottom), (left, right) = self._margins
+        y = torch.nn.functional.pad(y, (left, right, top, bottom))
+        return self._pad_adjoint(self._filter(y, self._transfer().conj()))
+
+    def _filter(self, x: Tensor, transfer: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(x) * transfer, s=self._padded)
+
+    def _transfer(self) -> Tensor:
+        """Fourier transform of the kernel with its centre moved to the origin, on the padded image."""
+
+        def compute() -> Tensor:
+            (kh, kw), (h, w) = self.kernel.shape, self._padded
+            image = torch.nn.functional.pad(self.kernel, (0, w - kw, 0, h - kh))
+            return torch.fft.rfft2(image.roll((-(kh // 2), -(kw // 2)), (0, 1)))
+
+        return self._cached("transfer", compute)
+
+    def _pad(self, x: Tensor) -> Tensor:
+        """Continue the image by its mirror image."""
+        for dim, (before, after) in zip((-2, -1), self._margins, strict=True):
+            n = x.shape[dim]
+            head, tail = x.narrow(dim, 1, before).flip(dim), x.narrow(dim, n - 1 - after, after).flip(dim)
+            x = torch.cat([head, x, tail], dim) if before or after else x
+        return x
+
+    def _pad_adjoint(self, x: Tensor) -> Tensor:
+        """Add what lies in the margins to the pixels that it mirrors."""
+        for dim, (before, after) in zip((-2, -1), self._margins, strict=True):
+            n = x.shape[dim] - before - after
+            inner = x.narrow(dim, before, n).clone()
+            inner.narrow(dim, 1, before).add_(x.narrow(dim, 0, before).flip(dim))
+            inner.narrow(dim, n - 1 - after, after).add_(x.narrow(dim, before + n, after).flip(dim))
+            x = inner
+        return x

@@ -1,0 +1,152 @@
+"""Operators made of operators: one after the other, and side by side."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
+from posterior.operators.base import LinearOperator, Operator
+
+
+class OperatorComposition(Operator):
+    """One operator after another, x → A₂(A₁(x)); `A2 @ A1` makes it.
+
+    What is measured, and what is not, is the outer operator's.
+
+    Args:
+        outer: A₂, which takes what A₁ measures.
+        inner: A₁.
+
+    Raises:
+        ShapeError: The outer operator does not take what the inner one measures.
+    """
+
+    outer: Operator
+    inner: Operator
+
+    def __init__(self, outer: Operator, inner: Operator) -> None:
+        if outer.event_shape != inner.measurement_shape:
+            raise ShapeError(
+                f"{type(outer).__name__} takes shape {outer.event_shape}, but {type(inner).__name__} before it "
+                f"measures {inner.measurement_shape}"
+            )
+        super().__init__(inner.event_shape, outer.measurement_shape)
+        self.outer, self.inner = outer, inner
+
+    @property
+    def num_measured(self) -> int | Tensor:
+        """Number of entries that the outer operator measures."""
+        return self.outer.num_measured
+
+    def restrict(self, y: Tensor) -> Tensor:
+        """Zero y where the outer operator measures nothing."""
+        return self.outer.restrict(y)
+
+    def select(self, measurements: Tensor) -> Operator:
+        """The composition for some of the measurements, by index."""
+        return type(self)(self.outer.select(measurements), self.inner.select(measurements))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.inner(x))
+
+
+class Composition(OperatorComposition, LinearOperator):
+    """One linear operator after another, with adjoint A₁ᵀA₂ᵀ; `A2 @ A1` makes it.
+
+    Args:
+        outer: A₂, which takes what A₁ measures.
+        inner: A₁.
+
+    Raises:
+        ShapeError: The outer operator does not take what the inner one measures.
+        IncompatibleError: One of them is not linear.
+    """
+
+    outer: LinearOperator
+    inner: LinearOperator
+
+    def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
+        for operator in (outer, inner):
+            if not isinstance(operator, LinearOperator):
+                raise IncompatibleError(f"{type(operator).__name__} is not linear; compose it with outer @ inner")
+        super().__init__(outer, inner)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.inner.adjoint(self.outer.adjoint(y))
+
+
+class Stack(LinearOperator):
+    """Several linear measurements of one image, flattened and concatenated in order.
+
+    Args:
+        operators: Linear operators of one event_shape; measurements are all real, or all complex.
+
+    Raises:
+        InvalidValueError: There is no operator.
+        ShapeError: Event shapes differ.
+        IncompatibleError: One is not linear, or some measurements are complex and others real.
+    """
+
+    def __init__(self, operators: Sequence[LinearOperator]) -> None:
+        operators = list(operators)
+        if not operators:
+            raise InvalidValueError("Stack needs at least one operator")
+        for operator in operators:
+            if not isinstance(operator, LinearOperator):
+                raise IncompatibleError(f"Stack takes linear operators, but {type(operator).__name__} is not")
+            if operator.event_shape != operators[0].event_shape:
+                raise ShapeError(
+                    f"Stack takes operators of one event_shape, but {type(operators[0]).__name__} has "
+                    f"{operators[0].event_shape} and {type(operator).__name__} has {operator.event_shape}"
+                )
+        sizes = [math.prod(operator.measurement_shape) for operator in operators]
+        super().__init__(operators[0].event_shape, (sum(sizes),))
+        self.operators = nn.ModuleList(operators)
+        self._sizes = sizes
+        with torch.no_grad():
+            kinds = {operator(operator._example().new_zeros(self.event_shape)).is_complex() for operator in operators}
+        if len(kinds) > 1:
+            raise IncompatibleError(
+                "Stack takes operators whose measurements are all real or all complex; give complex ones a last "
+                "dimension of real and imaginary parts"
+            )
+
+    @property
+    def num_measured(self) -> int | Tensor:
+        """Number of measured entries of all parts."""
+        return sum((operator.num_measured for operator in self.parts), start=0)
+
+    @property
+    def parts(self) -> list[LinearOperator]:
+        """The operators, in order."""
+        return list(self.operators)  # type: ignore[arg-type]
+
+    def split(self, y: Tensor) -> list[Tensor]:
+        """The measurement of each part, y (..., m) → [(..., *measurement_shape of the part), …]."""
+        pieces = y.split(self._sizes, dim=-1)
+        return [piece.unflatten(-1, part.measurement_shape) for piece, part in zip(pieces, self.parts, strict=True)]
+
+    def restrict(self, y: Tensor) -> Tensor:
+        """Zero y where its part measures nothing."""
+        return self._join([part.restrict(piece) for part, piece in zip(self.parts, self.split(y), strict=True)])
+
+    def select(self, measurements: Tensor) -> Stack:
+        """The stack for some of the measurements, by index."""
+        return Stack([part.select(measurements) for part in self.parts])  # type: ignore[misc]
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._join([part(x) for part in self.parts])
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        adjoints = [part.adjoint(piece) for part, piece in zip(self.parts, self.split(y), strict=True)]
+        return sum(adjoints[1:], start=adjoints[0])
+
+    def _join(self, pieces: list[Tensor]) -> Tensor:
+        flat = [piece.flatten(-len(part.measurement_shape)) for part, piece in zip(self.parts, pieces, strict=True)]
+        # Only some parts may carry a B.
+        lead = torch.broadcast_shapes(*(piece.shape[:-1] for piece in flat))
+        return torch.cat([piece.expand(*lead, -1) for piece in flat], dim=-1)

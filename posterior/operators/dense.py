@@ -1,0 +1,86 @@
+"""A linear operator that is small enough to be written down as a matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
+from posterior.operators.base import SVD, LinearOperator
+from posterior.operators.spectra import SpectralFunction, expand
+
+
+class Matrix(LinearOperator):
+    """Multiplication of the flattened image by a matrix.
+
+    Args:
+        matrix: (m, n), real; measurements are (m,).
+        event_shape: Shape of one image, with n entries; (n,) unless given.
+
+    Raises:
+        ShapeError: The matrix does not have as many columns as event_shape has entries.
+        InvalidValueError: The matrix is not real, floating-point and finite.
+    """
+
+    matrix: Tensor
+
+    def __init__(self, matrix: Tensor, event_shape: Sequence[int] | None = None) -> None:
+        matrix = torch.as_tensor(matrix)
+        event_shape = tuple(matrix.shape[1:] if event_shape is None else event_shape)
+        if matrix.ndim != 2 or matrix.shape[1] != torch.Size(event_shape).numel() or 0 in matrix.shape:
+            raise ShapeError(
+                f"the matrix has shape {tuple(matrix.shape)}; expected (m, n) with n = "
+                f"{torch.Size(event_shape).numel()} columns, the entries of event_shape {event_shape}"
+            )
+        if not (matrix.is_floating_point() and bool(matrix.isfinite().all())):
+            raise InvalidValueError(
+                f"the matrix must be real, floating-point and finite, got {matrix.dtype}; a complex image is two "
+                "channels here, so stack real and imaginary parts"
+            )
+        super().__init__(event_shape, (len(matrix),))
+        self.register_buffer("matrix", matrix)
+
+    def norm(self) -> Tensor:
+        """The largest singular value, exactly."""
+        return self._cached("norm", self._largest_singular_value)
+
+    def _largest_singular_value(self) -> Tensor:
+        # The largest eigenvalue of the smaller Gram matrix is as accurate as an SVD's, and much cheaper.
+        a = self.matrix if self.matrix.shape[0] <= self.matrix.shape[1] else self.matrix.T
+        return torch.linalg.eigvalsh(a @ a.T)[-1].clamp_min(0).sqrt()
+
+    def svd(self) -> SVD:
+        """The thin singular value decomposition, computed once: u (m, k), s (k,), v (n, k) with k = min(m, n)."""
+
+        def compute() -> SVD:
+            u, s, vh = torch.linalg.svd(self.matrix, full_matrices=False)
+            return SVD(u, s, vh.mT)
+
+        return self._cached("svd", compute)
+
+    def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
+        """f(AᵀA) x = f(0) x + V (f(s²) − f(0)) Vᵀ x."""
+        self._check_dtype(x)
+        _, s, v = self.svd()
+        at_zero = function(s.new_tensor(0.0)).to(x.dtype)
+        factors = function(s**2).to(x.dtype) - expand(at_zero, 1)
+        flat = x.flatten(-len(self.event_shape))
+        change = (flat @ v * factors) @ v.mT
+        return expand(at_zero, len(self.event_shape)) * x + change.unflatten(-1, self.event_shape)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        self._check_dtype(x)
+        return x.flatten(-len(self.event_shape)) @ self.matrix.mT
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        self._check_dtype(y)
+        return (y @ self.matrix).unflatten(-1, self.event_shape)
+
+    def _check_dtype(self, x: Tensor) -> None:
+        if x.dtype != self.matrix.dtype:
+            raise IncompatibleError(
+                f"{type(self).__name__} holds a {self.matrix.dtype} matrix and was given {x.dtype}; convert one, e.g. "
+                f"operator.to({x.dtype})"
+            )

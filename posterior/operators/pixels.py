@@ -1,0 +1,186 @@
+"""What a camera that sees some of the pixels, or one mix of the channels, measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from posterior.errors import InvalidValueError, ShapeError
+from posterior.noise import Noise
+from posterior.operators.base import TightOperator
+
+
+class Identity(TightOperator):
+    """The image itself, A(x) = x: denoising.
+
+    Args:
+        event_shape: Shape of one image.
+    """
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        super().__init__(event_shape, event_shape, scale=1.0)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y
+
+
+class Inpainting(TightOperator):
+    r"""Some of the pixels, \(A(x) = m \odot x\): measurements keep the image's shape, zero where nothing is measured.
+
+    Args:
+        mask: True where measured, bool: (*event_shape), or what broadcasts to it on the left such as (H, W) for
+            (C, H, W) images; with event_shape given, also (B, *event_shape) with any of event_shape's lengths 1, a
+            mask for each measurement.
+        event_shape: Shape of one image; the mask's unless given.
+
+    Raises:
+        InvalidValueError: The mask is not bool, or a measurement has no pixel at all.
+        ShapeError: The mask does not fit event_shape.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor, event_shape: Sequence[int] | None = None) -> None:
+        mask = torch.as_tensor(mask)
+        event_shape = tuple(mask.shape if event_shape is None else event_shape)
+        super().__init__(event_shape, event_shape, scale=1.0)
+        if mask.dtype != torch.bool:
+            raise InvalidValueError(f"the mask of Inpainting must be bool, got {mask.dtype}; use e.g. mask > 0")
+        trailing = tuple(mask.shape)[-len(event_shape) :] if event_shape else ()
+        own = event_shape[len(event_shape) - len(trailing) :]
+        if mask.ndim > len(event_shape) + 1 or any(k not in (1, n) for k, n in zip(trailing, own, strict=True)):
+            raise ShapeError(
+                f"the mask of Inpainting has shape {tuple(mask.shape)}; expected one that broadcasts to event_shape "
+                f"{event_shape}, with at most one leading dimension more for a batch of measurements"
+            )
+        self.register_buffer("mask", mask)
+        if not bool((torch.as_tensor(self.num_measured) > 0).all()):
+            raise InvalidValueError("the mask of Inpainting measures no pixel; without a measurement sample the prior")
+
+    @classmethod
+    def box(cls, event_shape: Sequence[int], top: int, left: int, height: int, width: int) -> Inpainting:
+        """Hide a box of the last two dimensions, measure the rest.
+
+        Raises:
+            InvalidValueError: The box is empty, or not inside the image.
+        """
+        rows, columns = _image_shape(event_shape)
+        if not (0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
+            raise InvalidValueError(
+                f"the hidden box (top={top}, left={left}, height={height}, width={width}) must be non-empty and "
+                f"inside the {rows} × {columns} image"
+            )
+        mask = torch.ones(rows, columns, dtype=torch.bool)
+        mask[top : top + height, left : left + width] = False
+        return cls(mask, event_shape)
+
+    @classmethod
+    def half(  # type: ignore[override]  # takes the place of Module.half(), conversion to float16
+        cls, event_shape: Sequence[int], keep: Literal["top", "bottom", "left", "right"]
+    ) -> Inpainting:
+        """Measure one half of the image; the middle line of an odd length is hidden.
+
+        Raises:
+            InvalidValueError: keep is none of the four.
+        """
+        rows, columns = _image_shape(event_shape)
+        halves = {
+            "top": (slice(0, rows // 2), slice(None)),
+            "bottom": (slice(rows - rows // 2, None), slice(None)),
+            "left": (slice(None), slice(0, columns // 2)),
+            "right": (slice(None), slice(columns - columns // 2, None)),
+        }
+        if keep not in halves:
+            raise InvalidValueError(f"keep must be one of {', '.join(halves)}; got {keep!r}")
+        mask = torch.zeros(rows, columns, dtype=torch.bool)
+        mask[halves[keep]] = True
+        return cls(mask, event_shape)
+
+    @classmethod
+    def random(cls, event_shape: Sequence[int], fraction: float, seed: int = 0) -> Inpainting:
+        """Measure round(fraction · H · W) pixels at random places, the same in every channel.
+
+        Raises:
+            InvalidValueError: fraction is not in (0, 1], or keeps no pixel.
+        """
+        if not 0 < fraction <= 1:
+            raise InvalidValueError(f"fraction, the part of the pixels to keep, must be in (0, 1]; got {fraction}")
+        shape = tuple(event_shape)[-2:]
+        order = Noise.of(seed, dtype=torch.float64).use("inpainting").uniform((math.prod(shape),)).flatten().argsort()
+        mask = torch.zeros(math.prod(shape), dtype=torch.bool)
+        mask[order[: round(fraction * len(order))]] = True
+        return cls(mask.reshape(shape), event_shape)
+
+    @property
+    def num_measured(self) -> int | Tensor:
+        """Number of measured entries, over all channels; (B,) where each measurement has its own mask."""
+        return self._cached("num_measured", self._count)
+
+    def _count(self) -> int | Tensor:
+        batch = self.mask.shape[: max(0, self.mask.ndim - len(self.event_shape))]
+        repeats = math.prod(batch) * math.prod(self.event_shape) // self.mask.numel()
+        count = self.mask.sum(tuple(range(len(batch), self.mask.ndim))) * repeats
+        return count if batch else int(count)
+
+    def restrict(self, y: Tensor) -> Tensor:
+        """Zero y where nothing is measured, whatever it holds there."""
+        dims = len(self.event_shape)
+        if self.mask.ndim > dims and y.ndim > dims and 1 != y.shape[-dims - 1] != len(self.mask) != 1:
+            raise ShapeError(
+                f"Inpainting has {len(self.mask)} masks, one for each measurement, but was given "
+                f"{y.shape[-dims - 1]} images; use operator.select(...)"
+            )
+        return torch.where(self.mask, y, 0.0)
+
+    def select(self, measurements: Tensor) -> Inpainting:
+        """The operator of some of the measurements, by index; itself where one mask serves all."""
+        if self.mask.ndim <= len(self.event_shape):
+            return self
+        return Inpainting(self.mask[measurements], self.event_shape)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.restrict(x)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.restrict(y)
+
+
+class Grayscale(TightOperator):
+    """Luminance of a colour image, A(x) = 0.299 R + 0.587 G + 0.114 B: colourisation.
+
+    Args:
+        event_shape: (3, H, W); measurements are (1, H, W).
+
+    Raises:
+        ShapeError: event_shape is not (3, H, W).
+
+    References:
+        Recommendation ITU-R BT.601.
+    """
+
+    weights = (0.299, 0.587, 0.114)
+
+    def __init__(self, event_shape: Sequence[int]) -> None:
+        event_shape = tuple(event_shape)
+        if len(event_shape) != 3 or event_shape[0] != 3:
+            raise ShapeError(f"Grayscale takes colour images (3, H, W), got event_shape {event_shape}")
+        super().__init__(event_shape, (1, *event_shape[1:]), scale=sum(w * w for w in self.weights))
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return (x * x.new_tensor(self.weights)[:, None, None]).sum(-3, keepdim=True)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return y * y.new_tensor(self.weights)[:, None, None]
+
+
+def _image_shape(event_shape: Sequence[int]) -> tuple[int, int]:
+    if len(event_shape) < 2:
+        raise ShapeError(f"event_shape {tuple(event_shape)} has no rows and columns; expected (..., H, W)")
+    return tuple(event_shape)[-2], tuple(event_shape)[-1]

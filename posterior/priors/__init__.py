@@ -1,0 +1,18 @@
+"""Priors: score models, generators and flows, and analytic ones with exact posteriors."""
+
+from posterior.priors.base import FlowPrior, GeneratorPrior, Prior, ScorePrior
+from posterior.priors.edm import EDMPrior
+from posterior.priors.empirical import EmpiricalPrior
+from posterior.priors.exact import ExactPosterior
+from posterior.priors.gaussian_mixture import GaussianMixturePrior
+
+__all__ = [
+    "EDMPrior",
+    "EmpiricalPrior",
+    "ExactPosterior",
+    "FlowPrior",
+    "GaussianMixturePrior",
+    "GeneratorPrior",
+    "Prior",
+    "ScorePrior",
+]

@@ -1,0 +1,228 @@
+"""What a prior is: a denoiser (`ScorePrior`), a generator (`GeneratorPrior`) or an invertible flow (`FlowPrior`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from posterior.errors import IncompatibleError, NoiseLevelError, ShapeError, check_shape
+from posterior.noise import Noise
+from posterior.priors import reverse_diffusion
+
+
+class Prior(nn.Module):
+    """A distribution over images.
+
+    Attributes:
+        event_shape: Shape of one image.
+        value_range: Smallest and largest value of an image, for pictures and PSNR.
+    """
+
+    event_shape: tuple[int, ...]
+    value_range: tuple[float, float] = (-1.0, 1.0)
+
+    def decode(self, state: Tensor) -> Tensor:
+        """Map the variable that is sampled to an image x (identity unless the prior says otherwise)."""
+        return state
+
+    @property
+    def device(self) -> torch.device:
+        """Where the prior's tensors are."""
+        return self._any_tensor().device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Floating-point type of the prior's tensors."""
+        return self._any_tensor().dtype
+
+    def _any_tensor(self) -> Tensor:
+        for tensor in (*self.parameters(), *self.buffers()):
+            if tensor.is_floating_point():
+                return tensor
+        return torch.empty(0)
+
+
+class ScorePrior(Prior):
+    r"""A prior known through its denoiser \(D(x, \sigma) = E[x_0 \mid x_0 + \sigma\varepsilon = x]\).
+
+    Variance-exploding convention: \(x_\sigma = x_0 + \sigma\varepsilon\), the score is
+    \(\nabla\log p_\sigma(x) = (D(x, \sigma) - x)/\sigma^2\) (Tweedie). Subclasses define `_denoise`.
+
+    Attributes:
+        sigma_data: Standard deviation of an image's entries.
+        sigma_min, sigma_max: Noise levels between which the denoiser is valid.
+    """
+
+    sigma_data: float
+    sigma_min: float
+    sigma_max: float
+
+    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """Denoise rows x (N, *event) at sigma (N,)."""
+        raise NotImplementedError
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """Posterior mean of the clean image, D(x, σ).
+
+        Args:
+            x: Noisy images (..., *event_shape).
+            sigma: Noise level, a float or a tensor that broadcasts against the leading shape of x.
+
+        Raises:
+            ShapeError: x does not end in the prior's event shape.
+            NoiseLevelError: A level is outside [sigma_min, sigma_max].
+        """
+        check_shape(f"x, given to {type(self).__name__}.denoise,", x.shape, self.event_shape)
+        lead = x.shape[: x.ndim - len(self.event_shape)]
+        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        self.check_sigma(sigma)
+        rows = x.reshape(-1, *self.event_shape)
+        if rows.shape[0] == 0:
+            return x.clone()
+        return self._denoise(rows, sigma.expand(lead).reshape(-1)).reshape(x.shape)
+
+    def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        r"""Score of the noisy prior, \(\nabla \log p_\sigma(x)\); arguments as in `denoise`."""
+        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        variance = expand_right(sigma, len(self.event_shape)) ** 2
+        return (self.denoise(x, sigma) - x) / variance
+
+    def check_sigma(self, sigma: Tensor) -> None:
+        """Raise `NoiseLevelError` unless every level lies in [sigma_min, sigma_max] (up to rounding)."""
+        if sigma.numel() == 0:
+            return
+        low, high = float(sigma.min()), float(sigma.max())
+        if not (low >= self.sigma_min * (1 - 1e-5) and high <= self.sigma_max * (1 + 1e-5)):
+            raise NoiseLevelError(
+                f"{type(self).__name__} is valid for noise levels in [{self.sigma_min:g}, {self.sigma_max:g}], "
+                f"but was asked for [{low:g}, {high:g}]"
+            )
+
+    def sample(self, num_samples: int, noise: Noise, *, steps: int = 40) -> Tensor:
+        """Draw from the prior p(x) by reverse diffusion: (num_samples, B, *event_shape), B the ids of `noise`.
+
+        Args:
+            num_samples: Draws for each id of `noise`.
+            noise: Source of randomness.
+            steps: Network calls a draw.
+        """
+        return reverse_diffusion.sample(self, noise.draw(num_samples), steps=steps)
+
+    def sample_denoised(self, z: Tensor, sigma: Tensor | float, noise: Noise, *, steps: int = 10) -> Tensor:
+        r"""Draw from \(p(x_0 \mid x_0 + \sigma\varepsilon = z)\), the clean images that z may have been.
+
+        Args:
+            z: Noisy images (S, B, *event_shape), or (..., *event_shape) where the noise source agrees.
+            sigma: Noise level of z, broadcastable to its leading shape.
+            noise: Source of randomness.
+            steps: Network calls a draw, the same for all rows.
+        """
+        return reverse_diffusion.sample_denoised(self, z, sigma, noise, steps=steps)
+
+    def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:
+        """Draw from p(x) without reverse diffusion, where the prior is analytic: (num_samples, B, *event_shape)."""
+        raise IncompatibleError(f"{type(self).__name__} has no exact draws; leave exact_denoise off")
+
+    def exact_denoise(self, z: Tensor, sigma: Tensor | float, noise: Noise) -> Tensor:
+        """The draw of `sample_denoised` without reverse diffusion, where the prior is analytic."""
+        raise IncompatibleError(f"{type(self).__name__} has no exact draws; leave exact_denoise off")
+
+    @staticmethod
+    def from_denoiser(
+        denoise: Callable[[Tensor, Tensor], Tensor],
+        event_shape: Sequence[int],
+        *,
+        sigma_max: float,
+        sigma_min: float = 0.002,
+        sigma_data: float = 0.5,
+    ) -> ScorePrior:
+        """A prior of a function D(x, σ), called with x (N, *event_shape) and sigma (N,)."""
+        return _FunctionPrior(denoise, event_shape, sigma_max, sigma_min, sigma_data)
+
+
+class _FunctionPrior(ScorePrior):
+    def __init__(
+        self,
+        function: Callable[[Tensor, Tensor], Tensor],
+        event_shape: Sequence[int],
+        sigma_max: float,
+        sigma_min: float,
+        sigma_data: float,
+    ) -> None:
+        super().__init__()
+        self.function = function
+        self.event_shape = tuple(event_shape)
+        self.sigma_max, self.sigma_min, self.sigma_data = sigma_max, sigma_min, sigma_data
+
+    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        denoised = self.function(x, sigma)
+        if denoised.shape != x.shape:
+            raise ShapeError(
+                f"the denoiser returned shape {tuple(denoised.shape)} for images of shape {tuple(x.shape)}; "
+                "it must return an array of the same shape"
+            )
+        return denoised
+
+
+class GeneratorPrior(Prior):
+    r"""A prior that is the push-forward of \(z \sim N(0, I)\) by a generator, x = G(z).
+
+    Subclasses define `latent_shape` and `layers`; G is the layers one after the other, so that a method can enter
+    the generator anywhere.
+
+    Attributes:
+        latent_shape: Shape of one latent z.
+        layers: Modules whose composition is G, each a map of a batch.
+    """
+
+    latent_shape: tuple[int, ...]
+    layers: nn.ModuleList
+
+    def forward(self, z: Tensor) -> Tensor:
+        """G(z): (..., *latent_shape) → (..., *event_shape)."""
+        check_shape(f"z, given to {type(self).__name__},", z.shape, self.latent_shape)
+        lead = z.shape[: z.ndim - len(self.latent_shape)]
+        return self.run(z.reshape(-1, *self.latent_shape)).reshape(*lead, *self.event_shape)
+
+    def run(self, h: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
+        """Layers start … stop−1 applied to rows h, the input of layer `start`: (N, …) → (N, …)."""
+        for layer in list(self.layers)[start:stop]:
+            h = layer(h)
+        return h
+
+    def decode(self, state: Tensor) -> Tensor:
+        """x = G(z)."""
+        return self(state)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        r"""Log-density of latents, \(\log N(z; 0, I)\): (..., *latent_shape) → (...)."""
+        flat = z.flatten(z.ndim - len(self.latent_shape))
+        return -0.5 * (flat.square() + math.log(2 * math.pi)).sum(-1)
+
+    def sample(self, num_samples: int, noise: Noise) -> Tensor:
+        """Draw images G(z): (num_samples, B, *event_shape), B the ids of `noise`."""
+        return self(noise.draw(num_samples).normal(self.latent_shape).to(self.dtype))
+
+
+class FlowPrior(Prior):
+    """A prior that is an invertible map of a standard Gaussian: x = f(z), with a density of its own."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        """f(z)."""
+        raise NotImplementedError
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """z with f(z) = x."""
+        raise NotImplementedError
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density of images (..., *event_shape): (...)."""
+        raise NotImplementedError
+
+
+def expand_right(values: Tensor, dims: int) -> Tensor:
+    """Append `dims` singleton dimensions, so that values over leading axes broadcast against events."""
+    return values.reshape(values.shape + (1,) * dims)

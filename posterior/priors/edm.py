@@ -1,0 +1,49 @@
+"""A denoising network with the preconditioning of EDM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from posterior.priors.base import ScorePrior, expand_right
+
+
+class EDMPrior(ScorePrior):
+    r"""A score prior of a network F, preconditioned so that inputs and targets have unit variance.
+
+    $$ D(x, \sigma) = c_{skip} x + c_{out} F(c_{in} x, \tfrac14 \log\sigma), \quad
+       c_{skip} = \frac{\sigma_d^2}{\sigma^2 + \sigma_d^2}, \;
+       c_{out} = \frac{\sigma \sigma_d}{\sqrt{\sigma^2 + \sigma_d^2}}, \;
+       c_{in} = \frac{1}{\sqrt{\sigma^2 + \sigma_d^2}} $$
+
+    Args:
+        network: F(x, label) with x (N, *event_shape), label (N,).
+        event_shape: Shape of one image.
+        sigma_data: Standard deviation of the images' entries.
+        sigma_min, sigma_max: Noise levels between which the network was trained.
+
+    References:
+        Karras, Aittala, Aila & Laine 2022, Elucidating the Design Space of Diffusion-Based Generative Models,
+        arXiv:2206.00364.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        event_shape: Sequence[int],
+        *,
+        sigma_data: float,
+        sigma_min: float = 0.002,
+        sigma_max: float = 80.0,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.event_shape = tuple(event_shape)
+        self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
+
+    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        s = expand_right(sigma, len(self.event_shape))
+        total = s**2 + self.sigma_data**2
+        output = self.network(x * total.rsqrt(), sigma.log() / 4).to(x.dtype)
+        return (self.sigma_data**2 / total) * x + (s * self.sigma_data * total.rsqrt()) * output

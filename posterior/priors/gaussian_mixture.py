@@ -1,0 +1,159 @@
+"""Gaussian mixtures: priors whose denoiser, draws and linear-Gaussian posteriors are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
+from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
+from posterior.operators.base import LinearOperator
+from posterior.priors.base import ScorePrior
+from posterior.priors.exact import ExactPosterior, MixturePosterior
+
+
+class GaussianMixturePrior(ScorePrior):
+    r"""A mixture \(\sum_k w_k N(\mu_k, \Sigma)\) with one covariance for all components.
+
+    $$ D(x, \sigma) = \sum_k r_k(x)\,\bigl(\mu_k + \Sigma(\Sigma + \sigma^2 I)^{-1}(x - \mu_k)\bigr), \quad
+       r_k \propto w_k N(x; \mu_k, \Sigma + \sigma^2 I) $$
+
+    Args:
+        means: Component means (K, *event_shape).
+        weights: Component weights (K,), non-negative; normalised here. Equal unless given.
+        std: Σ = std² I.
+        covariance: Σ (n, n) over flattened events, instead of std.
+
+    Raises:
+        ShapeError: Arguments do not fit together.
+        InvalidValueError: Negative weights, or a covariance that is not positive.
+    """
+
+    means: Tensor
+    log_weights: Tensor
+    variances: Tensor
+    basis: Tensor | None
+
+    def __init__(
+        self,
+        means: Tensor,
+        weights: Tensor | Sequence[float] | None = None,
+        std: float = 1.0,
+        covariance: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        if means.ndim < 2 or len(means) == 0:
+            raise ShapeError(f"means have shape {tuple(means.shape)}; expected (K, *event_shape) with K ≥ 1")
+        weights = means.new_ones(len(means)) if weights is None else torch.as_tensor(weights).to(means)
+        if weights.shape != means.shape[:1]:
+            raise ShapeError(f"{len(means)} components need as many weights, got shape {tuple(weights.shape)}")
+        if not bool((weights >= 0).all()) or not float(weights.sum()) > 0 or std < 0:
+            raise InvalidValueError("weights must be non-negative with a positive sum, and std must not be negative")
+        self.event_shape = tuple(means.shape[1:])
+        flat = means.flatten(1)
+        variances, basis = means.new_tensor(std**2), None
+        if covariance is not None:
+            if tuple(covariance.shape) != (flat.shape[1],) * 2:
+                raise ShapeError(
+                    f"covariance has shape {tuple(covariance.shape)}; images of {flat.shape[1]} entries need a square "
+                    "matrix of that side"
+                )
+            variances, basis = torch.linalg.eigh(covariance.to(means))
+            if not bool((variances > 0).all()):
+                raise InvalidValueError("the covariance must be positive definite")
+        # Components live in the covariance's eigenbasis, where it is diagonal.
+        self.register_buffer("means", flat if basis is None else flat @ basis)
+        self.register_buffer("log_weights", (weights / weights.sum()).log())
+        self.register_buffer("variances", variances)
+        self.register_buffer("basis", basis)
+        centred = flat - (weights / weights.sum()) @ flat
+        spread = (weights / weights.sum()) @ centred.square() + variances.mean()
+        self.sigma_data = float(spread.mean().sqrt())
+        # Ten times the radius of the prior: so noisy an image no longer tells the components apart.
+        radius = (centred.square().sum(1).max() + variances.max()).sqrt()
+        self.sigma_max = 10 * max(float(radius), 1e-3)
+        self.sigma_min = 1e-4 * self.sigma_data
+
+    @property
+    def num_components(self) -> int:
+        """K."""
+        return len(self.means)
+
+    def responsibilities(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
+        """Probability of each component given a noisy image x (..., *event_shape): (..., K)."""
+        rows = x.reshape(-1, self.means.shape[1]).to(self.means.dtype)
+        level = torch.as_tensor(sigma, dtype=rows.dtype, device=rows.device)
+        level = level.expand(x.shape[: x.ndim - len(self.event_shape)]).reshape(-1)
+        lead = x.shape[: x.ndim - len(self.event_shape)]
+        return self._log_responsibilities(self._rotate(rows), level).exp().reshape(*lead, -1)
+
+    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        rows = self._rotate(x.flatten(1).to(self.means.dtype))
+        sigma = sigma.to(rows.dtype)
+        expected = self._log_responsibilities(rows, sigma).exp() @ self.means
+        shrink = self.variances / (self.variances + sigma[:, None] ** 2)
+        return self._rotate_back(expected + shrink * (rows - expected)).reshape(x.shape).to(x.dtype)
+
+    def _log_responsibilities(self, rows: Tensor, sigma: Tensor) -> Tensor:
+        """log r_k of rows (N, n) in the eigenbasis, (N, K)."""
+        precision = 1 / (self.variances + sigma[:, None] ** 2)  # (N, 1) or (N, n)
+        # ‖x − μ‖² up to a term without k, as products of matrices
+        if precision.shape[1] == 1:
+            squares = precision * (self.means.square().sum(1) - 2 * rows @ self.means.T)
+        else:
+            squares = precision @ self.means.square().T - 2 * (rows * precision) @ self.means.T
+        return (self.log_weights - 0.5 * squares).log_softmax(1)
+
+    def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:
+        noise = noise.draw(num_samples)
+        chosen = self.means[_categorical(self.log_weights, noise.use("component").uniform())]
+        rows = chosen + self.variances.sqrt() * noise.use("within").normal(self.means.shape[1:]).to(chosen)
+        return self._rotate_back(rows).reshape(*noise.lead, *self.event_shape).to(noise.dtype)
+
+    def exact_denoise(self, z: Tensor, sigma: Tensor | float, noise: Noise) -> Tensor:
+        lead = z.shape[: z.ndim - len(self.event_shape)]
+        level = torch.as_tensor(sigma, dtype=self.means.dtype, device=z.device).expand(lead).reshape(-1)
+        rows = self._rotate(z.reshape(-1, self.means.shape[1]).to(self.means.dtype))
+        uniform = noise.use("component").uniform().reshape(-1)
+        chosen = self.means[_categorical(self._log_responsibilities(rows, level), uniform)]
+        shrink = self.variances / (self.variances + level[:, None] ** 2)
+        within = (shrink.sqrt() * level[:, None]) * noise.use("within").normal(self.means.shape[1:]).reshape(rows.shape)
+        return self._rotate_back(chosen + shrink * (rows - chosen) + within).reshape(z.shape).to(z.dtype)
+
+    def posterior(self, likelihood: GaussianLikelihood, y: Tensor) -> ExactPosterior:
+        """The exact posterior of measurements y (B, *measurement_shape).
+
+        Raises:
+            IncompatibleError: The likelihood is not linear-Gaussian.
+        """
+        if not isinstance(likelihood, GaussianLikelihood) or not isinstance(likelihood.operator, LinearOperator):
+            raise IncompatibleError(
+                f"{type(self).__name__} has an exact posterior for Gaussian noise on a linear operator, "
+                f"not for {type(likelihood).__name__} on {type(likelihood.operator).__name__}"
+            )
+        means = self._rotate_back(self.means).double()
+        n = means.shape[1]
+        identity = torch.eye(n, dtype=torch.float64, device=means.device)
+        covariance = self.variances.double() * identity
+        if self.basis is not None:
+            covariance = self.basis.double() @ torch.diag(self.variances.double()) @ self.basis.double().T
+        return MixturePosterior(means, self.log_weights.double(), covariance, likelihood, y, self.event_shape)
+
+    def _rotate(self, rows: Tensor) -> Tensor:
+        return rows if self.basis is None else rows @ self.basis
+
+    def _rotate_back(self, rows: Tensor) -> Tensor:
+        return rows if self.basis is None else rows @ self.basis.T
+
+
+def _categorical(log_probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """Index drawn by inverting the cumulative distribution: (..., K) or (K,), and uniforms (...)."""
+    cumulative = log_probabilities.exp().cumsum(-1)
+    cumulative = cumulative / cumulative[..., -1:]
+    uniform = uniform.to(cumulative.dtype)
+    if log_probabilities.ndim == 1:
+        return torch.searchsorted(cumulative, uniform.contiguous()).clamp_max(len(cumulative) - 1)
+    return torch.searchsorted(cumulative, uniform[..., None]).squeeze(-1).clamp_max(cumulative.shape[-1] - 1)

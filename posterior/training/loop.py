@@ -1,0 +1,123 @@
+"""The training loop that every prior shares: averaged weights, checkpoints, progress, a look at held-out data."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from posterior.errors import FileFormatError, InvalidValueError
+from posterior.noise import Noise
+
+Loss = Callable[[nn.Module, Tensor, Noise], Tensor]
+
+
+def train(
+    model: nn.Module,
+    loss: Loss,
+    images: Tensor,
+    folder: str | Path,
+    *,
+    steps: int,
+    batch_size: int = 96,
+    learning_rate: float = 1e-3,
+    averaging: int = 500,
+    evaluate: Callable[[nn.Module, Path], dict[str, float]] | None = None,
+    evaluate_every: int = 1000,
+    autocast: bool = True,
+    seed: int = 0,
+    progress: bool = True,
+) -> nn.Module:
+    """Train a model with Adam, linear warm-up and cosine decay; return it with averaged weights.
+
+    A run that stops goes on from `folder/checkpoint.pt`, to the same result: every random draw is a function of the
+    seed and the step.
+
+    Args:
+        model: What is trained, in place.
+        loss: Maps (model, batch (N, *event), noise) to a scalar.
+        images: Training images (N, *event).
+        folder: Where the checkpoint and the log (`log.jsonl`) go.
+        steps: Optimiser steps in all.
+        batch_size: Images a step.
+        learning_rate: Peak step size.
+        averaging: Time constant, in steps, of the exponential moving average of the weights.
+        evaluate: Called with (averaged model, folder) for figures to log, every `evaluate_every` steps and at the end.
+        autocast: Whether the forward pass runs in bfloat16.
+
+    Raises:
+        InvalidValueError: No images, or no steps.
+        FileFormatError: The checkpoint in `folder` is unreadable or of another model.
+    """
+    if len(images) == 0 or steps < 1:
+        raise InvalidValueError(f"training needs images and at least one step, got {len(images)} and {steps}")
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    averaged = copy.deepcopy(model).eval().requires_grad_(False)
+    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.99))
+    device = next(model.parameters()).device
+    source = Noise.of(seed, batch_size, device=device)
+    checkpoint = folder / "checkpoint.pt"
+    start = _restore(checkpoint, model, averaged, optimiser) if checkpoint.exists() else 0
+    with tqdm(range(start, steps), initial=start, total=steps, disable=not progress, desc="training") as bar:
+        for step in bar:
+            noise = source.at(step)
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate * _schedule(step, steps)
+            index = (noise.use("batch").uniform()[0] * len(images)).long()
+            model.train()
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                torch.manual_seed(hash((seed, step)))  # dropout draws from the global generator
+                with torch.autocast(device.type, torch.bfloat16, enabled=autocast):
+                    value = loss(model, images[index.to(images.device)].to(device), noise)
+            if not torch.isfinite(value):
+                raise InvalidValueError(f"the loss is {value.item()} at step {step}: lower the learning rate")
+            optimiser.zero_grad(set_to_none=True)
+            value.backward()
+            optimiser.step()
+            _average(averaged, model, min(1 - 1 / averaging, (1 + step) / (10 + step)))
+            bar.set_postfix(loss=f"{value.item():.4f}", refresh=False)
+            if (step + 1) % evaluate_every == 0 or step + 1 == steps:
+                _save(checkpoint, step + 1, model, averaged, optimiser)
+                figures = {"step": step + 1, "loss": value.item()} | (evaluate(averaged, folder) if evaluate else {})
+                with (folder / "log.jsonl").open("a") as log:
+                    log.write(json.dumps(figures) + "\n")
+    model.load_state_dict(averaged.state_dict())
+    return model.eval().requires_grad_(False)
+
+
+def _schedule(step: int, steps: int, warm_up: int = 200) -> float:
+    return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+@torch.no_grad()
+def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
+    torch._foreach_lerp_(list(averaged.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
+    for mean, buffer in zip(averaged.buffers(), model.buffers(), strict=True):
+        mean.copy_(buffer)
+
+
+def _save(path: Path, step: int, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    state = dict(step=step, model=model.state_dict(), averaged=averaged.state_dict(), optimiser=optimiser.state_dict())
+    partial = path.with_suffix(".partial")
+    torch.save(state, partial)
+    partial.replace(path)  # a run that is killed while it writes leaves the last checkpoint whole
+
+
+def _restore(path: Path, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer) -> int:
+    try:
+        state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
+        model.load_state_dict(state["model"])
+        averaged.load_state_dict(state["averaged"])
+        optimiser.load_state_dict(state["optimiser"])
+        return int(state["step"])
+    except Exception as error:
+        raise FileFormatError(
+            f"cannot go on from {path}: {error}; delete it to start anew, or train the model it belongs to"
+        ) from error

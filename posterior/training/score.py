@@ -1,0 +1,93 @@
+"""Denoising score matching."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from posterior.noise import Noise
+from posterior.priors.base import expand_right
+from posterior.priors.edm import EDMPrior
+from posterior.priors.networks.unet import UNet
+from posterior.training.loop import train
+
+HELD_OUT_LEVELS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+
+
+def denoising_loss(prior: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+    r"""EDM's weighted denoising loss at random noise levels.
+
+    $$ E \, \frac{\sigma^2 + \sigma_d^2}{\sigma^2\sigma_d^2} \| D(x + \sigma\varepsilon, \sigma) - x \|^2 / n,
+       \quad \log\sigma \sim \text{Logistic}(-0.4, 0.9) $$
+
+    The logistic's tails keep a few draws at the ends of the prior's range, where sampling starts and stops.
+    """
+    assert isinstance(prior, EDMPrior)
+    uniform = noise.use("level").uniform()[0]
+    sigma = (-0.4 + 0.9 * uniform.logit()).exp().clamp(prior.sigma_min, prior.sigma_max)
+    level = expand_right(sigma, images.ndim - 1)
+    noisy = images + level * noise.use("noise").normal(images.shape[1:])[0]
+    weight = (level**2 + prior.sigma_data**2) / (level * prior.sigma_data) ** 2
+    return (weight * (prior.denoise(noisy, sigma) - images) ** 2).mean()
+
+
+@torch.no_grad()
+def held_out_denoising_error(
+    prior: EDMPrior, images: Tensor, levels: Sequence[float] = HELD_OUT_LEVELS, *, seed: int = 0, batch_size: int = 250
+) -> dict[str, float]:
+    r"""Mean squared denoising error per entry, \(E\|D(x + \sigma\varepsilon, \sigma) - x\|^2/n\), at each level."""
+    source = Noise.of(seed, len(images), device=prior.device)
+    errors = {}
+    for step, level in enumerate(levels):
+        noisy = images + level * source.at(step).normal(images.shape[1:])[0].to(images.device)
+        squares = [
+            (prior.denoise(part.to(prior.device), level).to(clean.device) - clean).square().sum()
+            for part, clean in zip(noisy.split(batch_size), images.split(batch_size), strict=True)
+        ]
+        errors[f"mse@{level:g}"] = float(torch.stack(squares).sum() / images.numel())
+    return errors
+
+
+def train_score(
+    images: Tensor,
+    folder: str | Path,
+    *,
+    held_out: Tensor | None = None,
+    widths: Sequence[int] = (64, 64, 128),
+    blocks: int = 1,
+    patch: int = 2,
+    dropout: float = 0.1,
+    steps: int = 10_000,
+    batch_size: int = 96,
+    learning_rate: float = 1e-3,
+    evaluate_every: int = 1000,
+    autocast: bool = True,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool = True,
+) -> EDMPrior:
+    """Train a score prior on images (N, C, H, W) in [−1, 1]; resumes from what is in `folder`.
+
+    Args:
+        held_out: Images whose denoising error is logged with a sample sheet while training goes on.
+        widths, blocks, patch, dropout: The network, see `UNet`.
+
+    The other arguments are those of `train`.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # modules draw their first weights from the global generator
+        network = UNet(images.shape[1], widths, blocks, patch, dropout)
+    prior = EDMPrior(network, tuple(images.shape[1:]), sigma_data=float(images.std()))
+    prior.to(device).to(memory_format=torch.channels_last)
+
+    def evaluate(averaged: nn.Module, folder: Path) -> dict[str, float]:
+        assert isinstance(averaged, EDMPrior)
+        return held_out_denoising_error(averaged, held_out) if held_out is not None else {}
+
+    return train(  # type: ignore[return-value]
+        prior, denoising_loss, images, folder, steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+        evaluate=evaluate, evaluate_every=evaluate_every, autocast=autocast, seed=seed, progress=progress,
+    )

@@ -1,0 +1,91 @@
+"""Variational autoencoders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from posterior.noise import Noise
+from posterior.priors.networks.vae import VAE
+from posterior.training.loop import train
+
+
+def negative_elbo(vae: VAE, images: Tensor, noise: Noise) -> Tensor:
+    r"""Negative evidence lower bound of each image, in nats, with one draw of z: (N, *event) → (N,).
+
+    $$ -E_{q(z \mid x)} \log p(x \mid z) + KL(q(z \mid x) \,\|\, N(0, I)), $$
+
+    with log p(x | z) the Bernoulli cross-entropy of pixels (x + 1)/2.
+    """
+    mean, log_variance = vae.encoder(images)
+    z = mean + (log_variance / 2).exp() * noise.use("latent").normal(mean.shape[1:])[0]
+    target = (images.flatten(1) + 1) / 2
+    cross_entropy = F.binary_cross_entropy_with_logits(vae.decoder.logits(z), target, reduction="none").sum(1)
+    return cross_entropy + 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
+
+
+def vae_loss(vae: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+    """The mean of `negative_elbo` over a batch."""
+    assert isinstance(vae, VAE)
+    return negative_elbo(vae, images, noise).mean()
+
+
+@torch.no_grad()
+def held_out_elbo(vae: VAE, images: Tensor, *, seed: int = 0, batch_size: int = 500) -> dict[str, float]:
+    """Figures of images that were not trained on.
+
+    Returns:
+        `elbo` in nats an image, and `reconstruction_mse`, ‖G(E[z | x]) − x‖²/n, an entry, in units of [−1, 1].
+    """
+    device = next(vae.parameters()).device
+    source = Noise.of(seed, len(images), device=device)
+    elbo, squares = 0.0, 0.0
+    for index in torch.arange(len(images), device=device).split(batch_size):
+        part = images[index.to(images.device)].to(device)
+        elbo -= float(negative_elbo(vae, part, source.select(index)).sum())
+        squares += float((vae.decoder(vae.encoder(part)[0]) - part).square().sum())
+    return {"elbo": elbo / len(images), "reconstruction_mse": squares / images.numel()}
+
+
+def train_vae(
+    images: Tensor,
+    folder: str | Path,
+    *,
+    held_out: Tensor | None = None,
+    latent: int = 20,
+    hidden: Sequence[int] = (500, 500),
+    dropout: float = 0.2,
+    steps: int = 10_000,
+    batch_size: int = 100,
+    learning_rate: float = 1e-3,
+    evaluate_every: int = 1000,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: bool = True,
+) -> VAE:
+    """Train a VAE on images (N, *event_shape) in [−1, 1]; resumes from what is in `folder`.
+
+    Its generator is `NetworkGenerator(vae.decoder)`.
+
+    Args:
+        held_out: Images whose ELBO and reconstruction error are logged while training goes on.
+        latent, hidden, dropout: The network, see `VAE`.
+
+    The other arguments are those of `train`.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # modules draw their first weights from the global generator
+        vae = VAE(latent, hidden, images.shape[1:], dropout).to(device)
+
+    def evaluate(averaged: nn.Module, folder: Path) -> dict[str, float]:
+        assert isinstance(averaged, VAE)
+        return held_out_elbo(averaged, held_out) if held_out is not None else {}
+
+    return train(  # type: ignore[return-value]
+        vae, vae_loss, images, folder, steps=steps, batch_size=batch_size, learning_rate=learning_rate,
+        evaluate=evaluate, evaluate_every=evaluate_every, autocast=False, seed=seed, progress=progress,
+    )  # fmt: skip

@@ -1,0 +1,7 @@
+"""Samplers and solvers: how p(x | y) is drawn, or its mode found. One algorithm a file."""
+
+from samplers.annealed_langevin import AnnealedLangevin
+from samplers.base import Sampler, Solver
+from samplers.tempered_smc import TemperedSMC
+
+__all__ = ["AnnealedLangevin", "Sampler", "Solver", "TemperedSMC"]

@@ -1,0 +1,177 @@
+"""What a sampler and a solver are: hyper-parameters with `init` and `step`, and the loop that drives them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.noise import Noise
+from posterior.priors.base import GeneratorPrior, ScorePrior
+from posterior.problem import Posterior
+from posterior.results import PointEstimate, Samples
+
+Info = dict[str, Tensor]
+Callback = Callable[[int, "State", Info], None]
+
+
+def per_draw() -> Any:
+    """A field of `State` whose shape starts with (S, B); the others start with (B,)."""
+    return dataclasses.field(metadata={"axis": 1})
+
+
+@dataclass
+class State:
+    """What the next step needs.
+
+    Attributes:
+        x: Current draws (S, B, *event).
+        done: Which measurements are finished, (B,).
+        progress: How far each is, in [0, 1], (B,).
+    """
+
+    x: Tensor = per_draw()
+    done: Tensor
+    progress: Tensor
+
+    def select(self, measurements: Tensor) -> State:
+        """The state of some of the measurements."""
+        return dataclasses.replace(
+            self, **{name: value.index_select(axis, measurements) for name, value, axis in self._items()}
+        )
+
+    def update(self, measurements: Tensor, part: State) -> None:
+        """Write back the state of some of the measurements."""
+        for name, value, axis in self._items():
+            value.index_copy_(axis, measurements, getattr(part, name))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields by name."""
+        return {name: value for name, value, _ in self._items()}
+
+    def _items(self) -> list[tuple[str, Tensor, int]]:
+        return [(f.name, getattr(self, f.name), f.metadata.get("axis", 0)) for f in dataclasses.fields(self)]
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """An algorithm that draws from p(x | y): a frozen set of hyper-parameters.
+
+    Subclasses define `init` and `step`, may define `check`, `draws_at_once` and `finish`.
+    """
+
+    @property
+    def name(self) -> str:
+        """What tables and figures call it."""
+        return type(self).__name__
+
+    def check(self, problem: Posterior) -> None:
+        """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
+        if not isinstance(problem.prior, ScorePrior):
+            raise IncompatibleError(
+                f"{self.name} takes a ScorePrior, not a {type(problem.prior).__name__}; "
+                "generator and flow priors have samplers of their own"
+            )
+
+    def draws_at_once(self, num_samples: int) -> int:
+        """How many draws one run of the algorithm makes; more samples are made by independent runs."""
+        return num_samples
+
+    def init(self, problem: Posterior, noise: Noise) -> State:
+        """The state before the first step."""
+        raise NotImplementedError
+
+    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+        """One step of every measurement that is not done; `Info` holds (B,) tensors for the record."""
+        raise NotImplementedError
+
+    def finish(self, problem: Posterior, state: State, noise: Noise) -> tuple[Tensor, Info]:
+        """The draws (S, B, *event) of a finished state, and the last figures to report."""
+        return state.x, {}
+
+    def pool(self, name: str, values: Tensor) -> Tensor:
+        """Put together one of the figures of `finish` from several runs: (runs, B) → (B,)."""
+        return values.mean(0)
+
+    def __call__(
+        self, problem: Posterior, *, num_samples: int = 64, seed: int = 0, progress: bool = True
+    ) -> Samples:
+        """The same as `sample` (the `Method` protocol)."""
+        return self.sample(problem, num_samples, seed=seed, progress=progress)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        problem: Posterior,
+        num_samples: int = 64,
+        *,
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = True,
+        callback: Callback | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Samples:
+        """Draw from the posterior of every measurement.
+
+        Args:
+            problem: Prior, likelihood and measurements.
+            num_samples: Draws S of each measurement.
+            seed: Any integer; the same seed gives the same draws.
+            batch_size: Images a network call at the most; memory, not results, depends on it.
+            progress: Whether to show a progress bar.
+            callback: Called after each step with (step, state, info).
+            checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
+
+        Raises:
+            IncompatibleError: The method does not take this prior or likelihood.
+            NotFiniteError: The state became NaN or infinite.
+            FileFormatError: The checkpoint is of another run, or unreadable.
+        """
+        self.check(problem)
+        if num_samples < 1 or (batch_size is not None and batch_size < 1):
+            raise InvalidValueError(f"num_samples and batch_size are at least 1, got {num_samples} and {batch_size}")
+        if len(problem) == 0:
+            raise InvalidValueError("the problem holds no measurements")
+        from samplers.run import Run
+
+        return Run(self, problem, num_samples, seed, batch_size, callback, checkpoint, progress).samples()
+
+
+@dataclass(frozen=True)
+class Solver:
+    """An algorithm that finds one image for each measurement: a frozen set of hyper-parameters."""
+
+    @property
+    def name(self) -> str:
+        """What tables and figures call it."""
+        return type(self).__name__
+
+    def check(self, problem: Posterior) -> None:
+        """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
+        if not isinstance(problem.prior, GeneratorPrior):
+            raise IncompatibleError(f"{self.name} takes a GeneratorPrior, not a {type(problem.prior).__name__}")
+
+    def __call__(
+        self, problem: Posterior, *, num_samples: int = 1, seed: int = 0, progress: bool = True
+    ) -> PointEstimate:
+        """The same as `solve` (the `Method` protocol)."""
+        return self.solve(problem, seed=seed, progress=progress)
+
+    def solve(
+        self, problem: Posterior, *, seed: int = 0, batch_size: int | None = None, progress: bool = True
+    ) -> PointEstimate:
+        """Estimate the image of every measurement.
+
+        Args:
+            problem: Prior, likelihood and measurements.
+            seed: Any integer; the same seed gives the same estimate.
+            batch_size: Images a network call at the most.
+            progress: Whether to show a progress bar.
+        """
+        raise NotImplementedError
