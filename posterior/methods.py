@@ -18,7 +18,13 @@ class Method(Protocol):
         ...
 
     def __call__(
-        self, problem: Posterior, *, num_samples: int = 64, seed: int = 0, progress: bool = True
+        self,
+        problem: Posterior,
+        *,
+        num_samples: int = 64,
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = True,
     ) -> Samples | PointEstimate:
         """Answer a problem; a solver ignores num_samples."""
         ...

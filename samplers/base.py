@@ -100,10 +100,16 @@ class Sampler:
         return values.mean(0)
 
     def __call__(
-        self, problem: Posterior, *, num_samples: int = 64, seed: int = 0, progress: bool = True
+        self,
+        problem: Posterior,
+        *,
+        num_samples: int = 64,
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = True,
     ) -> Samples:
         """The same as `sample` (the `Method` protocol)."""
-        return self.sample(problem, num_samples, seed=seed, progress=progress)
+        return self.sample(problem, num_samples, seed=seed, batch_size=batch_size, progress=progress)
 
     @torch.no_grad()
     def sample(
@@ -158,10 +164,16 @@ class Solver:
             raise IncompatibleError(f"{self.name} takes a GeneratorPrior, not a {type(problem.prior).__name__}")
 
     def __call__(
-        self, problem: Posterior, *, num_samples: int = 1, seed: int = 0, progress: bool = True
+        self,
+        problem: Posterior,
+        *,
+        num_samples: int = 1,
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = True,
     ) -> PointEstimate:
         """The same as `solve` (the `Method` protocol)."""
-        return self.solve(problem, seed=seed, progress=progress)
+        return self.solve(problem, seed=seed, batch_size=batch_size, progress=progress)
 
     def solve(
         self, problem: Posterior, *, seed: int = 0, batch_size: int | None = None, progress: bool = True

@@ -113,12 +113,12 @@ def _picture(path: Path) -> NDArray[np.float32]:
 
 def _array(path: Path) -> NDArray[np.generic]:
     try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            return content
-        if not isinstance(content, np.lib.npyio.NpzFile):
-            raise FileFormatError(f"{path} holds neither an array nor several")
-        with content:
+        with path.open("rb") as file:  # np.load leaves a corrupt file open
+            content = np.load(file, allow_pickle=False)
+            if isinstance(content, np.ndarray):
+                return content
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                raise FileFormatError(f"{path} holds neither an array nor several")
             keys = content.files
             if "x" in keys or len(keys) == 1:
                 return np.asarray(content["x" if "x" in keys else keys[0]])

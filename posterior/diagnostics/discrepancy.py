@@ -76,7 +76,9 @@ def sliced_wasserstein_floor(
 
     Args:
         sets: K ≥ 2 independent sets of exact draws, each (N, *event), of the size that is to be judged.
-        num_projections, order, seed: As in `sliced_wasserstein`.
+        num_projections: Number of directions.
+        order: p ≥ 1.
+        seed: Fixes the directions, the same for all pairs.
 
     Raises:
         InvalidValueError: Fewer than two sets.

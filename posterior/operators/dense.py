@@ -44,12 +44,12 @@ class Matrix(LinearOperator):
 
     def norm(self) -> Tensor:
         """The largest singular value, exactly."""
-        return self._cached("norm", self._largest_singular_value)
+        return self._cached("norm", lambda: torch.linalg.eigvalsh(self._smaller_gram())[-1].clamp_min(0).sqrt())
 
-    def _largest_singular_value(self) -> Tensor:
-        # The largest eigenvalue of the smaller Gram matrix is as accurate as an SVD's, and much cheaper.
-        a = self.matrix if self.matrix.shape[0] <= self.matrix.shape[1] else self.matrix.T
-        return torch.linalg.eigvalsh(a @ a.T)[-1].clamp_min(0).sqrt()
+    def _smaller_gram(self) -> Tensor:
+        """AAᵀ or AᵀA: their largest eigenvalue is as accurate as that of an SVD, and much cheaper."""
+        m, n = self.matrix.shape
+        return self.matrix @ self.matrix.mT if m < n else self.matrix.mT @ self.matrix
 
     def svd(self) -> SVD:
         """The thin singular value decomposition, computed once: u (m, k), s (k,), v (n, k) with k = min(m, n)."""
@@ -61,13 +61,20 @@ class Matrix(LinearOperator):
         return self._cached("svd", compute)
 
     def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
-        """f(AᵀA) x = f(0) x + V (f(s²) − f(0)) Vᵀ x."""
+        """f(AᵀA) x by the eigenvectors of the smaller of AᵀA = VΛVᵀ and AAᵀ = UΛUᵀ, computed once.
+
+        f(AᵀA) = V f(Λ) Vᵀ = f(0) + Aᵀ U (f(Λ) − f(0)) Λ⁻¹ Uᵀ A
+        """
         self._check_dtype(x)
-        _, s, v = self.svd()
-        at_zero = function(s.new_tensor(0.0)).to(x.dtype)
-        factors = function(s**2).to(x.dtype) - expand(at_zero, 1)
+        values, vectors = self._cached("spectrum", lambda: torch.linalg.eigh(self._smaller_gram()))
+        values = values.clamp_min(0)
         flat = x.flatten(-len(self.event_shape))
-        change = (flat @ v * factors) @ v.mT
+        if len(vectors) == len(self.matrix.mT):
+            return (flat @ vectors * function(values).to(x.dtype) @ vectors.mT).unflatten(-1, self.event_shape)
+        at_zero = function(values.new_tensor(0.0)).to(x.dtype)
+        # Rounding in f(λ) − f(0) is divided by λ, but then multiplied by it, in Aᵀ and A.
+        slopes = torch.where(values > 0, (function(values).to(x.dtype) - expand(at_zero, 1)) / values, 0.0)
+        change = (flat @ self.matrix.mT @ vectors * slopes) @ vectors.mT @ self.matrix
         return expand(at_zero, len(self.event_shape)) * x + change.unflatten(-1, self.event_shape)
 
     def _forward(self, x: Tensor) -> Tensor:

@@ -30,8 +30,10 @@ def expected(array: np.ndarray) -> torch.Tensor:
 
 def test_digits() -> None:
     images, labels = load_digits()
-    assert images.shape == (100, 1, 28, 28) and images.dtype == torch.float32
-    assert images.min() == -1 and images.max() == 1
+    assert images.shape == (100, 1, 28, 28)
+    assert images.dtype == torch.float32
+    assert images.min() == -1
+    assert images.max() == 1
     assert labels.tolist() == 10 * list(range(10))
     assert len(torch.unique(images, dim=0)) == 100
 
@@ -41,7 +43,8 @@ def test_png(tmp_path: Path, channels: tuple[int, ...]) -> None:
     pixels = bytes_(6, 9, *channels)
     Image.fromarray(pixels).save(tmp_path / "a.PNG")
     images = load_images(tmp_path / "a.PNG")
-    assert images.dtype == torch.float32 and images.is_contiguous()
+    assert images.dtype == torch.float32
+    assert images.is_contiguous()
     torch.testing.assert_close(images, expected(pixels.reshape(6, 9, -1).transpose(2, 0, 1)[None]))
 
 
@@ -60,7 +63,8 @@ def test_jpeg_is_turned_upright(tmp_path: Path) -> None:
     Image.fromarray(pixels).save(tmp_path / "a.jpg", exif=exif, quality=95)
     image = load_images(tmp_path / "a.jpg")[0]
     assert image.shape == (3, 24, 16)
-    assert image[:, :8].mean() > 0.9 and image[:, -8:].mean() < -0.9
+    assert image[:, :8].mean() > 0.9
+    assert image[:, -8:].mean() < -0.9
 
 
 def test_sixteen_bits(tmp_path: Path) -> None:

@@ -2,8 +2,8 @@ import math
 
 import pytest
 import torch
-from scipy.stats import wasserstein_distance
 from scipy.stats import energy_distance as scipy_energy_distance
+from scipy.stats import wasserstein_distance
 from torch import Tensor
 
 from posterior.diagnostics import (

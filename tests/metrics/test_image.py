@@ -21,7 +21,10 @@ def pair(channels: int = 1, height: int = 28, width: int = 32, seed: int = 0) ->
 
 def ssim_by_scipy(a: np.ndarray, b: np.ndarray) -> float:
     """Wang et al. 2004 on images in [0, 1], with scipy's Gaussian filter, 11 pixels wide."""
-    blur = lambda x: gaussian_filter(x, 1.5, truncate=3.5)[5:-5, 5:-5]  # noqa: E731
+
+    def blur(x: np.ndarray) -> np.ndarray:
+        return gaussian_filter(x, 1.5, truncate=3.5)[5:-5, 5:-5]
+
     mean_a, mean_b = blur(a), blur(b)
     var_a, var_b, cov = blur(a * a) - mean_a**2, blur(b * b) - mean_b**2, blur(a * b) - mean_a * mean_b
     luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
@@ -49,7 +52,8 @@ def test_nmse_of_a_scaled_image() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_ssim_equals_its_definition(dtype: torch.dtype) -> None:
     estimate, truth = pair(3)
-    expected = np.mean([ssim_by_scipy((a.numpy() + 1) / 2, (b.numpy() + 1) / 2) for a, b in zip(estimate, truth)])
+    channels = zip((estimate.numpy() + 1) / 2, (truth.numpy() + 1) / 2, strict=True)
+    expected = np.mean([ssim_by_scipy(a, b) for a, b in channels])
     value = ssim(estimate.to(dtype), truth.to(dtype))
     assert value.dtype == dtype
     assert value.item() == pytest.approx(expected, abs=1e-6)
@@ -101,7 +105,7 @@ def test_truth_broadcasts_to_the_leading_dimensions(metric) -> None:  # type: ig
 
 
 def test_ssim_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    estimates, truths = (torch.stack(images) for images in zip(*(pair(seed=seed) for seed in range(3))))
+    estimates, truths = (torch.stack(images) for images in zip(*(pair(seed=seed) for seed in range(3)), strict=True))
     whole = ssim(estimates, truths)
     monkeypatch.setattr("posterior.metrics.image._CHUNK", 1)
     torch.testing.assert_close(ssim(estimates, truths), whole)

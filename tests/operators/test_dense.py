@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators import Identity, Matrix
-from tests.operators.checks import check_operator, random_images
+from tests.operators.checks import assert_close, check_operator, random_images
 
 
 def random_matrix(m, n, seed=5):
@@ -27,6 +27,18 @@ def test_values():
     x = random_images(operator, 5)
     torch.testing.assert_close(operator(x), x.reshape(5, 6) @ matrix.T)
     assert Matrix(matrix).event_shape == (6,)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (6, 4), (5, 5)])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-13)])
+def test_gram_function_of_a_singular_matrix(shape, dtype, tolerance):
+    """Singular values from 1 down to 1e-6 and 0: none is amplified."""
+    u, _, v = Matrix(random_matrix(*shape)).svd()
+    s = torch.tensor([1, 1, 1e-2, 1e-4, 1e-6][: u.shape[1] - 1] + [0.0], dtype=torch.float64)
+    operator = Matrix((u * s) @ v.T).to(dtype)
+    x = random_images(operator, 3)
+    expected = x + (x @ v * ((1 - 0.9 * s**2).sqrt() - 1)) @ v.T
+    assert_close(operator.gram_function(lambda lam: (1 - 0.9 * lam).sqrt(), x.to(dtype)), expected.to(dtype), tolerance)
 
 
 def test_svd():

@@ -1,0 +1,34 @@
+# `make demo` does the library's main job, `make test` passes its tests; each sets up what it needs, once.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test lint bench clean
+
+demo: $(STAMP)
+	$(VENV)/bin/posterior demo
+
+test: $(STAMP)
+	$(VENV)/bin/python -m pytest -q
+
+lint: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(STAMP)
+	$(VENV)/bin/python -m pytest -q -m slow
+	$(VENV)/bin/python -m benchmarks.gaussian_mixture $(BENCH_FLAGS)
+	$(VENV)/bin/python -m benchmarks.linear_gaussian $(BENCH_FLAGS)
+	$(VENV)/bin/python -m benchmarks.overhead $(BENCH_FLAGS)
+
+$(STAMP): pyproject.toml
+	@echo "installing into $(VENV) (PyTorch is large: a few minutes, once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "posterior needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) results

@@ -1,0 +1,107 @@
+"""One problem answered by several methods: figures in a table, pictures in a file."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from posterior.methods import Method
+from posterior.metrics import psnr
+from posterior.problem import Posterior
+from posterior.results import PointEstimate, Samples
+
+COLUMNS = ("problem", "method", "PSNR (dB)", "90 % coverage", "misfit (σ_y)", "network calls", "seconds")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one method did on one problem.
+
+    Attributes:
+        psnr: PSNR of the posterior mean or of the point estimate, dB, mean over measurements; None without a truth.
+        coverage: Fraction of pixels whose true value lies in the 90 % credible interval; None for point estimates.
+        misfit: Root mean squared residual of the draws or of the estimate, in units of σ_y.
+        calls: Network evaluations a draw, backward ones counted too.
+        seconds: Wall time.
+    """
+
+    problem: str
+    method: str
+    psnr: float | None
+    coverage: float | None
+    misfit: float
+    calls: float
+    seconds: float
+
+    def cells(self) -> tuple[str, ...]:
+        """The row as text, in the order of `COLUMNS`."""
+        return (
+            self.problem,
+            self.method,
+            "–" if self.psnr is None else f"{self.psnr:.1f}",
+            "–" if self.coverage is None else f"{self.coverage:.0%}",
+            f"{self.misfit:.2f}",
+            f"{self.calls:,.0f}",
+            f"{self.seconds:.1f}",
+        )
+
+
+def run(
+    label: str,
+    problem: Posterior,
+    method: Method,
+    *,
+    truth: Tensor | None = None,
+    num_samples: int = 64,
+    seed: int = 0,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> tuple[Samples | PointEstimate, Row]:
+    """Answer a problem, and say how well, at what cost.
+
+    Args:
+        label: What the table calls the problem.
+        truth: True images (B, *event_shape), where they are known.
+
+    The other arguments are those of `Method`.
+    """
+    start = time.perf_counter()
+    result = method(problem, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress)
+    seconds = time.perf_counter() - start
+    draws = isinstance(result, Samples)
+    centre = result.mean() if isinstance(result, Samples) else result.x
+    coverage = None
+    if isinstance(result, Samples) and truth is not None and num_samples >= 19:
+        low, high = result.credible_interval(0.9)
+        coverage = float(((truth >= low) & (truth <= high)).double().mean())
+    return result, Row(
+        problem=label,
+        method=method.name,
+        psnr=None if truth is None else float(psnr(centre, truth, problem.prior.value_range).mean()),
+        coverage=coverage if draws else None,
+        misfit=float(problem.likelihood.misfit(result.x, problem.y).mean()),
+        calls=float((result.nfe + result.nfe_grad).mean()),
+        seconds=seconds,
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The rows as a table in Markdown, with columns lined up."""
+    lines = [COLUMNS, *(row.cells() for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
+
+    def text(cells: Sequence[str]) -> str:
+        padded = (c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
+        return "| " + " | ".join(padded) + " |"
+
+    rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
+    return "\n".join([text(COLUMNS), text(rule), *(text(row.cells()) for row in rows)])
+
+
+def default_device() -> torch.device:
+    """The GPU where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

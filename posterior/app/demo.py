@@ -1,0 +1,74 @@
+"""The demonstration: three held-out digits, each measured another way."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from posterior.app.compare import default_device, run, table
+from posterior.data import load_digits
+from posterior.figures import posterior_figure, save_figure
+from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
+from posterior.operators import Downsampling, GaussianMeasurement, Inpainting
+from posterior.operators.base import Operator
+from posterior.priors.zoo import load_prior
+from posterior.problem import Posterior
+from posterior.results import Samples
+from samplers import AnnealedLangevin, TemperedSMC
+from samplers.map import CSGM
+
+_SHAPE = (1, 28, 28)
+NOISE_STD = 0.1
+
+
+def problems() -> dict[str, tuple[int, Operator]]:
+    """The demonstration's problems by name: which of the shipped digits, and its forward operator."""
+    return {
+        "top half": (1, Inpainting.half(_SHAPE, keep="top")),
+        "4x downsampled": (4, Downsampling(_SHAPE, 4)),
+        "100 random measurements": (8, GaussianMeasurement(_SHAPE, 100)),
+    }
+
+
+def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0, progress: bool = True) -> None:
+    """Draw posterior samples of three real digits, and compare them with MAP.
+
+    Args:
+        out: Folder for the figures, the table and the draws.
+        num_samples: Draws of each posterior.
+        seed: Seed of the measurement noise and of all methods.
+        progress: Whether to show progress bars.
+    """
+    device = default_device()
+    score, generator = load_prior("digits", device=device), load_prior("digits-vae", device=device)
+    images, _ = load_digits()
+    rows = []
+    start = time.perf_counter()
+    for name, (which, operator) in problems().items():
+        operator = operator.to(device)
+        truth = images[which : which + 1].to(device)
+        likelihood = GaussianLikelihood(operator, NOISE_STD)
+        y = likelihood.simulate(truth, Noise.of(seed, [name], device=device))
+        problem = Posterior(score, likelihood, y, ids=[name])
+        mask = operator.mask if isinstance(operator, Inpainting) else None
+        path = out / f"{name.replace(' ', '-')}.png"
+        print(f"\n{name}: digit {which}, {int(operator.num_measured)} values measured, noise {NOISE_STD}")
+
+        estimate, row = run(name, problem.with_prior(generator), CSGM(), truth=truth, seed=seed, progress=progress)
+        rows.append(row)
+        draws: dict[str, Samples] = {}
+        for sampler in (TemperedSMC(population=max(num_samples, 64)), AnnealedLangevin()):
+            result, row = run(
+                name, problem, sampler, truth=truth, num_samples=num_samples, seed=seed, progress=progress
+            )
+            assert isinstance(result, Samples)
+            rows.append(row)
+            draws[sampler.name] = result
+            result.save(out / f"{path.stem}-{sampler.name}.npz")
+            # The first sampler's picture is there to look at while the second runs.
+            figure = posterior_figure(truth, y, draws, estimate, score.value_range, title=name, mask=mask)
+            save_figure(figure, path)
+        print(f"  {path}  ({time.perf_counter() - start:.0f} s since the start)")
+    print("\n" + table(rows))
+    (out / "table.md").write_text(table(rows) + "\n")
