@@ -1,0 +1,9 @@
+"""Draws of P(x | y) for imaging inverse problems: how far they can be trusted, and what point estimates make of it."""
+
+from posterior.likelihoods import GaussianLikelihood
+from posterior.priors.zoo import load_prior
+from posterior.problem import Posterior
+from posterior.results import PointEstimate, Samples
+
+__version__ = "0.1.0"
+__all__ = ["GaussianLikelihood", "PointEstimate", "Posterior", "Samples", "load_prior"]

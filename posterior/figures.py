@@ -110,7 +110,7 @@ def posterior_figure(
     spreads = {name: _spread(block) for name, block in chosen.items()}
     peaks = [float(std.max()) for std, _ in spreads.values()]
     peaks += [float(width.max()) / _GAUSSIAN_WIDTH for _, width in spreads.values() if width is not None]
-    scale = min(peaks) or 1.0
+    scale = max(peaks) or 1.0
     summaries: dict[str, list[tuple[str, Panel]]] = {
         name: [
             ("posterior mean", partial(_picture, block.mean()[0], value_range)),

@@ -45,7 +45,7 @@ class GaussianLikelihood(nn.Module):
         return isinstance(self.operator, LinearOperator)
 
     def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
-        """log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
+        """Log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
         std = self.noise_std.to(x.dtype)
         constant = 0.5 * self._degrees(y) * (2 * math.pi * std**2).log()
         return -0.5 * self.squared_residual(x, y) / std**2 - constant

@@ -142,5 +142,6 @@ class Noise:
 
 
 def _key(seed: int, name: int | str) -> tuple[int, int]:
-    digest = hashlib.blake2b(f"{int(seed)}|{type(name).__name__}|{name}".encode(), digest_size=8).digest()
+    kind = "str" if isinstance(name, str) else "int"  # so that 1 and "1" differ, and numpy's 1 does not
+    digest = hashlib.blake2b(f"{int(seed)}|{kind}|{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")

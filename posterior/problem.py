@@ -65,7 +65,8 @@ class Posterior:
                 )
         if likelihood.noise_std.ndim == 1 and len(likelihood.noise_std) != len(y):
             raise ShapeError(f"noise_std has {len(likelihood.noise_std)} entries for {len(y)} measurements")
-        self.prior, self.likelihood, self.y = prior, likelihood, y
+        self.prior: Any = prior  # which kinds of prior and operator a method takes, it checks itself
+        self.likelihood, self.y = likelihood, y
         self.ids: list[int | str] = list(range(len(y))) if ids is None else list(ids)
         if len(self.ids) != len(y) or len(set(self.ids)) != len(y):
             raise InvalidValueError(f"{len(y)} measurements need as many distinct ids, got {self.ids}")
@@ -94,7 +95,7 @@ class Posterior:
         return self.y.device
 
     def log_likelihood(self, x: Tensor) -> Tensor:
-        """log p(y | x) for x (..., B, *event): (..., B)."""
+        """Log p(y | x) for x (..., B, *event): (..., B)."""
         return self.likelihood.log_prob(x, self.y)
 
     def log_likelihood_grad(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,9 +95,7 @@ class Samples:
             FileFormatError: Not such a file, or a corrupt one.
         """
         fields, info = _load(path, "Samples")
-        return cls(
-            fields["x"], fields["nfe"], fields["nfe_grad"], info, int(fields["chains"]), fields.get("latent")
-        )
+        return cls(fields["x"], fields["nfe"], fields["nfe_grad"], info, int(fields["chains"]), fields.get("latent"))
 
     def to_xarray(self) -> xarray.Dataset:
         """An xarray dataset with dimensions (chain, draw, measurement, x_dim_0, …), as ArviZ reads them."""
@@ -150,25 +149,27 @@ class PointEstimate:
             FileFormatError: Not such a file, or a corrupt one.
         """
         fields, info = _load(path, "PointEstimate")
-        names = ("x", "loss", "converged", "nfe", "nfe_grad")
-        return cls(*(fields[name] for name in names), info=info, latent=fields.get("latent"))
+        x, loss, converged, nfe, nfe_grad = (fields[name] for name in ("x", "loss", "converged", "nfe", "nfe_grad"))
+        return cls(x, loss, converged, nfe, nfe_grad, info, fields.get("latent"))
 
 
 def _save(path: str | Path, header: dict[str, Any], arrays: Result) -> Path:
-    path = Path(path).with_suffix(".npz")
+    path = Path(path)
+    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, **{k: np.asarray(v) for k, v in header.items()}, **{
-        name: values.detach().cpu().numpy() for name, values in arrays.items()
-    })  # fmt: skip
+    values: dict[str, Any] = {name: np.asarray(value) for name, value in header.items()}
+    values |= {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
+    np.savez_compressed(path, **values)
     return path
 
 
 def _load(path: str | Path, kind: str) -> tuple[dict[str, Any], Result]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
+        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
+            names = [name.removesuffix(".npy") for name in archive.namelist()]
+            content = {name: np.lib.format.read_array(archive.open(f"{name}.npy")) for name in names}
         found = str(content.pop("kind"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise FileFormatError(f"{path} is not a saved {kind}: {error}") from error
     if found != kind:
         raise FileFormatError(f"{path} holds {found}, not {kind}; use {found}.load")

@@ -16,7 +16,7 @@ from posterior.problem import Posterior
 from samplers.base import Info, Sampler, State
 
 
-@dataclass
+@dataclass(kw_only=True)
 class LangevinState(State):
     """Where the chains are.
 
@@ -100,7 +100,9 @@ class AnnealedLangevin(Sampler):
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
         assert isinstance(state, LangevinState)
         prior, total = problem.prior, self.levels * self.steps_per_level
-        sigma = self._levels(problem).to(problem.device)[(state.count // self.steps_per_level).clamp_max(self.levels - 1)]
+        sigma = self._levels(problem).to(problem.device)[
+            (state.count // self.steps_per_level).clamp_max(self.levels - 1)
+        ]
         level = expand_right(sigma, len(problem.event_shape))
         denoised = prior.denoise(state.x, sigma)
         count = state.count + 1

@@ -89,4 +89,3 @@ def check_linear_gaussian(method: str, problem: Posterior) -> None:
             f"{method} denoises at 0.95 σ_y/‖A‖ = {float(rho.min()):.3g}, below {prior.sigma_min:g}, the smallest noise "
             f"level of {type(prior).__name__}: raise noise_std, or use a prior trained to smaller noise levels"
         )
-

@@ -26,7 +26,7 @@ def per_draw() -> Any:
     return dataclasses.field(metadata={"axis": 1})
 
 
-@dataclass
+@dataclass(kw_only=True)
 class State:
     """What the next step needs.
 

@@ -94,13 +94,13 @@ class Run:
                 going = None
                 self._save(done, None)
         x = torch.cat([part["x"] for part in done])[: self.num_samples]
-        counts = [torch.stack([part[name] for part in done]).mean(0) for name in ("nfe", "nfe_grad")]
+        nfe, nfe_grad = (torch.stack([part[name] for part in done]).mean(0) for name in ("nfe", "nfe_grad"))
         names = [name.removeprefix("info.") for name in done[0] if name.startswith("info.")]
         info = {}
         for name in names:  # the records of several blocks stand one after the other
             parts = [part[f"info.{name}"] for part in done]
             info[name] = torch.cat(parts) if parts[0].ndim == 2 else self.sampler.pool(name, torch.stack(parts))
-        return Samples(self.problem.prior.decode(x), *counts, info)
+        return Samples(self.problem.prior.decode(x), nfe, nfe_grad, info)
 
     def _block(self, block: int, done: list[Info], going: dict[str, Any] | None, bar: tqdm) -> Info:
         noise = dataclasses.replace(self.noise, draws=self.noise.draws[block * self.at_once :][: self.at_once])
@@ -129,7 +129,9 @@ class Run:
             self._guard(state, step)
             trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
             bar.n = round(block + float(state.progress.mean()), 4)
-            bar.set_postfix(measurements=f"{int(state.done.sum())}/{len(everyone)}", calls=f"{float(nfe[0].mean()):.0f}")
+            bar.set_postfix(
+                measurements=f"{int(state.done.sum())}/{len(everyone)}", calls=f"{float(nfe[0].mean()):.0f}"
+            )
             if self.callback:
                 self.callback(step, state, info)
             if time.monotonic() - self.saved_at > _SAVE_EVERY:
@@ -167,7 +169,9 @@ class Run:
             saved = torch.load(self.checkpoint, weights_only=True, map_location=self.problem.device)
             identity, done, going = saved["identity"], saved["done"], saved["going"]
         except Exception as error:
-            raise FileFormatError(f"cannot read the checkpoint {self.checkpoint}: {error}; delete it to start anew") from error
+            raise FileFormatError(
+                f"cannot read the checkpoint {self.checkpoint}: {error}; delete it to start anew"
+            ) from error
         if identity != self.identity:
             raise FileFormatError(
                 f"{self.checkpoint} is the checkpoint of another run (sampler, seed, number of samples, measurements or "
@@ -188,4 +192,3 @@ def _spread(values: Tensor, active: Tensor, size: int) -> Tensor:
     full = values.new_full((size,), float("nan"), dtype=torch.float64)
     full[active] = values.double()
     return full
-

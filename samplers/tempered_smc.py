@@ -15,7 +15,7 @@ from samplers.auxiliary import Denoiser, auxiliary_gibbs, check_linear_gaussian
 from samplers.base import Info, Sampler, State, per_draw
 
 
-@dataclass
+@dataclass(kw_only=True)
 class PopulationState(State):
     """A population at its current temperature.
 
@@ -70,10 +70,7 @@ class TemperedSMC(Sampler):
 
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
         prior, size = problem.prior, self.population
-        if self.exact_denoise:
-            x = prior.exact_sample(size, noise)
-        else:
-            x = prior.sample(size, noise, steps=self.prior_steps)
+        x = prior.exact_sample(size, noise) if self.exact_denoise else prior.sample(size, noise, steps=self.prior_steps)
         zero = x.new_zeros(len(problem))
         return PopulationState(
             x=x,

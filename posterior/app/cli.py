@@ -19,7 +19,7 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.priors.zoo import list_priors, load_prior, prior_card, save_prior
 from posterior.problem import Posterior
-from posterior.results import PointEstimate, Samples
+from posterior.results import Samples
 
 
 def sample(

@@ -194,7 +194,7 @@ class GeneratorPrior(Prior):
         return h
 
     def decode(self, state: Tensor) -> Tensor:
-        """x = G(z)."""
+        """X = G(z)."""
         return self(state)
 
     def log_prob(self, z: Tensor) -> Tensor:
@@ -215,7 +215,7 @@ class FlowPrior(Prior):
         raise NotImplementedError
 
     def inverse(self, x: Tensor) -> Tensor:
-        """z with f(z) = x."""
+        """Z with f(z) = x."""
         raise NotImplementedError
 
     def log_prob(self, x: Tensor) -> Tensor:

@@ -98,7 +98,7 @@ class GaussianMixturePrior(ScorePrior):
         return self._rotate_back(expected + shrink * (rows - expected)).reshape(x.shape).to(x.dtype)
 
     def _log_responsibilities(self, rows: Tensor, sigma: Tensor) -> Tensor:
-        """log r_k of rows (N, n) in the eigenbasis, (N, K)."""
+        """Log r_k of rows (N, n) in the eigenbasis, (N, K)."""
         precision = 1 / (self.variances + sigma[:, None] ** 2)  # (N, 1) or (N, n)
         # ‖x − μ‖² up to a term without k, as products of matrices
         if precision.shape[1] == 1:

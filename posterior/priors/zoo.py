@@ -76,7 +76,9 @@ def save_prior(prior: Prior, folder: str | Path) -> Path:
 
     kind, network = type(prior).__name__, getattr(prior, "network", None)
     if PRIORS.get(kind, (None,))[0] is not type(prior):
-        raise IncompatibleError(f"cannot save a {kind}: it is none of {', '.join(PRIORS)} (posterior.priors.zoo.PRIORS)")
+        raise IncompatibleError(
+            f"cannot save a {kind}: it is none of {', '.join(PRIORS)} (posterior.priors.zoo.PRIORS)"
+        )
     if NETWORKS.get(type(network).__name__) is not type(network):
         raise IncompatibleError(
             f"cannot save a prior whose network is a {type(network).__name__}: it is none of {', '.join(NETWORKS)}; "

@@ -2,5 +2,15 @@
 
 from posterior.training.loop import train
 from posterior.training.score import denoising_loss, held_out_denoising_error, train_score
+from posterior.training.vae import held_out_elbo, negative_elbo, train_vae, vae_loss
 
-__all__ = ["denoising_loss", "held_out_denoising_error", "train", "train_score"]
+__all__ = [
+    "denoising_loss",
+    "held_out_denoising_error",
+    "held_out_elbo",
+    "negative_elbo",
+    "train",
+    "train_score",
+    "train_vae",
+    "vae_loss",
+]

@@ -88,6 +88,16 @@ def train_score(
         return held_out_denoising_error(averaged, held_out) if held_out is not None else {}
 
     return train(  # type: ignore[return-value]
-        prior, denoising_loss, images, folder, steps=steps, batch_size=batch_size, learning_rate=learning_rate,
-        evaluate=evaluate, evaluate_every=evaluate_every, autocast=autocast, seed=seed, progress=progress,
+        prior,
+        denoising_loss,
+        images,
+        folder,
+        steps=steps,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        evaluate=evaluate,
+        evaluate_every=evaluate_every,
+        autocast=autocast,
+        seed=seed,
+        progress=progress,
     )

@@ -58,7 +58,7 @@ def train_vae(
     held_out: Tensor | None = None,
     latent: int = 20,
     hidden: Sequence[int] = (500, 500),
-    dropout: float = 0.2,
+    dropout: float = 0.0,
     steps: int = 10_000,
     batch_size: int = 100,
     learning_rate: float = 1e-3,

@@ -70,9 +70,10 @@ class UNet(nn.Module):
                 features = width
             if level > 0:
                 self.up.append(nn.Conv2d(features, features, 3, padding=1))
-        self.head = nn.Sequential(normalisation(features), nn.SiLU(), nn.Conv2d(features, channels * patch**2, 3, padding=1))
-        nn.init.zeros_(self.head[-1].weight)
-        nn.init.zeros_(self.head[-1].bias)
+        last = nn.Conv2d(features, channels * patch**2, 3, padding=1)
+        for parameter in last.parameters():
+            nn.init.zeros_(parameter)
+        self.head = nn.Sequential(normalisation(features), nn.SiLU(), last)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Map images x (N, C, H, W) and labels (N,) to an image of the same shape."""
@@ -146,5 +147,5 @@ class FourierFeatures(nn.Module):
 
 def normalisation(features: int) -> nn.GroupNorm:
     """Group normalisation with groups of at least four features, as many as divide them up to 8."""
-    groups = max(g for g in range(1, 9) if features % g == 0 and features // g >= 4 or g == 1)
+    groups = max(g for g in range(1, 9) if (features % g == 0 and features // g >= 4) or g == 1)
     return nn.GroupNorm(groups, features)
