@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.base import expand_right
 from posterior.problem import Posterior
@@ -42,7 +43,8 @@ class TemperedSMC(Sampler):
     population, given exact draws of p(x0 | z); what those cost in bias, `steps` sets.
 
     Args:
-        population: Particles N. More samples than that come from independent populations, fewer are a subset.
+        population: Particles N; more samples than that come from independent populations, fewer are a subset. Unless
+            given, as many as samples are wanted, but from 256 to 1,024.
         moves: Auxiliary Gibbs sweeps a level.
         steps: Network calls a sweep.
         ess: Effective sample size after each change of temperature, as a fraction of N.
@@ -55,21 +57,23 @@ class TemperedSMC(Sampler):
         Del Moral, Doucet & Jasra 2006, Sequential Monte Carlo samplers, JRSS B 68.
     """
 
-    population: int = 256
+    population: int | None = None
     moves: int = 3
     steps: int = 8
-    ess: float = 0.5
+    ess: float = 0.7
     prior_steps: int = 40
     exact_denoise: bool = False
 
     def check(self, problem: Posterior) -> None:
         check_linear_gaussian(self.name, problem)
+        if (self.population or 2) < 2 or self.moves < 1 or self.steps < 3 or not 0 < self.ess < 1:
+            raise InvalidValueError(f"TemperedSMC needs population ≥ 2, moves ≥ 1, steps ≥ 3, 0 < ess < 1; got {self}")
 
     def draws_at_once(self, num_samples: int) -> int:
-        return self.population
+        return self.population or min(max(num_samples, 256), 1024)
 
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
-        prior, size = problem.prior, self.population
+        prior, size = problem.prior, len(noise.draws)
         x = prior.exact_sample(size, noise) if self.exact_denoise else prior.sample(size, noise, steps=self.prior_steps)
         zero = x.new_zeros(len(problem))
         return PopulationState(
@@ -84,7 +88,8 @@ class TemperedSMC(Sampler):
 
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
         assert isinstance(state, PopulationState)
-        increment = temperature_increment(state.log_likelihood, state.beta, self.ess * self.population)
+        size = len(state.x)
+        increment = temperature_increment(state.log_likelihood, state.beta, self.ess * size)
         log_weights = increment * state.log_likelihood
         beta = torch.where(increment >= 1 - state.beta, torch.ones_like(state.beta), state.beta + increment)
         index = systematic(log_weights, noise.use("resample").draw(1).uniform()[0])
@@ -99,9 +104,9 @@ class TemperedSMC(Sampler):
             log_likelihood=problem.log_likelihood(x),
             ancestor=state.ancestor.gather(0, index),
             beta=beta,
-            log_evidence=state.log_evidence + log_weights.logsumexp(0) - math.log(self.population),
+            log_evidence=state.log_evidence + log_weights.logsumexp(0) - math.log(size),
         )
-        return new, {"beta": beta, "ess": effective_sample_size(log_weights) / self.population}
+        return new, {"beta": beta, "ess": effective_sample_size(log_weights) / size}
 
     def finish(self, problem: Posterior, state: State, noise: Noise) -> tuple[Tensor, Info]:
         assert isinstance(state, PopulationState)

@@ -30,13 +30,16 @@ class NetworkGenerator(GeneratorPrior):
                 "GeneratorPrior"
             )
         self.network = network
-        self.latent_shape, self.event_shape = tuple(network.latent_shape), tuple(network.event_shape)
+        for name in ("latent_shape", "event_shape"):
+            setattr(self, name, tuple(getattr(network, name)))
         self.eval()
 
     @property
     def layers(self) -> nn.ModuleList:  # type: ignore[override]
         """Modules whose composition is G; they belong to `network`."""
-        return self.network.layers
+        layers = self.network.layers
+        assert isinstance(layers, nn.ModuleList)
+        return layers
 
     def forward(self, z: Tensor) -> Tensor:
         """G(z): (..., *latent_shape) → (..., *event_shape)."""

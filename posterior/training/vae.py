@@ -7,9 +7,10 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from posterior.noise import Noise
+from posterior.priors.generators import NetworkGenerator
 from posterior.priors.networks.vae import VAE
 from posterior.training.loop import train
 
@@ -24,7 +25,7 @@ def negative_elbo(vae: VAE, images: Tensor, noise: Noise) -> Tensor:
     mean, log_variance = vae.encoder(images)
     z = mean + (log_variance / 2).exp() * noise.use("latent").normal(mean.shape[1:])[0]
     target = (images.flatten(1) + 1) / 2
-    cross_entropy = F.binary_cross_entropy_with_logits(vae.decoder.logits(z), target, reduction="none").sum(1)
+    cross_entropy = functional.binary_cross_entropy_with_logits(vae.decoder.logits(z), target, reduction="none").sum(1)
     return cross_entropy + 0.5 * (log_variance.exp() + mean.square() - 1 - log_variance).sum(1)
 
 
@@ -66,10 +67,10 @@ def train_vae(
     seed: int = 0,
     device: str = "cpu",
     progress: bool = True,
-) -> VAE:
+) -> NetworkGenerator:
     """Train a VAE on images (N, *event_shape) in [−1, 1]; resumes from what is in `folder`.
 
-    Its generator is `NetworkGenerator(vae.decoder)`.
+    Returns the prior of its decoder; the encoder stays in the checkpoint.
 
     Args:
         held_out: Images whose ELBO and reconstruction error are logged while training goes on.
@@ -85,7 +86,8 @@ def train_vae(
         assert isinstance(averaged, VAE)
         return held_out_elbo(averaged, held_out) if held_out is not None else {}
 
-    return train(  # type: ignore[return-value]
+    train(
         vae, vae_loss, images, folder, steps=steps, batch_size=batch_size, learning_rate=learning_rate,
         evaluate=evaluate, evaluate_every=evaluate_every, autocast=False, seed=seed, progress=progress,
     )  # fmt: skip
+    return NetworkGenerator(vae.decoder)

@@ -100,8 +100,8 @@ class CSGM(Solver):
         if bool(bad.all(0).any()):
             names = [problem.ids[b] for b in bad.all(0).nonzero().flatten().tolist()]
             raise NotFiniteError(
-                f"all {self.restarts} restarts of {self.name} ended in NaN or infinity for measurement(s) {names}: lower "
-                f"the learning rate ({self.learning_rate:g}), and check that generator and operator give finite values"
+                f"all {self.restarts} restarts of {self.name} ended in NaN or infinity for measurement(s) {names}: "
+                f"lower the learning rate ({self.learning_rate:g}), and check that generator and operator are finite"
             )
         kept = trace[-1].masked_fill(bad, torch.inf).argmin(0)
         each = torch.arange(count, device=problem.device)

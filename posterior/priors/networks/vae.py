@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +44,7 @@ class VAEEncoder(nn.Module):
         sizes = [math.prod(event_shape), *reversed(hidden)]
         inner = [
             layer
-            for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
+            for inputs, outputs in pairwise(sizes)
             for layer in (nn.Linear(inputs, outputs), nn.Softplus(), nn.Dropout(dropout))
         ]
         self.layers = nn.Sequential(nn.Flatten(), *inner, nn.Linear(sizes[-1], 2 * latent))
@@ -72,8 +73,7 @@ class VAEDecoder(nn.Module):
         self.latent_shape, self.event_shape = (latent,), tuple(event_shape)
         sizes = [latent, *hidden]
         self.layers = nn.ModuleList(
-            nn.Sequential(nn.Linear(inputs, outputs), nn.Softplus())
-            for inputs, outputs in zip(sizes[:-1], sizes[1:], strict=True)
+            nn.Sequential(nn.Linear(inputs, outputs), nn.Softplus()) for inputs, outputs in pairwise(sizes)
         )
         self.layers.append(nn.Linear(sizes[-1], math.prod(event_shape)))
         self.layers.append(SigmoidImage(event_shape))
