@@ -108,7 +108,7 @@ class Posterior:
 
     def select(self, measurements: Tensor | Sequence[int]) -> Posterior:
         """The problem of some of the measurements, by index."""
-        index = torch.as_tensor(measurements, device=self.device)
+        index = torch.as_tensor(measurements, dtype=torch.int64, device=self.device)
         ids = [self.ids[i] for i in index.tolist()]
         return self._replace(self.prior, self.likelihood.select(index), self.y[index], ids)
 

@@ -59,9 +59,9 @@ class TemperedSMC(Sampler):
 
     population: int | None = None
     moves: int = 3
-    steps: int = 8
-    ess: float = 0.7
-    prior_steps: int = 40
+    steps: int = 6
+    ess: float = 0.5
+    prior_steps: int = 30
     exact_denoise: bool = False
 
     def check(self, problem: Posterior) -> None:

@@ -160,7 +160,7 @@ def train_vae(
 
     images, rest = _split(data, held_out)
     model = train(
-        images, out, held_out=rest, latent=latent, hidden=hidden, steps=steps, batch_size=batch_size,
+        images, out, held_out=rest, latent=latent, hidden=(hidden, hidden), steps=steps, batch_size=batch_size,
         learning_rate=learning_rate, seed=seed, device=str(default_device()), progress=progress,
     )  # fmt: skip
     print(f"saved to {save_prior(model, out)}; use it with load_prior({str(out)!r}) or --prior {out}")

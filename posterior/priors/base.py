@@ -101,6 +101,11 @@ class ScorePrior(Prior):
                 f"but was asked for [{low:g}, {high:g}]"
             )
 
+    def mean(self) -> Tensor:
+        """The mean image E[x] (*event_shape), which is what the largest noise level leaves: D(0, sigma_max)."""
+        zero = torch.zeros(1, *self.event_shape, dtype=self.dtype, device=self.device)
+        return self.denoise(zero, self.sigma_max)[0]
+
     def sample(self, num_samples: int, noise: Noise, *, steps: int = 40) -> Tensor:
         """Draw from the prior p(x) by reverse diffusion: (num_samples, B, *event_shape), B the ids of `noise`.
 

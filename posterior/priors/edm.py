@@ -45,5 +45,7 @@ class EDMPrior(ScorePrior):
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         s = expand_right(sigma, len(self.event_shape))
         total = s**2 + self.sigma_data**2
-        output = self.network(x * total.rsqrt(), sigma.log() / 4).to(x.dtype)
+        # The network may be narrower than the state: float32 or bfloat16 under a float64 problem.
+        inputs, label = (x * total.rsqrt()).to(self.dtype), (sigma.log() / 4).to(self.dtype)
+        output = self.network(inputs, label).to(x.dtype)
         return (self.sigma_data**2 / total) * x + (s * self.sigma_data * total.rsqrt()) * output

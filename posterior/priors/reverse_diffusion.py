@@ -96,9 +96,8 @@ def sample(prior: ScorePrior, noise: Noise, steps: int) -> Tensor:
     """Draw from p(x): (S, B, *event_shape)."""
     event = tuple(prior.event_shape)
     first = torch.tensor(prior.sigma_max, dtype=noise.dtype, device=noise.keys.device)
-    levels = power_levels(first, first.new_tensor(max(prior.sigma_min, 0.02 * prior.sigma_data)), steps - 1)
-    centre = prior.denoise(first.new_zeros(1, *event), first)
-    w = centre + (first**2 + prior.sigma_data**2).sqrt() * noise.use("start").normal(event)
+    levels = power_levels(first, first.new_tensor(max(prior.sigma_min, 0.02 * prior.sigma_data)), steps)
+    w = prior.mean().to(first) + (first**2 + prior.sigma_data**2).sqrt() * noise.use("start").normal(event)
     return stochastic(prior.denoise, w, levels, noise.use("sde"), event)
 
 

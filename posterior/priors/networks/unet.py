@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 class UNet(nn.Module):
@@ -77,8 +77,8 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Map images x (N, C, H, W) and labels (N,) to an image of the same shape."""
-        embedding = F.silu(self.embed(label))
-        h = self.stem(F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
+        embedding = functional.silu(self.embed(label))
+        h = self.stem(functional.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
         skips = [h]
         for layer in self.down:
             h = layer(h, embedding) if isinstance(layer, ResidualBlock) else layer(h)
@@ -89,8 +89,8 @@ class UNet(nn.Module):
             if isinstance(layer, ResidualBlock):
                 h = layer(torch.cat([h, skips.pop()], dim=1), embedding)
             else:  # odd sides were rounded up on the way down: upsample to the size of the skip that comes next
-                h = layer(F.interpolate(h, size=skips[-1].shape[-2:], mode="nearest"))
-        return F.pixel_shuffle(self.head(h), self.patch)
+                h = layer(functional.interpolate(h, size=skips[-1].shape[-2:], mode="nearest"))
+        return functional.pixel_shuffle(self.head(h), self.patch)
 
 
 class ResidualBlock(nn.Module):
@@ -108,9 +108,9 @@ class ResidualBlock(nn.Module):
         nn.init.zeros_(self.conv2.weight)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv1(functional.silu(self.norm1(x)))
         scale, shift = self.modulate(embedding)[:, :, None, None].chunk(2, dim=1)
-        h = F.silu(torch.addcmul(shift, self.norm2(h), 1 + scale))
+        h = functional.silu(torch.addcmul(shift, self.norm2(h), 1 + scale))
         return self.skip(x) + self.conv2(self.dropout(h))
 
 
@@ -128,7 +128,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         n, c, h, w = x.shape
         q, k, v = self.qkv(self.norm(x)).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(-1, -2).unbind(1)
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, h, w)
+        attended = functional.scaled_dot_product_attention(q, k, v).transpose(-1, -2).reshape(n, c, h, w)
         return x + self.out(attended)
 
 

@@ -1,0 +1,76 @@
+import math
+
+import pytest
+import torch
+
+from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelError
+from posterior.likelihoods import GaussianLikelihood
+from posterior.operators import Inpainting, Operator
+from posterior.priors import GaussianMixturePrior
+from posterior.problem import Posterior
+from samplers import AnnealedLangevin
+from tests.problems import DOUBLE, mixture_problem
+
+
+def test_one_step_is_the_paper_s_formula():
+    problem = mixture_problem()
+    sampler = AnnealedLangevin(levels=4, steps_per_level=2, step_size=0.2, sigma_first=4.0, sigma_last=0.5)
+    noise = problem.noise(0, 3)
+    state = sampler.init(problem, noise)
+    new, info = sampler.step(problem, state, noise.at(0))
+    sigma, x, a = 4.0, state.x, problem.operator
+    alpha = 0.2 * sigma**2
+    gamma = float(a.norm()) * sigma
+    guide = a.adjoint(problem.y - a(x)) / (gamma**2 + 0.7**2)
+    xi = noise.at(0).normal((2,))
+    expected = x + alpha * (problem.prior.score(x, sigma) + guide) + math.sqrt(2 * alpha) * xi
+    assert torch.allclose(new.x, expected)
+    assert torch.equal(info["sigma"], torch.tensor([4.0], dtype=DOUBLE))
+
+
+def test_one_step_of_the_code_s_form():
+    problem = mixture_problem()
+    sampler = AnnealedLangevin(levels=4, step_size=0.2, sigma_first=4.0, sigma_last=0.5, form="code")
+    noise = problem.noise(0, 3)
+    state = sampler.init(problem, noise)
+    new, _ = sampler.step(problem, state, noise.at(0))
+    x, score = state.x, problem.prior.score(state.x, 4.0)
+    grad = problem.operator.adjoint(problem.y - problem.operator(x))
+    guide = 5 * score.norm(dim=-1, keepdim=True) / grad.norm(dim=-1, keepdim=True) * grad
+    expected = x + 3.2 * (score + guide) + math.sqrt(6.4) * noise.at(0).normal((2,))
+    assert torch.allclose(new.x, expected)
+
+
+def test_small_steps_draw_a_gaussian_posterior():
+    # Unit Gaussian, everything seen with σ_y = 1: the posterior is N(y/2, 1/2). Step size and spacing bias the draws by
+    # a few per cent; the bound allows 10 % of a variance.
+    prior = GaussianMixturePrior(torch.zeros(1, 4, dtype=DOUBLE))
+    y = torch.tensor([[1.0, -2.0, 0.0, 3.0]], dtype=DOUBLE)
+    problem = Posterior(prior, GaussianLikelihood(Inpainting(torch.ones(4, dtype=torch.bool)), 1.0), y)
+    sampler = AnnealedLangevin(levels=150, step_size=0.2, sigma_first=5.0, sigma_last=0.05, steps_per_level=5)
+    draws = sampler.sample(problem, 2000, progress=False)
+    assert ((draws.mean() - y / 2).abs() < 0.05 + 4 * math.sqrt(0.5 / 2000)).all()
+    assert abs(draws.x.var(0).mean() / 0.5 - 1) < 0.1 + 4 * math.sqrt(2 / 8000)
+
+
+def test_budgets():
+    sampler = AnnealedLangevin(levels=5, steps_per_level=3, sigma_last=0.05)
+    assert (sampler.sample(mixture_problem(), 2, progress=False).nfe == 16).all()
+    default, jalal = AnnealedLangevin(), AnnealedLangevin.jalal2021()
+    assert default.levels * default.steps_per_level + 1 <= 300
+    assert jalal.levels * jalal.steps_per_level == 3468
+    assert jalal.sigma_first == pytest.approx(math.sqrt(232 * 0.0066))
+    assert jalal.step_size * 0.0066**2 == pytest.approx(5e-5)
+
+
+def test_bad_settings_are_refused():
+    problem = mixture_problem()
+    for sampler in (AnnealedLangevin(form="other"), AnnealedLangevin(step_size=2.5), AnnealedLangevin(levels=1)):
+        with pytest.raises(InvalidValueError, match="AnnealedLangevin"):
+            sampler.sample(problem, 2, progress=False)
+    with pytest.raises(NoiseLevelError, match="valid for noise levels"):
+        AnnealedLangevin(sigma_first=1e6).sample(problem, 2, progress=False)
+    curved = Operator.from_callable(lambda x: x**2, event_shape=(2,), measurement_shape=(2,))
+    other = Posterior(problem.prior, GaussianLikelihood(curved, 1.0), torch.zeros(1, 2, dtype=DOUBLE))
+    with pytest.raises(IncompatibleError, match="form='code'"):
+        AnnealedLangevin().sample(other, 2, progress=False)

@@ -1,0 +1,85 @@
+import math
+
+import pytest
+import torch
+
+from posterior.errors import IncompatibleError, NoiseLevelError
+from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
+from posterior.operators import Blur, Inpainting, Matrix, Operator
+from posterior.priors import GaussianMixturePrior, ScorePrior
+from posterior.problem import Posterior
+from samplers.auxiliary import Denoiser, auxiliary_gibbs, check_linear_gaussian
+from tests.problems import DOUBLE, gaussian, measure, mixture_problem
+
+
+def one_sweep(problem: Posterior, size: int, beta: float = 1.0, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    """Exact draws of the tempered posterior, before and after one sweep with exact draws of p(x0 | z)."""
+    tempered = GaussianLikelihood(problem.operator, problem.likelihood.noise_std / math.sqrt(beta))
+    before = problem.prior.posterior(tempered, problem.y).sample(size, seed=seed)
+    noise = problem.noise(seed, size)
+    betas = torch.full((len(problem),), beta, dtype=DOUBLE)
+    return before, auxiliary_gibbs(problem, before, betas, noise, Denoiser(0, exact=True))
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.2])
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Inpainting(torch.tensor([True, False, True, True])),  # a tight operator
+        Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE)),  # by its spectrum
+    ],
+)
+def test_a_sweep_leaves_the_posterior_invariant(operator, beta):
+    problem = measure(gaussian(4), operator, 0.4)
+    tempered = GaussianLikelihood(operator, 0.4 / math.sqrt(beta))
+    exact = problem.prior.posterior(tempered, problem.y)
+    size = 20_000
+    _, after = one_sweep(problem, size, beta)
+    variance = exact.std()[0] ** 2
+    assert ((after[:, 0].mean(0) - exact.mean()[0]).abs() < 4 * (variance / size).sqrt()).all()
+    # an entry of a covariance has standard error √((C_ii C_jj + C_ij²)/N) ≤ √(2 C_ii C_jj/N)
+    bound = 4 * (2 * variance[:, None] * variance / size).sqrt()
+    assert ((torch.cov(after[:, 0].T) - exact.covariance()[0]).abs() < bound).all()
+
+
+def test_a_sweep_leaves_the_posterior_invariant_without_a_spectrum():
+    prior = GaussianMixturePrior(torch.zeros(1, 1, 3, 3, dtype=DOUBLE), std=1.0)
+    operator = Blur.gaussian((1, 3, 3), 0.6, boundary="reflect").double()  # Chebyshev expansion
+    problem = measure(prior, operator, 0.3)
+    exact = prior.posterior(problem.likelihood, problem.y)
+    _, after = one_sweep(problem, 20_000)
+    variance = (exact.std()[0] ** 2).flatten()
+    bound = 4 * (2 * variance[:, None] * variance / 20_000).sqrt()
+    assert ((torch.cov(after[:, 0].flatten(1).T) - exact.covariance()[0]).abs() < bound).all()
+
+
+def test_a_sweep_keeps_the_weights_of_components():
+    problem = mixture_problem(batch=2)
+    exact = problem.prior.posterior(problem.likelihood, problem.y)
+    _, after = one_sweep(problem, 20_000)
+    share = problem.prior.responsibilities(after).mean(0)
+    assert (share - exact.weights).abs().max() < 4 * 0.5 / math.sqrt(20_000)
+
+
+def test_a_sweep_moves():
+    before, after = one_sweep(mixture_problem(), 100)
+    assert (before != after).all()
+
+
+def test_what_it_does_not_take_is_refused():
+    curved = Operator.from_callable(lambda x: x**2, event_shape=(2,), measurement_shape=(2,))
+    prior = ScorePrior.from_denoiser(lambda x, s: x, (2,), sigma_min=0.5, sigma_max=10.0)
+    y = torch.zeros(1, 2)
+    with pytest.raises(IncompatibleError, match="Gaussian noise on a linear operator"):
+        check_linear_gaussian("X", Posterior(prior, GaussianLikelihood(curved, 1.0), y))
+    everything = Inpainting(torch.tensor([True, True]))
+    with pytest.raises(NoiseLevelError, match=r"0\.38, below 0\.5"):
+        check_linear_gaussian("X", Posterior(prior, GaussianLikelihood(everything, 0.4), y))
+
+
+def test_precision_of_the_state_is_kept():
+    problem = mixture_problem().to(dtype=torch.float32)
+    x = torch.zeros(5, 1, 2)
+    moved = auxiliary_gibbs(problem, x, torch.ones(1), Noise.of(0, 1, 5), Denoiser(4))
+    assert moved.dtype == torch.float32

@@ -1,0 +1,143 @@
+"""What holds for every sampler: batch sizes, seeds, neighbours, checkpoints, network calls, failures."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, NotFiniteError
+from posterior.methods import Method
+from posterior.priors import GeneratorPrior, ScorePrior
+from posterior.problem import Posterior
+from samplers import AnnealedLangevin, TemperedSMC
+from samplers.base import Sampler, State
+from tests.problems import DOUBLE, mixture_problem
+
+SAMPLERS = [
+    TemperedSMC(population=24, moves=1, steps=4),
+    AnnealedLangevin(levels=10, sigma_last=0.1),
+    AnnealedLangevin(levels=10, sigma_last=0.1, form="code"),
+]
+each_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: f"{s.name}-{getattr(s, 'form', '')}")
+
+
+@each_sampler
+def test_draws_do_not_depend_on_the_batch_size(sampler):
+    problem = mixture_problem(batch=3)
+    whole = sampler.sample(problem, 30, progress=False)
+    for size in (1, 3, 7):
+        part = sampler.sample(problem, 30, batch_size=size, progress=False)
+        assert torch.allclose(part.x, whole.x, atol=1e-9, rtol=0)
+        assert torch.equal(part.nfe, whole.nfe)
+
+
+@each_sampler
+def test_seeds_reproduce(sampler):
+    problem = mixture_problem(batch=2)
+    zero = sampler.sample(problem, 8, seed=0, progress=False)
+    assert torch.equal(zero.x, sampler.sample(problem, 8, progress=False).x)
+    assert not torch.equal(zero.x, sampler.sample(problem, 8, seed=1, progress=False).x)
+
+
+@each_sampler
+def test_a_measurement_does_not_see_its_neighbours(sampler):
+    problem = mixture_problem(batch=3)
+    whole = sampler.sample(problem, 8, progress=False)
+    alone = sampler.sample(problem.select([1]), 8, progress=False)
+    assert torch.allclose(whole.x[:, 1:2], alone.x, atol=1e-9, rtol=0)
+    assert whole.nfe[1] == alone.nfe[0]
+
+
+@each_sampler
+def test_global_random_state_is_left_alone(sampler):
+    before = torch.random.get_rng_state()
+    sampler.sample(mixture_problem(), 4, progress=False)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+@each_sampler
+def test_a_stopped_run_goes_on(sampler, tmp_path, monkeypatch):
+    problem, path = mixture_problem(batch=2), tmp_path / "run.pt"
+    expected = sampler.sample(problem, 40, progress=False)
+    monkeypatch.setattr("samplers.run._SAVE_EVERY", 0.0)
+
+    def stop(step, state, info):
+        if step == 1 and path.exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sampler.sample(problem, 40, progress=False, callback=stop, checkpoint=path)
+    resumed = sampler.sample(problem, 40, progress=False, checkpoint=path)
+    again = sampler.sample(problem, 40, progress=False, checkpoint=path)  # a finished run is read back
+    for result in (resumed, again):
+        assert torch.equal(result.x, expected.x)
+        assert torch.equal(result.nfe, expected.nfe)
+        assert all(torch.equal(result.info[k].nan_to_num(-1), v.nan_to_num(-1)) for k, v in expected.info.items())
+    with pytest.raises(FileFormatError, match="another run"):
+        sampler.sample(problem, 40, seed=1, progress=False, checkpoint=path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(FileFormatError, match="delete it"):
+        sampler.sample(problem, 40, progress=False, checkpoint=path)
+
+
+def test_independent_draws_depend_on_their_own_index_only():
+    sampler, problem = SAMPLERS[1], mixture_problem()
+    assert torch.equal(sampler.sample(problem, 9, progress=False).x[:4], sampler.sample(problem, 4, progress=False).x)
+
+
+def test_samplers_are_methods():
+    assert all(isinstance(sampler, Method) for sampler in SAMPLERS)
+    problem = mixture_problem()
+    called = SAMPLERS[0](problem, num_samples=4, seed=2, progress=False)
+    assert torch.equal(called.x, SAMPLERS[0].sample(problem, 4, seed=2, progress=False).x)
+
+
+def test_nan_is_reported_with_its_measurement():
+    inner = mixture_problem(batch=3)
+
+    def broken(x, sigma):
+        return torch.where(x[:, :1] > 1e3, torch.nan, x / (1 + sigma[:, None] ** 2))
+
+    prior = ScorePrior.from_denoiser(broken, (2,), sigma_max=100.0)
+    y = inner.y.clone()
+    y[1] = 1e9
+    problem = Posterior(prior, inner.likelihood, y, ids=["a", "b", "c"])
+    with pytest.raises(NotFiniteError, match=r"\['b'\]"):
+        AnnealedLangevin(levels=5, sigma_last=0.1).sample(problem, 4, progress=False)
+
+
+@dataclass(frozen=True)
+class Gradients(Sampler):
+    """Two steps with a gradient through the network, for the first measurement; one for the others."""
+
+    def init(self, problem, noise):
+        zero = torch.zeros(len(problem), dtype=DOUBLE)
+        return State(x=noise.normal(problem.event_shape), done=zero.bool(), progress=zero)
+
+    def step(self, problem, state, noise):
+        with torch.enable_grad():
+            x = state.x.detach().requires_grad_()
+            (grad,) = torch.autograd.grad(problem.prior.denoise(x, 1.0).sum(), x)
+        done = torch.tensor([identity != 0 or noise.step == 1 for identity in problem.ids])
+        return State(x=x.detach() + grad, done=done, progress=done.double()), {"step": noise.step + 0.0 * state.progress}
+
+
+def test_network_calls_are_counted_for_each_measurement():
+    samples = Gradients().sample(mixture_problem(batch=3), 5, progress=False)
+    assert samples.nfe.tolist() == [2, 1, 1]
+    assert samples.nfe_grad.tolist() == [2, 1, 1]
+    assert torch.equal(samples.info["step"].isnan(), torch.tensor([[False, False, False], [False, True, True]]))
+
+
+def test_bad_calls_are_refused():
+    problem = mixture_problem()
+    with pytest.raises(InvalidValueError, match="at least 1"):
+        SAMPLERS[0].sample(problem, 0, progress=False)
+    with pytest.raises(InvalidValueError, match="no measurements"):
+        SAMPLERS[0].sample(problem.select([]), 4, progress=False)
+
+    class Generator(GeneratorPrior):
+        event_shape = (2,)
+
+    with pytest.raises(IncompatibleError, match="takes a ScorePrior"):
+        SAMPLERS[1].sample(problem.with_prior(Generator()), 4, progress=False)
