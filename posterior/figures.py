@@ -57,7 +57,7 @@ _DPI = 200
 def posterior_figure(
     truth: Tensor | None,
     measurement: Tensor,
-    samples: Samples | Mapping[str, Samples],
+    samples: Samples | Mapping[str, Samples] | None,
     estimate: PointEstimate | Tensor | None = None,
     value_range: Range = (-1.0, 1.0),
     title: str = "",
@@ -77,7 +77,8 @@ def posterior_figure(
         truth: True images (B, C, H, W), or None where they are unknown.
         measurement: Measurements (B, *measurement_shape): images of any size, complex k-space (shown as log magnitude,
             coils combined by root sum of squares) or vectors.
-        samples: Draws (S, B, C, H, W), or those of several samplers by name, which get a block of the figure each.
+        samples: Draws (S, B, C, H, W), or those of several samplers by name, which get a block of the figure each;
+            None for a figure of the point estimate alone.
         estimate: Point estimates (B, C, H, W).
         value_range: Values shown as black and white; beyond them pictures saturate.
         title: Heading of the figure.
@@ -88,11 +89,11 @@ def posterior_figure(
 
     Raises:
         ShapeError: Parts do not fit together, or images do not have 1, 2 or 3 channels.
-        InvalidValueError: No measurement has that index, there is no sampler, a sampler has fewer than two draws, or
-            the value range is empty.
-        NotFiniteError: A draw holds NaN or infinity.
+        InvalidValueError: No measurement has that index, there are neither draws nor an estimate, or the value range
+            is empty.
+        NotFiniteError: A draw, the estimate or the truth holds NaN or infinity.
     """
-    blocks = {"": samples} if isinstance(samples, Samples) else dict(samples)
+    blocks = {"": samples} if isinstance(samples, Samples) else dict(samples or {})
     point = estimate.x if isinstance(estimate, PointEstimate) else estimate
     aspect = _check(truth, measurement, blocks, point, value_range, num_samples, index)
     y = measurement[index].detach().cpu()
@@ -108,14 +109,14 @@ def posterior_figure(
         for name, block in blocks.items()
     }
     spreads = {name: _spread(block) for name, block in chosen.items()}
-    peaks = [float(std.max()) for std, _ in spreads.values()]
+    peaks = [float(std.max()) for std, _ in spreads.values() if std is not None]
     peaks += [float(width.max()) / _GAUSSIAN_WIDTH for _, width in spreads.values() if width is not None]
-    scale = max(peaks) or 1.0
+    scale = max(peaks, default=0.0) or 1.0
     summaries: dict[str, list[tuple[str, Panel]]] = {
         name: [
             ("posterior mean", partial(_picture, block.mean()[0], value_range)),
-            ("standard deviation", partial(_heat, spreads[name][0], scale)),
-            ("width of 90 % interval", partial(_heat, spreads[name][1], _GAUSSIAN_WIDTH * scale)),
+            ("standard deviation", partial(_heat, spreads[name][0], scale, 2)),
+            ("width of 90 % interval", partial(_heat, spreads[name][1], _GAUSSIAN_WIDTH * scale, _FEWEST)),
         ]
         for name, block in chosen.items()
     }
@@ -123,8 +124,11 @@ def posterior_figure(
     labels = {name: f"{len(tiles[name])} of {len(block):,} draws" for name, block in chosen.items()}
 
     with _style():
-        page = _Page(6 if len(blocks) > 1 else len(given) + 3, aspect)
-        if len(blocks) == 1:
+        page = _Page(6 if len(blocks) > 1 else len(given) + 3 * len(blocks), aspect)
+        if not blocks:
+            page.title(title)
+            page.panels(given)
+        elif len(blocks) == 1:
             (name,) = blocks
             page.title(" · ".join(text for text in (title, name) if text))
             page.panels(given + summaries[name])
@@ -291,9 +295,9 @@ def _picture(image: Tensor, value_range: Range, axes: Axes) -> str:
     return ""
 
 
-def _heat(values: Tensor | None, high: float, axes: Axes) -> str | AxesImage:
+def _heat(values: Tensor | None, high: float, fewest: int, axes: Axes) -> str | AxesImage:
     if values is None:
-        axes.text(0.5, 0.5, f"needs at least\n{_FEWEST} draws", ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, f"needs at least\n{fewest} draws", ha="center", va="center", transform=axes.transAxes)
         return ""
     return axes.imshow(values.numpy(), cmap=_SPREAD, vmin=0, vmax=high, interpolation="nearest", aspect="equal")
 
@@ -368,9 +372,9 @@ def _limits(planes: Tensor, value_range: Range) -> Range:
     return (least, most) if least < most else (least, least + 1)
 
 
-def _spread(block: Samples) -> tuple[Tensor, Tensor | None]:
-    """Standard deviation and width of the interval of each pixel, (H, W)."""
-    std = block.std()[0].mean(0)
+def _spread(block: Samples) -> tuple[Tensor | None, Tensor | None]:
+    """Standard deviation and width of the interval of each pixel, (H, W), where there are draws enough."""
+    std = block.std()[0].mean(0) if len(block) > 1 else None
     if len(block) < _FEWEST:
         return std, None
     lower, upper = block.credible_interval(_LEVEL)
@@ -414,23 +418,21 @@ def _check(
 ) -> float:
     """Raise unless the parts fit together; the images' height over width."""
     _check_range(value_range)
-    if not blocks or num_samples < 1:
-        raise InvalidValueError("a figure needs at least one sampler and num_samples ≥ 1")
-    shape = tuple(next(iter(blocks.values())).x.shape[1:])
+    if (not blocks and point is None) or num_samples < 1:
+        raise InvalidValueError("a figure needs samples or an estimate, and num_samples ≥ 1")
+    parts = {f"draws of {name!r}" if name else "draws": block.x for name, block in blocks.items()}
+    parts |= {what: images for what, images in (("estimate", point), ("truth", truth)) if images is not None}
+    first, leader = next(iter(parts.items()))
+    shape = tuple(leader.shape)[-4:]
     if len(shape) != 4 or shape[1] not in (1, 2, 3):
-        raise ShapeError(f"draws have shape (S, {', '.join(map(str, shape))}); expected (S, B, C, H, W), C 1, 2 or 3")
-    for name, block in blocks.items():
-        if tuple(block.x.shape[1:]) != shape:
-            raise ShapeError(
-                f"draws of {name!r} have shape {tuple(block.x.shape)}; expected (S, *{shape}) as the others"
-            )
-        if len(block) < 2:
-            raise InvalidValueError(f"a spread needs at least two draws, the sampler {name!r} has {len(block)}")
-        if not bool(block.x.isfinite().all()):
-            raise NotFiniteError(f"the draws of {name!r} hold NaN or infinity; the sampler's settings may be at fault")
-    for what, images in (("truth", truth), ("estimate", point)):
-        if images is not None and tuple(images.shape) != shape:
-            raise ShapeError(f"{what} has shape {tuple(images.shape)}; the draws say {shape}")
+        raise ShapeError(f"{first}: shape {tuple(leader.shape)}; expected ([S,] B, C, H, W), C 1, 2 or 3")
+    for what, x in parts.items():
+        lead = ("S",) if what.startswith("draws") else ()
+        if x.ndim != len(lead) + 4 or tuple(x.shape[-4:]) != shape or 0 in x.shape:
+            expected = ", ".join(map(str, (*lead, *shape)))
+            raise ShapeError(f"{what}: shape {tuple(x.shape)}; expected ({expected}), as {first} say(s)")
+        if not bool(x.isfinite().all()):
+            raise NotFiniteError(f"{what}: NaN or infinity; the method's settings may be at fault")
     if measurement.ndim == 0 or len(measurement) != shape[0]:
         raise ShapeError(
             f"measurement has shape {tuple(measurement.shape)}; expected ({shape[0]}, …), one for each image"

@@ -13,9 +13,9 @@ from posterior.operators.base import LinearOperator
 from posterior.priors.base import ScorePrior, expand_right
 from posterior.problem import Posterior
 
-# ρ = 0.95 τ/‖A‖: any ρ up to τ/‖A‖ is exact, larger ones mix faster, and at equality the square root in the noise of
-# z is not smooth.
+# ρ = 0.95 τ/‖A‖: any ρ up to τ/‖A‖ is exact, larger ones mix faster, and at equality R has no inverse.
 _FRACTION = 0.95
+_OVER_RELAXATION = 0.8
 
 
 @dataclass(frozen=True)
@@ -37,35 +37,50 @@ class Denoiser:
         return prior.sample_denoised(z, rho, noise, steps=self.steps)
 
 
-def auxiliary_gibbs(problem: Posterior, x: Tensor, beta: Tensor, noise: Noise, denoiser: Denoiser) -> Tensor:
-    r"""One sweep that leaves \(p(x) L(x)^\beta\) invariant, L Gaussian with a linear operator.
+def auxiliary_gibbs(
+    problem: Posterior, x: Tensor, epsilon: Tensor, beta: Tensor, noise: Noise, denoiser: Denoiser
+) -> tuple[Tensor, Tensor]:
+    r"""One sweep that leaves \(p(x) L(x)^\beta\,N(\epsilon; 0, I)\) invariant, L Gaussian with a linear operator.
 
-    With z = x + ρε and the measurement noise coupled to ε, the x-marginal of p(x, z | y) is exactly p(x | y) for any
-    ρ ≤ τ/‖A‖, τ = σ_y/√β. The sweep draws, with κ = ρ²/τ²,
+    With z = x + ρ·noise, and the measurement noise coupled to it, the x-marginal of p(x, z | y) is exactly p(x | y) for
+    any ρ ≤ τ/‖A‖, τ = σ_y/√β. Its conditionals are, with κ = ρ²/τ² and \(R = (I - \kappa A^T A)^{1/2}\),
 
-    $$ z \mid x, y \sim N\bigl(x + \kappa A^T(y - Ax),\; \rho^2 (I - \kappa A^T A)\bigr), \qquad
-       x \mid z \sim p(x_0 \mid x_0 + \rho\varepsilon = z). $$
+    $$ z \mid x, y = \mu(x) + \rho R \epsilon, \quad \mu(x) = x + \kappa A^T(y - Ax), \quad \epsilon \sim N(0, I);
+       \qquad x \mid z \sim p(x_0 \mid x_0 + \rho\varepsilon = z). $$
+
+    ε is carried along and over-relaxed, \(\epsilon \leftarrow -a\epsilon + \sqrt{1 - a^2}\,\xi\), which keeps its law and
+    all but doubles the speed at which x moves where y says little; after x is drawn,
+    \(\epsilon = R^{-1}(z - \mu(x))/\rho\). It needs no rescaling when β changes.
 
     Args:
         problem: The measurements; its likelihood is linear-Gaussian (`check_linear_gaussian`).
         x: Current draws (S, B, *event).
+        epsilon: Current ε, of the same shape; standard Gaussian to begin with.
         beta: Inverse temperature of each measurement, (B,), in (0, 1].
         noise: Source of randomness.
-        denoiser: How the second conditional is drawn.
+        denoiser: How x given z is drawn.
+
+    References:
+        Adler 1981, Over-relaxation method for the Monte Carlo evaluation of the partition function for multiquadratic
+        actions, Phys. Rev. D 23.
     """
     operator, dims = problem.operator, len(problem.event_shape)
     tau = problem.likelihood.noise_std.to(x) / beta.sqrt()
     rho = (_FRACTION * tau / operator.norm().to(x)).clamp_max(problem.prior.sigma_max)
-    kappa = (rho / tau) ** 2
+    kappa, scale = (rho / tau) ** 2, expand_right(rho, dims)
 
-    def root(eigenvalue: Tensor) -> Tensor:
-        kappas = expand_right(kappa, eigenvalue.ndim).to(eigenvalue)
-        return (1 - kappas * eigenvalue).clamp_min(0).sqrt()
+    def mu(image: Tensor) -> Tensor:
+        return image + expand_right(kappa, dims) * operator.adjoint(problem.y - operator(image))
 
-    drift = operator.adjoint(problem.y - operator(x))
-    white = operator.gram_function(root, noise.use("z").normal(problem.event_shape))
-    z = x + expand_right(kappa, dims) * drift + expand_right(rho, dims) * white
-    return denoiser(problem.prior, z, rho, noise.use("x"))
+    def spectrum(eigenvalue: Tensor) -> Tensor:
+        return 1 - expand_right(kappa, eigenvalue.ndim).to(eigenvalue) * eigenvalue
+
+    xi = noise.use("z").normal(problem.event_shape)
+    epsilon = (1 - _OVER_RELAXATION**2) ** 0.5 * xi - _OVER_RELAXATION * epsilon
+    z = mu(x) + scale * operator.gram_function(lambda eigenvalue: spectrum(eigenvalue).sqrt(), epsilon)
+    x = denoiser(problem.prior, z, rho, noise.use("x"))
+    epsilon = operator.gram_function(lambda eigenvalue: spectrum(eigenvalue).rsqrt(), (z - mu(x)) / scale)
+    return x, epsilon
 
 
 def check_linear_gaussian(method: str, problem: Posterior) -> None:

@@ -21,53 +21,60 @@ class PopulationState(State):
     """A population at its current temperature.
 
     Attributes:
+        epsilon: The auxiliary noise of each particle, (N, B, *event).
         log_likelihood: log p(y | x) of each particle, (N, B).
         ancestor: The slot in which each particle's line began, (N, B).
         beta: Inverse temperature, (B,).
+        settled: Sweeps made at β = 1, (B,).
         log_evidence: Estimate of log p(y) so far, (B,).
     """
 
+    epsilon: Tensor = per_draw()
     log_likelihood: Tensor = per_draw()
     ancestor: Tensor = per_draw()
     beta: Tensor
+    settled: Tensor
     log_evidence: Tensor
 
 
 @dataclass(frozen=True)
 class TemperedSMC(Sampler):
-    r"""Posterior draws by tempered sequential Monte Carlo with auxiliary Gibbs moves; linear-Gaussian likelihoods.
+    r"""Posterior draws by tempered sequential Monte Carlo with auxiliary Gibbs sweeps; linear-Gaussian likelihoods.
 
     Targets \(\pi_\beta(x) \propto p(x) L(x)^\beta\) with β rising from 0 to 1. Each level weights the population by
-    \(L^{\Delta\beta}\), with Δβ set so that the effective sample size falls to `ess`, resamples (systematic), and
-    moves it. Neither a prior density nor a gradient through the network is needed. Asymptotically exact in the
-    population, given exact draws of p(x0 | z); what those cost in bias, `steps` sets.
+    \(L^{\Delta\beta}\), with Δβ set so that the effective sample size falls to `ess`, resamples it (systematic), and
+    moves it by one sweep of `auxiliary_gibbs`; more sweeps at β = 1 let particles of one line drift apart. Neither a
+    prior density nor a gradient through the network is needed. Asymptotically exact in the population, given exact
+    draws of p(x0 | z); what those cost in bias, `steps` sets.
 
     Args:
         population: Particles N; more samples than that come from independent populations, fewer are a subset. Unless
             given, as many as samples are wanted, but from 256 to 1,024.
-        moves: Auxiliary Gibbs sweeps a level.
+        ess: Effective sample size after each change of temperature, as a fraction of N; larger for more levels.
+        final_sweeps: Sweeps at β = 1.
         steps: Network calls a sweep.
-        ess: Effective sample size after each change of temperature, as a fraction of N.
         prior_steps: Network calls for the first draws, from the prior.
         exact_denoise: Use the exact draws of an analytic prior, to see what reverse diffusion costs.
 
-    Reports (in `Samples.info`): beta and ess by level, levels, distinct_ancestors, log_evidence.
+    Reports (in `Samples.info`): beta and ess by step, log_evidence, distinct_ancestors.
 
     References:
         Del Moral, Doucet & Jasra 2006, Sequential Monte Carlo samplers, JRSS B 68.
     """
 
     population: int | None = None
-    moves: int = 3
+    ess: float = 0.8
+    final_sweeps: int = 10
     steps: int = 6
-    ess: float = 0.5
     prior_steps: int = 30
     exact_denoise: bool = False
 
     def check(self, problem: Posterior) -> None:
         check_linear_gaussian(self.name, problem)
-        if (self.population or 2) < 2 or self.moves < 1 or self.steps < 3 or not 0 < self.ess < 1:
-            raise InvalidValueError(f"TemperedSMC needs population ≥ 2, moves ≥ 1, steps ≥ 3, 0 < ess < 1; got {self}")
+        if (self.population or 2) < 2 or self.final_sweeps < 1 or self.steps < 3 or not 0 < self.ess < 1:
+            raise InvalidValueError(
+                f"TemperedSMC needs population ≥ 2, 0 < ess < 1, final_sweeps ≥ 1 and steps ≥ 3; got {self}"
+            )
 
     def draws_at_once(self, num_samples: int) -> int:
         return self.population or min(max(num_samples, 256), 1024)
@@ -78,11 +85,13 @@ class TemperedSMC(Sampler):
         zero = x.new_zeros(len(problem))
         return PopulationState(
             x=x,
+            epsilon=noise.use("epsilon").normal(problem.event_shape),
             done=zero.bool(),
             progress=zero.clone(),
             log_likelihood=problem.log_likelihood(x),
             ancestor=torch.arange(size, device=x.device)[:, None].repeat(1, len(problem)),
             beta=zero.clone(),
+            settled=zero.long(),
             log_evidence=zero.clone(),
         )
 
@@ -93,17 +102,20 @@ class TemperedSMC(Sampler):
         log_weights = increment * state.log_likelihood
         beta = torch.where(increment >= 1 - state.beta, torch.ones_like(state.beta), state.beta + increment)
         index = systematic(log_weights, noise.use("resample").draw(1).uniform()[0])
-        x = state.x.gather(0, expand_right(index, state.x.ndim - 2).expand_as(state.x))
-        for move in range(self.moves):
-            denoiser = Denoiser(self.steps, self.exact_denoise)
-            x = auxiliary_gibbs(problem, x, beta, noise.use("move", move), denoiser)
+        x, epsilon = auxiliary_gibbs(
+            problem, take(state.x, index), take(state.epsilon, index), beta, noise.use("sweep"),
+            Denoiser(self.steps, self.exact_denoise),
+        )  # fmt: skip
+        settled = state.settled + (beta >= 1)
         new = PopulationState(
             x=x,
-            done=beta >= 1,
-            progress=beta,
+            epsilon=epsilon,
+            done=settled >= self.final_sweeps,
+            progress=0.8 * beta**0.25 + 0.2 * settled / self.final_sweeps,  # β rises by factors
             log_likelihood=problem.log_likelihood(x),
             ancestor=state.ancestor.gather(0, index),
             beta=beta,
+            settled=settled,
             log_evidence=state.log_evidence + log_weights.logsumexp(0) - math.log(size),
         )
         return new, {"beta": beta, "ess": effective_sample_size(log_weights) / size}
@@ -112,7 +124,7 @@ class TemperedSMC(Sampler):
         assert isinstance(state, PopulationState)
         # Neighbouring slots share ancestors: shuffle, so that the first draws are a fair subset.
         order = noise.use("order").uniform().argsort(0)
-        x = state.x.gather(0, expand_right(order, state.x.ndim - 2).expand_as(state.x))
+        x = take(state.x, order)
         sorted_ancestors = state.ancestor.sort(0).values
         distinct = 1 + (sorted_ancestors[1:] != sorted_ancestors[:-1]).sum(0)
         return x, {"log_evidence": state.log_evidence, "distinct_ancestors": distinct.to(x.dtype)}
@@ -121,6 +133,11 @@ class TemperedSMC(Sampler):
         if name == "log_evidence":  # evidence estimates are unbiased, their logarithms are not
             return values.logsumexp(0) - math.log(len(values))
         return super().pool(name, values)
+
+
+def take(values: Tensor, index: Tensor) -> Tensor:
+    """Particles by index, for each measurement: (N, B, …) by (N, B)."""
+    return values.gather(0, expand_right(index, values.ndim - 2).expand_as(values))
 
 
 def effective_sample_size(log_weights: Tensor) -> Tensor:
@@ -149,4 +166,7 @@ def systematic(log_weights: Tensor, uniform: Tensor) -> Tensor:
     size = len(log_weights)
     cumulative = log_weights.double().softmax(0).cumsum(0).T.contiguous()
     points = (torch.arange(size, dtype=torch.float64, device=uniform.device) + uniform.double()[:, None]) / size
-    return torch.searchsorted(cumulative, points * cumulative[:, -1:]).clamp_max(size - 1).T
+    index = torch.searchsorted(cumulative, points * cumulative[:, -1:]).clamp_max(size - 1).T
+    # Equal weights keep every particle where it is, whatever rounding says.
+    same = (log_weights == log_weights[0]).all(0)
+    return torch.where(same, torch.arange(size, device=index.device)[:, None], index)

@@ -26,7 +26,9 @@ def gaussian(n: int = 3) -> GaussianMixturePrior:
     return GaussianMixturePrior(torch.linspace(-1, 1, n, dtype=DOUBLE)[None], covariance=covariance)
 
 
-def measure(prior: GaussianMixturePrior, operator: object, noise_std: float, batch: int = 1, seed: int = 0) -> Posterior:
+def measure(
+    prior: GaussianMixturePrior, operator: object, noise_std: float, batch: int = 1, seed: int = 0
+) -> Posterior:
     """Measurements of draws from the prior."""
     likelihood = GaussianLikelihood(operator, noise_std)
     noise = Noise.of(seed, batch, dtype=DOUBLE)

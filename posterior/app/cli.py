@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
+import inspect
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
-from jsonargparse import auto_cli
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
 
 from posterior.app import specs
 from posterior.app.compare import default_device, run, table
@@ -20,6 +24,9 @@ from posterior.noise import Noise
 from posterior.priors.zoo import list_priors, load_prior, prior_card, save_prior
 from posterior.problem import Posterior
 from posterior.results import Samples
+
+_DESCRIPTION = "Draw posterior samples in imaging inverse problems, say how far they can be trusted, compare with MAP."
+_FIGURES = 20  # drawn of a batch at the most
 
 
 def sample(
@@ -35,23 +42,23 @@ def sample(
     out: Path = Path("results/sample"),
     progress: bool = True,
 ) -> None:
-    """Draw samples of p(x | y) with a score prior.
-
-    Give an image, whose measurement is then simulated, or a measurement of your own.
+    """Draw samples of p(x | y) with a score prior, from images to be measured or from measurements of your own.
 
     Args:
-        image: Picture (png, jpg), array (npy, npz) or folder of pictures: true images to measure and recover.
-        measurement: Array y (B, *measurement_shape), npy, instead of an image.
-        operator: Forward operator, as name or name:key=value,key=value: identity, half:keep=top, box:top=…,left=…,
-            height=…,width=…, random:fraction=0.3, mask:path=mask.npy, downsampling:factor=4, gaussian-blur:std=1.5,
-            motion-blur:length=7,angle=45, gaussian:num_measurements=100, grayscale, matrix:path=A.npy.
-        noise_std: Standard deviation of the measurement noise, in the units of images in [-1, 1].
-        prior: A shipped prior's name (see `posterior priors list`), or a folder.
-        sampler: Sampler, as name or name:key=value: TemperedSMC, AnnealedLangevin, AnnealedLangevin.jalal2021.
+        image: True images, whose measurement is simulated: a picture (png, jpg), an array in [-1, 1] (npy, npz) or a
+            folder of pictures.
+        measurement: Measurements y of your own, (B, *measurement_shape), npy, in place of an image.
+        operator: Forward operator: identity, half:keep=top, box:top=4,left=4,height=8,width=8, random:fraction=0.3,
+            mask:path=mask.npy, downsampling:factor=4, gaussian-blur:std=1.5, motion-blur:length=7,angle=45,
+            gaussian:num_measurements=100, grayscale, matrix:path=A.npy.
+        noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
+        prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
+        sampler: TemperedSMC, AnnealedLangevin or AnnealedLangevin.jalal2021, with settings of your own as in
+            TemperedSMC:population=512,moves=4.
         num_samples: Draws of each posterior.
-        batch_size: Images a network call at the most.
+        batch_size: Images in one network call at the most; lower it if memory runs out.
         seed: Seed of the simulated noise and of the sampler.
-        out: Folder for samples.npz and a figure for each image.
+        out: Folder for samples.npz and for figures of the first 20 images.
         progress: Whether to show progress bars.
     """
     method = specs.build("sampler", specs.SAMPLERS, sampler)
@@ -70,20 +77,19 @@ def solve(
     out: Path = Path("results/solve"),
     progress: bool = True,
 ) -> None:
-    """Find a point estimate with a generator prior.
-
-    Arguments are those of `posterior sample`, but for the solver.
+    """Find the point estimate (MAP) of a generator prior, from images to be measured or measurements of your own.
 
     Args:
-        image: True images to measure and recover.
-        measurement: Array y (B, *measurement_shape), npy, instead of an image.
-        operator: Forward operator, see `posterior sample --help`.
-        noise_std: Standard deviation of the measurement noise.
-        prior: A shipped generator's name, or a folder.
-        solver: Solver, as name or name:key=value: CSGM, CSGM:restarts=4.
-        batch_size: Images a network call at the most.
+        image: True images, whose measurement is simulated: a picture (png, jpg), an array in [-1, 1] (npy, npz) or a
+            folder of pictures.
+        measurement: Measurements y of your own, (B, *measurement_shape), npy, in place of an image.
+        operator: Forward operator; `posterior sample --help` lists them.
+        noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
+        prior: Name of a shipped generator (see `posterior priors list`), or a folder.
+        solver: CSGM, with settings of your own as in CSGM:restarts=4,steps=500.
+        batch_size: Images in one network call at the most; lower it if memory runs out.
         seed: Seed of the simulated noise and of the solver.
-        out: Folder for estimate.npz and a figure for each image.
+        out: Folder for estimate.npz and for figures of the first 20 images.
         progress: Whether to show progress bars.
     """
     method = specs.build("solver", specs.SOLVERS, solver)
@@ -104,20 +110,20 @@ def train_score(
     seed: int = 0,
     progress: bool = True,
 ) -> None:
-    """Train a score prior by denoising; a run that stopped goes on from its checkpoint in `out`.
+    """Train a score prior by denoising; a run that stopped goes on from its checkpoint.
 
     Args:
-        data: Images: npz, npy or a folder of pictures.
+        data: Images of one size: a folder of pictures (png, jpg) or an array in [-1, 1] (npy, npz).
         out: Folder for the prior, its checkpoint, log and sample sheets.
-        held_out: How many of the last images to keep out of training, to measure the denoising error on.
-        widths: Features at each resolution of the UNet.
-        blocks: Residual blocks a resolution.
-        patch: Side of the square of pixels that becomes one position of the network.
-        dropout: Dropout rate.
-        steps: Optimiser steps.
-        batch_size: Images a step.
+        held_out: How many of the last images to keep out of training, to log the denoising error on.
+        widths: Features of the UNet at each resolution, finest first.
+        blocks: Residual blocks at each resolution.
+        patch: Side of the square of pixels that becomes one position of the finest resolution.
+        dropout: Dropout rate, from 0 to 1.
+        steps: Optimiser steps in all.
+        batch_size: Images in each step.
         learning_rate: Peak step size of Adam.
-        seed: Seed.
+        seed: Seed of first weights, batches and noise.
         progress: Whether to show a progress bar.
     """
     from posterior.training import train_score as train
@@ -142,18 +148,18 @@ def train_vae(
     seed: int = 0,
     progress: bool = True,
 ) -> None:
-    """Train a variational autoencoder, whose decoder is a generator prior; resumes like `train score`.
+    """Train a generator prior, the decoder of a VAE; a run that stopped goes on from its checkpoint.
 
     Args:
-        data: Images: npz, npy or a folder of pictures.
-        out: Folder for the prior, its checkpoint and log.
-        held_out: How many of the last images to keep out of training, to measure the error on.
+        data: Images of one size: a folder of pictures (png, jpg) or an array in [-1, 1] (npy, npz).
+        out: Folder for the prior, its checkpoint, log and sample sheets.
+        held_out: How many of the last images to keep out of training, to log the reconstruction error on.
         latent: Length of the latent z.
-        hidden: Width of the hidden layers.
-        steps: Optimiser steps.
-        batch_size: Images a step.
+        hidden: Width of the two hidden layers.
+        steps: Optimiser steps in all.
+        batch_size: Images in each step.
         learning_rate: Peak step size of Adam.
-        seed: Seed.
+        seed: Seed of first weights, batches and noise.
         progress: Whether to show a progress bar.
     """
     from posterior.training import train_vae as train
@@ -168,8 +174,9 @@ def train_vae(
 
 def priors_list() -> None:
     """List the shipped priors."""
-    for name in list_priors():
-        print(f"{name:14} {prior_card(name).splitlines()[2]}")
+    names = list_priors()
+    for name in names:
+        print(f"{name:{max(map(len, names))}}  {prior_card(name).splitlines()[2]}")
 
 
 def priors_show(name: str) -> None:
@@ -186,46 +193,111 @@ COMMANDS: dict[str, Any] = {
     "sample": sample,
     "solve": solve,
     "train": {"_help": "Train a prior of your own.", "score": train_score, "vae": train_vae},
-    "priors": {"_help": "What the shipped priors are.", "list": priors_list, "show": priors_show},
+    "priors": {"_help": "See what the shipped priors are.", "list": priors_list, "show": priors_show},
 }
 
 
-def main() -> None:
-    """Run the command line; the library's errors become one line, without a traceback."""
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; a mistake ends in one line on stderr, without a traceback."""
+    parser, command = _Parser(prog="posterior", description=_DESCRIPTION), COMMANDS
+    _add_commands(parser, command)
+    values = parser.parse_args(args)
+    while isinstance(command, dict) and (word := values.command) is not None:
+        parser, command, values = parser.commands[word], command[word], values[word]
+    if isinstance(command, dict):
+        parser.print_help()
+        return
+    values.pop("config", None)
     try:
-        auto_cli(COMMANDS, description=__doc__, as_positional=False, prog="posterior")
-    except PosteriorError as error:
-        sys.exit(f"posterior: {error}")
+        command(**values)
+    except (PosteriorError, OSError, torch.cuda.OutOfMemoryError) as error:
+        _quit(str(error), 1)
+    except KeyboardInterrupt:
+        _quit("interrupted", 130)
+
+
+class _Help(DefaultHelpFormatter):
+    """Help with defaults, without types."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        plain = {"--help": "Print this help.", "--print_config": "Print all arguments as YAML, for --config."}
+        text = plain.get((action.option_strings or [""])[-1], action.help or "")
+        if action.required and action.option_strings:
+            return f"{text} (required)"
+        if action.option_strings and action.default not in (None, argparse.SUPPRESS):
+            return f"{text} (default: %(default)s)"
+        return text
+
+
+class _Parser(ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Help, **options)
+        self.commands: dict[str, _Parser] = {}
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if wrong := re.search(r'Parser key "([\w.]+)":.*(?:Got|Given) value: (.*)', message, re.DOTALL):
+            message = f"{wrong[1]} cannot be {wrong[2]!r}"
+        parser = getattr(ex, "subcommand_parser", None) or self
+        _quit(f"{re.sub(r'(?:[a-z]+[.])+([a-z_]+)', r'\1', message)}; see {parser.prog} --help", 2)
+
+
+def _add_commands(parser: _Parser, commands: dict[str, Any]) -> None:
+    choices = parser.add_subcommands(required=False, dest="command", title="commands", description=None)
+    for name, target in commands.items():
+        if name == "_help":
+            continue
+        text = target["_help"] if isinstance(target, dict) else inspect.getdoc(target).splitlines()[0]
+        sub = parser.commands[name] = _Parser(description=text)
+        choices.add_subcommand(name, sub, help=text)
+        sub.prog = f"{parser.prog} {name}"
+        if isinstance(target, dict):
+            _add_commands(sub, target)
+        elif target in (priors_list, priors_show):
+            sub.add_function_arguments(target, as_group=False, as_positional=True)
+        else:
+            sub.usage = "%(prog)s [options]"
+            sub.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these arguments.")
+            sub.add_function_arguments(target, as_group=False)
+
+
+def _quit(message: str, code: int) -> NoReturn:
+    print("posterior: " + " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
 
 
 def _answer(
     method: Any, image: Path | None, measurement: Path | None, operator: str, noise_std: float, prior: str,
     num_samples: int, batch_size: int | None, seed: int, out: Path, progress: bool,
 ) -> None:  # fmt: skip
+    if (image is None) == (measurement is None):
+        raise InvalidValueError("give either --image (its measurement is simulated) or --measurement")
     device = default_device()
     model = load_prior(prior, device=device)
     forward = specs.build("operator", specs.OPERATORS, operator, event_shape=model.event_shape).to(device)
     likelihood = GaussianLikelihood(forward, noise_std)
     truth = None
-    if (image is None) == (measurement is None):
-        raise InvalidValueError("give either --image (its measurement is simulated) or --measurement, not both")
     if image is not None:
         truth = load_images(image, model.event_shape).to(device)
         y = likelihood.simulate(truth, Noise.of(seed, len(truth), device=device))
-    else:
-        y = specs.array(str(measurement)).to(device)
+    elif measurement is not None:
+        y = specs.array(measurement).to(device)
         y = y.to(torch.complex64 if y.is_complex() else torch.float32)
     problem = Posterior(model, likelihood, y)
+    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
     result, row = run(
         operator, problem, method, truth=truth, num_samples=num_samples, seed=seed, batch_size=batch_size,
         progress=progress,
     )  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
-    result.save(out / ("samples.npz" if isinstance(result, Samples) else "estimate.npz"))
+    draws, estimate = (result, None) if isinstance(result, Samples) else (None, result)
     print(table([row]))
-    for index in range(len(problem)):
-        mask = getattr(forward, "mask", None)
-        figure = posterior_figure(truth, y, result, value_range=model.value_range, index=index, mask=mask)
+    print(result.save(out / ("estimate.npz" if draws is None else "samples.npz")))
+    for index in range(min(len(problem), _FIGURES)):
+        figure = posterior_figure(
+            truth, y, draws, estimate, model.value_range, f"{method.name} · {operator}, noise {noise_std:g}",
+            mask=getattr(forward, "mask", None), index=index,
+        )  # fmt: skip
         print(save_figure(figure, out / f"{index:03d}.png"))
 
 

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
+from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
 from posterior.errors import FileFormatError, InvalidValueError, UnknownNameError
@@ -52,6 +55,8 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
 }
 SOLVERS: dict[str, Callable[..., Solver]] = {"CSGM": CSGM}
 
+_EQUALS = re.compile(r"(^|,)\s*(\w+)=")  # after a key, and not inside a value
+
 
 def build(kind: str, registry: dict[str, Callable[..., Any]], text: str, **context: Any) -> Any:
     """Build what `text` names.
@@ -59,35 +64,61 @@ def build(kind: str, registry: dict[str, Callable[..., Any]], text: str, **conte
     Args:
         kind: What it is, for messages.
         registry: What can be built.
-        text: `name` or `name:key=value,…`; values are YAML, so that lists and numbers are what they look like.
+        text: `name` or `name:key=value,…`, values as in YAML.
         context: Arguments that the command knows, given where they are taken.
 
     Raises:
         UnknownNameError: No such name.
-        InvalidValueError: Arguments that it does not take, or lacks.
+        InvalidValueError: Arguments that it does not take, that it lacks, or that are of another type.
     """
     name, _, rest = text.partition(":")
     if name not in registry:
         near = difflib.get_close_matches(name, registry, n=1, cutoff=0.4)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UnknownNameError(f"no {kind} is called {name!r}{hint} There are: {', '.join(registry)}")
-    factory = registry[name]
-    parameters = [p for p in inspect.signature(factory).parameters if p not in context]
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UnknownNameError(f"no {kind} is called {name!r}{hint}; there are {', '.join(registry)}")
+    signature = _signature(registry[name])
+    takes = {key: p for key, p in signature.parameters.items() if key not in context and p.kind != p.VAR_KEYWORD}
     try:
-        given = yaml.safe_load("{" + rest.replace("=", ": ") + "}") or {}
-        known = {key: value for key, value in context.items() if key in inspect.signature(factory).parameters}
-        arguments = inspect.signature(factory).bind(**known, **given)
+        given = yaml.safe_load("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
+        values = {key: _converted(key, takes, value) for key, value in given.items()}
+        known = {key: value for key, value in context.items() if key in signature.parameters}
+        arguments = signature.bind(**known, **values)
     except (yaml.YAMLError, TypeError) as error:
-        raise InvalidValueError(
-            f"{kind} {text!r}: {error}. {name} takes {', '.join(parameters) or 'no arguments'}, as in "
-            f"'{name}:{parameters[0] if parameters else 'key'}=value'"
-        ) from error
-    return factory(*arguments.args, **arguments.kwargs)
+        problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+        usage = "; ".join(map(str, takes.values())) or "no arguments"
+        raise InvalidValueError(f"{kind} {text!r}: {problem}. {name} takes {usage}") from error
+    return registry[name](*arguments.args, **arguments.kwargs)
 
 
-def array(path: str) -> Tensor:
-    """Read an npy file."""
+def array(path: str | Path) -> Tensor:
+    """Read numbers from an npy file.
+
+    Raises:
+        FileFormatError: The file is missing, corrupt, or of another kind.
+    """
     try:
-        return torch.from_numpy(np.load(path, allow_pickle=False))
+        with open(path, "rb") as file:
+            return torch.from_numpy(np.lib.format.read_array(file, allow_pickle=False))
     except (OSError, ValueError, EOFError, TypeError) as error:
-        raise FileFormatError(f"cannot read an array from {path}: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise FileFormatError(f"cannot read an npy array from {path}: {reason}") from error
+
+
+def _signature(factory: Callable[..., Any]) -> inspect.Signature:
+    """What a function takes, or a class's __init__: some classes have a looser __new__."""
+    if not isinstance(factory, type):
+        return inspect.signature(factory, eval_str=True)
+    whole = inspect.signature(factory.__init__, eval_str=True)  # type: ignore[misc]
+    return whole.replace(parameters=list(whole.parameters.values())[1:], return_annotation=factory)
+
+
+def _converted(key: str, takes: Mapping[str, inspect.Parameter], value: Any) -> Any:
+    """A value from YAML as the type that is wanted: 1e-3 is a string there, and 1 an int."""
+    if key not in takes:
+        raise TypeError(f"there is no argument {key!r}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=takes[key].annotation)
+    try:
+        return parser.parse_object({"value": value}).value
+    except ArgumentError as error:
+        raise TypeError(f"{key} cannot be {value!r}") from error

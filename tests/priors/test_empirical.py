@@ -15,12 +15,16 @@ IMAGES = Noise.of(0, 30, dtype=DOUBLE).normal((1, 4, 4))[0]
 
 def test_points_have_an_exact_posterior_under_any_likelihood():
     prior = EmpiricalPrior(IMAGES, weights=torch.arange(1.0, 31))
-    curved = Operator.from_callable(lambda x: x.abs().sum((1, 2, 3))[:, None], event_shape=(1, 4, 4), measurement_shape=(1,))
+    curved = Operator.from_callable(
+        lambda x: x.abs().sum((1, 2, 3))[:, None], event_shape=(1, 4, 4), measurement_shape=(1,)
+    )
     likelihood = GaussianLikelihood(curved, 0.8)
     y = torch.tensor([[12.0], [14.0]], dtype=DOUBLE)
     exact = prior.posterior(likelihood, y)
-    joint = torch.arange(1, 31, dtype=DOUBLE) / 465 * torch.exp(
-        -0.5 * ((IMAGES.abs().sum((1, 2, 3)) - y) / 0.8) ** 2 - math.log(0.8 * math.sqrt(2 * math.pi))
+    joint = (
+        torch.arange(1, 31, dtype=DOUBLE)
+        / 465
+        * torch.exp(-0.5 * ((IMAGES.abs().sum((1, 2, 3)) - y) / 0.8) ** 2 - math.log(0.8 * math.sqrt(2 * math.pi)))
     )
     assert torch.allclose(exact.log_evidence, joint.sum(1).log())
     assert torch.allclose(exact.weights, joint / joint.sum(1, keepdim=True))

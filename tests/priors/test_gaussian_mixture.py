@@ -57,7 +57,9 @@ def test_exact_draws_have_the_prior_s_moments():
 def test_exact_denoising_has_the_denoiser_as_its_mean():
     prior = mixture()
     z = torch.tensor([[-1.0, 0.5], [1.5, 1.0]], dtype=DOUBLE)
-    draws = prior.exact_denoise(z.expand(20_000, 2, 2), torch.tensor([2.0, 1.0], dtype=DOUBLE), Noise.of(0, 2, 20_000, dtype=DOUBLE))
+    draws = prior.exact_denoise(
+        z.expand(20_000, 2, 2), torch.tensor([2.0, 1.0], dtype=DOUBLE), Noise.of(0, 2, 20_000, dtype=DOUBLE)
+    )
     error = draws.mean(0) - prior.denoise(z, torch.tensor([2.0, 1.0], dtype=DOUBLE))
     assert (error.abs() < 4 * draws.std(0) / math.sqrt(20_000)).all()
 

@@ -10,7 +10,7 @@ from posterior.operators import Blur, Inpainting, Matrix, Operator
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.problem import Posterior
 from samplers.auxiliary import Denoiser, auxiliary_gibbs, check_linear_gaussian
-from tests.problems import DOUBLE, gaussian, measure, mixture_problem
+from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture_problem
 
 
 def one_sweep(problem: Posterior, size: int, beta: float = 1.0, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -19,7 +19,9 @@ def one_sweep(problem: Posterior, size: int, beta: float = 1.0, seed: int = 1) -
     before = problem.prior.posterior(tempered, problem.y).sample(size, seed=seed)
     noise = problem.noise(seed, size)
     betas = torch.full((len(problem),), beta, dtype=DOUBLE)
-    return before, auxiliary_gibbs(problem, before, betas, noise, Denoiser(0, exact=True))
+    epsilon = noise.use("epsilon").normal(problem.event_shape)
+    after, _ = auxiliary_gibbs(problem, before, epsilon, betas, noise, Denoiser(0, exact=True))
+    return before, after
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.2])
@@ -62,6 +64,20 @@ def test_a_sweep_keeps_the_weights_of_components():
     assert (share - exact.weights).abs().max() < 4 * 0.5 / math.sqrt(20_000)
 
 
+def test_the_auxiliary_noise_stays_gaussian_and_apart_from_the_image():
+    problem = gaussian_problem(4)
+    size = 20_000
+    before = problem.prior.posterior(problem.likelihood, problem.y).sample(size, seed=1)
+    noise, beta = problem.noise(1, size), torch.ones(1, dtype=DOUBLE)
+    x, epsilon = before, noise.use("epsilon").normal((4,))
+    for sweep in range(3):
+        x, epsilon = auxiliary_gibbs(problem, x, epsilon, beta, noise.at(sweep), Denoiser(0, exact=True))
+    both = torch.cat([(x - x.mean(0)) / x.std(0), epsilon], -1)[:, 0]
+    covariance = both.T @ both / size
+    assert (covariance[4:, 4:] - torch.eye(4, dtype=DOUBLE)).abs().max() < 4 * math.sqrt(2 / size)
+    assert covariance[:4, 4:].abs().max() < 4 / math.sqrt(size)
+
+
 def test_a_sweep_moves():
     before, after = one_sweep(mixture_problem(), 100)
     assert (before != after).all()
@@ -81,5 +97,5 @@ def test_what_it_does_not_take_is_refused():
 def test_precision_of_the_state_is_kept():
     problem = mixture_problem().to(dtype=torch.float32)
     x = torch.zeros(5, 1, 2)
-    moved = auxiliary_gibbs(problem, x, torch.ones(1), Noise.of(0, 1, 5), Denoiser(4))
-    assert moved.dtype == torch.float32
+    moved, epsilon = auxiliary_gibbs(problem, x, x, torch.ones(1), Noise.of(0, 1, 5), Denoiser(4))
+    assert moved.dtype == epsilon.dtype == torch.float32

@@ -14,7 +14,7 @@ from samplers.base import Sampler, State
 from tests.problems import DOUBLE, mixture_problem
 
 SAMPLERS = [
-    TemperedSMC(population=24, moves=1, steps=4),
+    TemperedSMC(population=24, final_sweeps=2, steps=4),
     AnnealedLangevin(levels=10, sigma_last=0.1),
     AnnealedLangevin(levels=10, sigma_last=0.1, form="code"),
 ]
@@ -119,7 +119,9 @@ class Gradients(Sampler):
             x = state.x.detach().requires_grad_()
             (grad,) = torch.autograd.grad(problem.prior.denoise(x, 1.0).sum(), x)
         done = torch.tensor([identity != 0 or noise.step == 1 for identity in problem.ids])
-        return State(x=x.detach() + grad, done=done, progress=done.double()), {"step": noise.step + 0.0 * state.progress}
+        return State(x=x.detach() + grad, done=done, progress=done.double()), {
+            "step": noise.step + 0.0 * state.progress
+        }
 
 
 def test_network_calls_are_counted_for_each_measurement():

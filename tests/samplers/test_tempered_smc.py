@@ -60,12 +60,13 @@ def test_reports():
     problem = mixture_problem(batch=2)
     samples = TemperedSMC(population=64).sample(problem, 10, progress=False)
     assert samples.x.shape == (10, 2, 2)
-    beta, levels = samples.info["beta"], (~samples.info["beta"].isnan()).sum(0)
-    assert torch.equal(beta[levels - 1, torch.arange(2)], torch.ones(2, dtype=DOUBLE))
-    assert (samples.info["ess"][:1] > 0.49).all()
+    beta, sweeps = samples.info["beta"], (~samples.info["beta"].isnan()).sum(0)
+    assert ((beta == 1).sum(0) == 10).all()
+    assert (beta.diff(dim=0).nan_to_num(0) >= 0).all()
+    assert (samples.info["ess"][0] > 0.79).all()
     distinct = samples.info["distinct_ancestors"]
     assert ((distinct >= 1) & (distinct <= 64)).all()
-    assert torch.allclose(samples.nfe, (30 + levels * 3 * 6).double())
+    assert torch.allclose(samples.nfe, (30 + sweeps * 6).double())
     assert (samples.nfe_grad == 0).all()
 
 
@@ -86,7 +87,7 @@ def test_default_population_grows_with_the_samples():
 
 def test_bad_settings_are_refused():
     problem = mixture_problem()
-    for sampler in (TemperedSMC(population=1), TemperedSMC(moves=0), TemperedSMC(steps=2), TemperedSMC(ess=1.0)):
+    for sampler in (TemperedSMC(population=1), TemperedSMC(final_sweeps=0), TemperedSMC(steps=2), TemperedSMC(ess=1.0)):
         with pytest.raises(InvalidValueError, match="TemperedSMC needs"):
             sampler.sample(problem, 4, progress=False)
 
