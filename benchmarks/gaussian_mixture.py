@@ -3,8 +3,8 @@
 25 components N((−8i, −8j, −8i, −8j, …), I), i, j ∈ {−2 … 2}, random weights; a random operator with singular values in
 (0, 1); random noise (Cardoso et al. 2023, arXiv:2308.07983). The prior is reached through its denoiser and the ordinary
 reverse diffusion, as a learned one would be. Problems 0–19, sampler seed 0, 1,000 samples, library defaults. The error
-is the sliced W1 on 400 fixed projections to exact draws, averaged over 4 sets of 1,000; the floor is its mean over the 6
-pairs of those sets. Cost: about 15 minutes on one core; --quick: seconds.
+is the sliced W1 on 400 fixed projections to exact draws, averaged over 4 sets of 1,000; the floor is its mean over the
+6 pairs of those sets. Cost: about 15 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Linear-Gaussian inpainting of 8×8 images: mean and covariance against the closed form.
 
 A Gaussian prior with a smooth covariance, half of the pixels seen (seeded), σ_y = 0.1, 12 seeds of truth, noise and
-sampler, 2,000 samples. The floor is the error of 2,000 exact draws. Cost: about 5 minutes on one core; --quick: seconds.
+sampler, 2,000 samples. The floor is the error of 2,000 exact draws. Cost: 5 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,11 @@ def make_problem(seed: int) -> Posterior:
 def main(quick: bool) -> str:
     """The table, as Markdown."""
     seeds, size = (2, 200) if quick else (SEEDS, SAMPLES)
-    methods = {"exact draws (floor)": None, "TemperedSMC": TemperedSMC(), "TemperedSMC, exact draws of x0 given z": TemperedSMC(exact_denoise=True)}  # fmt: skip
+    methods = {
+        "exact draws (floor)": None,
+        "TemperedSMC": TemperedSMC(),
+        "TemperedSMC, exact draws of x0 given z": TemperedSMC(exact_denoise=True),
+    }
     found: dict[str, list[tuple[float, float, float, float]]] = {name: [] for name in methods}
     for seed in range(seeds):
         problem = make_problem(seed)
@@ -68,7 +72,10 @@ def main(quick: bool) -> str:
             f"{array[:, 3].mean():+.2f}",
         ])  # fmt: skip
     ratio = float(np.array(found["TemperedSMC"])[:, 1].mean() / floor[1])
-    head = ["method", "error of the mean", "÷ floor", "error of the covariance", "÷ floor [95 %]", "network calls", "error of log p(y)"]  # fmt: skip
+    head = [
+        "method", "error of the mean", "÷ floor", "error of the covariance", "÷ floor [95 %]", "network calls",
+        "error of log p(y)",
+    ]  # fmt: skip
     each = [[str(s), *(f"{v[s][1]:.4f}" for v in found.values())] for s in range(seeds)]
     return "\n\n".join([
         "# Linear-Gaussian inpainting, 8×8",

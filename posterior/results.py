@@ -52,7 +52,7 @@ class Samples:
         return self.x.std(0)
 
     def quantile(self, q: float | Tensor) -> Tensor:
-        """Posterior quantile(s) of each entry: (B, *event_shape), with a leading axis if q has one."""
+        """Posterior quantiles of each entry, (B, *event_shape), with a leading axis if q has one."""
         level = torch.as_tensor(q, dtype=self.x.dtype, device=self.x.device)
         if not bool(((level >= 0) & (level <= 1)).all()):
             raise InvalidValueError(f"quantiles lie in [0, 1], got {q}")

@@ -48,8 +48,8 @@ def auxiliary_gibbs(
     $$ z \mid x, y = \mu(x) + \rho R \epsilon, \quad \mu(x) = x + \kappa A^T(y - Ax), \quad \epsilon \sim N(0, I);
        \qquad x \mid z \sim p(x_0 \mid x_0 + \rho\varepsilon = z). $$
 
-    ε is carried along and over-relaxed, \(\epsilon \leftarrow -a\epsilon + \sqrt{1 - a^2}\,\xi\), which keeps its law and
-    all but doubles the speed at which x moves where y says little; after x is drawn,
+    ε is carried along and over-relaxed, \(\epsilon \leftarrow -a\epsilon + \sqrt{1 - a^2}\,\xi\), which keeps its law
+    and all but doubles the speed at which x moves where y says little; after x is drawn,
     \(\epsilon = R^{-1}(z - \mu(x))/\rho\). It needs no rescaling when β changes.
 
     Args:
@@ -101,6 +101,6 @@ def check_linear_gaussian(method: str, problem: Posterior) -> None:
     rho = _FRACTION * likelihood.noise_std / likelihood.operator.norm().to(likelihood.noise_std)
     if float(rho.min()) < prior.sigma_min:
         raise NoiseLevelError(
-            f"{method} denoises at 0.95 σ_y/‖A‖ = {float(rho.min()):.3g}, below {prior.sigma_min:g}, the smallest noise "
-            f"level of {type(prior).__name__}: raise noise_std, or use a prior trained to smaller noise levels"
+            f"{method} denoises at 0.95 σ_y/‖A‖ = {float(rho.min()):.3g}, below {prior.sigma_min:g}, the smallest "
+            f"noise level of {type(prior).__name__}: raise noise_std, or use a prior trained to smaller noise levels"
         )

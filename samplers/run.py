@@ -154,8 +154,8 @@ class Run:
         if not bool(finite.all()):
             names = [self.problem.ids[b] for b in (~finite).nonzero().flatten().tolist()]
             raise NotFiniteError(
-                f"{self.sampler.name} reached NaN or infinity at step {step} for measurement(s) {names}: check that the "
-                "prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
+                f"{self.sampler.name} reached NaN or infinity at step {step} for measurement(s) {names}: check that "
+                "the prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
             )
 
     def _save(self, done: list[Info], going: dict[str, Any] | None) -> None:
@@ -177,8 +177,8 @@ class Run:
             ) from error
         if identity != self.identity:
             raise FileFormatError(
-                f"{self.checkpoint} is the checkpoint of another run (sampler, seed, number of samples, measurements or "
-                "noise differ); name another file, or delete it to start anew"
+                f"{self.checkpoint} is the checkpoint of another run (sampler, seed, number of samples, measurements "
+                "or noise differ); name another file, or delete it to start anew"
             )
         return done, going
 

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.operators import Inpainting, Matrix
+from posterior.operators import Inpainting, Matrix, Operator
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 
@@ -27,7 +27,7 @@ def gaussian(n: int = 3) -> GaussianMixturePrior:
 
 
 def measure(
-    prior: GaussianMixturePrior, operator: object, noise_std: float, batch: int = 1, seed: int = 0
+    prior: GaussianMixturePrior, operator: Operator, noise_std: float, batch: int = 1, seed: int = 0
 ) -> Posterior:
     """Measurements of draws from the prior."""
     likelihood = GaussianLikelihood(operator, noise_std)

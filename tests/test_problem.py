@@ -47,7 +47,7 @@ def test_moves_to_another_precision():
         (torch.ones(2, 1, dtype=DOUBLE), {"ids": ["a"]}, InvalidValueError, "ids"),
         (torch.ones(2, 1, dtype=DOUBLE), {"noise_std": torch.ones(3, dtype=DOUBLE)}, ShapeError, "3 entries for 2"),
         (torch.ones(1, 3, dtype=DOUBLE), {"operator": Matrix(torch.eye(3, dtype=DOUBLE))}, IncompatibleError, "prior"),
-        (torch.ones(1, 2, dtype=DOUBLE), {"operator": Inpainting(torch.tensor([True, False]))}, InvalidValueError, "restrict"),
+        (torch.ones(1, 2, dtype=DOUBLE), {"operator": Inpainting(torch.tensor([True, False]))}, InvalidValueError, "restrict"),  # noqa: E501
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(y, kwargs, error, message):

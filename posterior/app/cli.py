@@ -54,7 +54,7 @@ def sample(
         noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
         prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
         sampler: TemperedSMC, AnnealedLangevin or AnnealedLangevin.jalal2021, with settings of your own as in
-            TemperedSMC:population=512,moves=4.
+            TemperedSMC:population=512,steps=8.
         num_samples: Draws of each posterior.
         batch_size: Images in one network call at the most; lower it if memory runs out.
         seed: Seed of the simulated noise and of the sampler.
@@ -201,7 +201,10 @@ def main(args: Sequence[str] | None = None) -> None:
     """Run the command line; a mistake ends in one line on stderr, without a traceback."""
     parser, command = _Parser(prog="posterior", description=_DESCRIPTION), COMMANDS
     _add_commands(parser, command)
-    values = parser.parse_args(args)
+    try:
+        values = parser.parse_args(args)
+    except UnicodeDecodeError as error:
+        parser.error(f"the config file is not text: {error}")
     while isinstance(command, dict) and (word := values.command) is not None:
         parser, command, values = parser.commands[word], command[word], values[word]
     if isinstance(command, dict):
@@ -238,9 +241,12 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if wrong := re.search(r'Parser key "([\w.]+)":.*(?:Got|Given) value: (.*)', message, re.DOTALL):
-            message = f"{wrong[1]} cannot be {wrong[2]!r}"
+            message = f"{wrong[1].split('.')[-1]} cannot be {wrong[2]!r}"
+        elif message.startswith("the following arguments are required"):
+            message = re.sub(r"(\w+\.)+", "", message)  # of train.score.data
+        message = re.sub(r'Parser key "([\w.]+)"', r"\1", message)
         parser = getattr(ex, "subcommand_parser", None) or self
-        _quit(f"{re.sub(r'(?:[a-z]+[.])+([a-z_]+)', r'\1', message)}; see {parser.prog} --help", 2)
+        _quit(f"{message}; see {parser.prog} --help", 2)
 
 
 def _add_commands(parser: _Parser, commands: dict[str, Any]) -> None:

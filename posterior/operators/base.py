@@ -100,10 +100,10 @@ class Operator(nn.Module):
     def _cached(self, key: Any, compute: Callable[[], T]) -> T:
         """compute(), once for as long as the buffers and parameters that it may use stay what and where they are."""
         state = [(t, -1 if t.is_inference() else t._version) for t in (*self.parameters(), *self.buffers())]
-        held = self._cache.get(key)
-        if held is not None and len(held[0]) == len(state):
-            if all(t is s and version == v for (t, version), (s, v) in zip(held[0], state, strict=True)):
-                return held[1]
+        if key in self._cache:
+            then, value = self._cache[key]
+            if [(id(t), version) for t, version in then] == [(id(t), version) for t, version in state]:
+                return value  # the cache holds the tensors themselves, so an id is not used twice
         with torch.inference_mode(False), torch.no_grad():
             value = compute()
         self._cache[key] = (state, value)

@@ -1,6 +1,6 @@
 r"""Reverse diffusion: draws of p(x) and of p(x0 | x0 + ρε = z) from a denoiser, by second-order multistep solvers.
 
-Both draws integrate the probability-flow ODE \(dw/dt = (w - D(w, t))/t\) of a noisy variable \(w_t = x_0 + t\varepsilon\)
+The probability-flow ODE \(dw/dt = (w - D(w, t))/t\) of a noisy variable \(w_t = x_0 + t\varepsilon\) is integrated
 from a large t to zero. With a reference Gaussian N(m, v) it reads
 
 $$ \frac{du}{d\tau} = (D - m) + v\,\frac{D - w}{t^2}, \qquad
@@ -16,6 +16,7 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -81,7 +82,7 @@ def stochastic(
     with h the steps in log t (DPM-Solver++ SDE, second order, multistep).
     """
     past: Tensor | None = None
-    for i, (t, after) in enumerate(zip(levels[:-1], levels[1:], strict=True)):
+    for i, (t, after) in enumerate(pairwise(levels)):
         denoised = denoise(w, t)
         ahead = denoised
         if past is not None:

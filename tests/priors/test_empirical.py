@@ -47,7 +47,7 @@ def test_blurred_points_are_a_mixture():
     y = likelihood.simulate(IMAGES[:2], Noise.of(0, 2, dtype=DOUBLE))
     exact = prior.posterior(likelihood, y)
     points = EmpiricalPrior(IMAGES).posterior(GaussianLikelihood(Downsampling((1, 4, 4), 2), math.hypot(0.3, 0.1)), y)
-    # block means of a white Gaussian of std .2 over 4 pixels have std .1: the weights are those of more measurement noise
+    # block means of a white Gaussian of std .2 over 4 pixels have std .1: the weights are those of more noise
     assert torch.allclose(exact.weights, points.weights)
     assert torch.allclose(exact.log_evidence, points.log_evidence)
 
