@@ -29,6 +29,7 @@ Panel = Callable[["Axes"], "str | AxesImage"]
 
 _PANEL, _GAP, _SIDE = 1.45, 0.09, 0.12  # inches: width of a panel, between panels, around all
 _TITLE, _HEADER, _LABEL, _CAPTION = 0.28, 0.24, 0.19, 0.36  # inches: heights of the bands of text
+_LETTER = 0.088  # inches: width of a title's letter, more or less
 _SPREAD = "viridis"  # perceptually uniform, and safe for colour-blind readers
 _BLUE = (0.337, 0.706, 0.914)  # not measured: sky blue of Okabe & Ito's colour-blind-safe palette
 _GREY = (0.5, 0.5, 0.5)  # the same where blue may be a colour of the picture
@@ -121,7 +122,7 @@ def posterior_figure(
         for name, block in chosen.items()
     }
     tiles = {name: block.x[_evenly(len(block), num_samples), 0] for name, block in chosen.items()}
-    labels = {name: f"{len(tiles[name])} of {len(block):,} draws" for name, block in chosen.items()}
+    labels = {name: _of(len(tiles[name]), len(block)) for name, block in chosen.items()}
 
     with _style():
         page = _Page(6 if len(blocks) > 1 else len(given) + 3 * len(blocks), aspect)
@@ -201,6 +202,7 @@ class _Page:
 
     def title(self, text: str) -> None:
         if text:
+            self.width = max(self.width, _LETTER * len(text))
             self._text(0.0, self.cursor + 0.4 * _TITLE, text, fontsize=10.5, fontweight="bold")
             self.cursor += _TITLE
 
@@ -393,6 +395,12 @@ def _mask_of(mask: Tensor, y: Tensor, index: int) -> Tensor:
 
 def _evenly(size: int, count: int) -> Tensor:
     return torch.linspace(0, size - 1, min(size, count), dtype=torch.float64).round().long()
+
+
+def _of(shown: int, size: int) -> str:
+    if shown < size:
+        return f"{shown} of {size:,} draws"
+    return "the only draw" if size == 1 else f"all {size} draws"
 
 
 def _cost(block: Samples, index: int) -> str:

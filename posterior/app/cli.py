@@ -213,7 +213,9 @@ def main(args: Sequence[str] | None = None) -> None:
     values.pop("config", None)
     try:
         command(**values)
-    except (PosteriorError, OSError, torch.cuda.OutOfMemoryError) as error:
+    except OSError as error:
+        _quit(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except (PosteriorError, torch.cuda.OutOfMemoryError) as error:
         _quit(str(error), 1)
     except KeyboardInterrupt:
         _quit("interrupted", 130)

@@ -32,7 +32,8 @@ def mask(event_shape: Sequence[int], path: str) -> Operator:
 
 def matrix(event_shape: Sequence[int], path: str) -> Operator:
     """A dense matrix (m, n) from an npy file."""
-    return Matrix(array(path).float(), event_shape)
+    values = array(path)
+    return Matrix(values if values.is_complex() else values.float(), event_shape)
 
 
 OPERATORS: dict[str, Callable[..., Operator]] = {

@@ -14,6 +14,7 @@ from tqdm.auto import tqdm
 
 from posterior.errors import FileFormatError, InvalidValueError
 from posterior.noise import Noise
+from posterior.priors.base import GeneratorPrior, ScorePrior
 
 Loss = Callable[[nn.Module, Tensor, Noise], Tensor]
 
@@ -28,7 +29,7 @@ def train(
     batch_size: int = 96,
     learning_rate: float = 1e-3,
     averaging: int = 500,
-    evaluate: Callable[[nn.Module, Path], dict[str, float]] | None = None,
+    evaluate: Callable[[nn.Module, int], dict[str, float]] | None = None,
     evaluate_every: int = 1000,
     autocast: bool = True,
     seed: int = 0,
@@ -48,15 +49,20 @@ def train(
         batch_size: Images a step.
         learning_rate: Peak step size.
         averaging: Time constant, in steps, of the exponential moving average of the weights.
-        evaluate: Called with (averaged model, folder) for figures to log, every `evaluate_every` steps and at the end.
+        evaluate: Called with (averaged model, step) for figures to log, every `evaluate_every` steps and at the end.
         autocast: Whether the forward pass runs in bfloat16.
 
     Raises:
-        InvalidValueError: No images, or no steps.
+        InvalidValueError: There are no images, a number is out of range, or the loss became NaN or infinite.
         FileFormatError: The checkpoint in `folder` is unreadable or of another model.
     """
-    if len(images) == 0 or steps < 1:
-        raise InvalidValueError(f"training needs images and at least one step, got {len(images)} and {steps}")
+    if min(len(images), steps, batch_size, evaluate_every) < 1:
+        raise InvalidValueError(
+            "the number of images, steps, batch_size and evaluate_every are at least 1, got "
+            f"{len(images)}, {steps}, {batch_size} and {evaluate_every}"
+        )
+    if not (0 < learning_rate < math.inf and averaging >= 1):
+        raise InvalidValueError(f"learning_rate is positive and averaging at least 1, got {learning_rate}, {averaging}")
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     averaged = copy.deepcopy(model).eval().requires_grad_(False)
@@ -85,11 +91,21 @@ def train(
             bar.set_postfix(loss=f"{value.item():.4f}", refresh=False)
             if (step + 1) % evaluate_every == 0 or step + 1 == steps:
                 _save(checkpoint, step + 1, model, averaged, optimiser)
-                figures = {"step": step + 1, "loss": value.item()} | (evaluate(averaged, folder) if evaluate else {})
+                figures = {"step": step + 1, "loss": value.item()} | (evaluate(averaged, step + 1) if evaluate else {})
                 with (folder / "log.jsonl").open("a") as log:
                     log.write(json.dumps(figures) + "\n")
     model.load_state_dict(averaged.state_dict())
     return model.eval().requires_grad_(False)
+
+
+@torch.no_grad()
+def save_samples(prior: ScorePrior | GeneratorPrior, path: Path, seed: int = 0) -> None:
+    """Draw 25 images of a prior and save them as one picture; nothing of priors that are not of pictures."""
+    from posterior.figures import sample_sheet, save_figure
+
+    if len(prior.event_shape) == 3 and prior.event_shape[0] in (1, 2, 3):
+        draws = prior.sample(25, Noise.of(seed, device=prior.device))[:, 0]
+        save_figure(sample_sheet(draws, prior.value_range), path)
 
 
 def _schedule(step: int, steps: int, warm_up: int = 200) -> float:
@@ -118,6 +134,7 @@ def _restore(path: Path, model: nn.Module, averaged: nn.Module, optimiser: torch
         optimiser.load_state_dict(state["optimiser"])
         return int(state["step"])
     except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FileFormatError(
-            f"cannot go on from {path}: {error}; delete it to start anew, or train the model it belongs to"
+            f"cannot go on from {path}: {reason} Delete it to start anew, or train the model it belongs to"
         ) from error

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.base import expand_right
 from posterior.priors.edm import EDMPrior
 from posterior.priors.networks.unet import UNet
-from posterior.training.loop import train
+from posterior.training.loop import save_samples, train
 
 HELD_OUT_LEVELS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -71,20 +73,33 @@ def train_score(
 ) -> EDMPrior:
     """Train a score prior on images (N, C, H, W) in [−1, 1]; resumes from what is in `folder`.
 
+    Draws of the averaged weights are saved as `samples-<step>.png` beside the log.
+
     Args:
-        held_out: Images whose denoising error is logged with a sample sheet while training goes on.
+        held_out: Images whose denoising error is logged while training goes on.
         widths, blocks, patch, dropout: The network, see `UNet`.
 
     The other arguments are those of `train`.
+
+    Raises:
+        ShapeError: The images' sides are no multiples of `patch`.
+        InvalidValueError: The images are none, or all one constant; or a setting is out of range.
     """
+    sigma_data = float(images.std())
+    if images.ndim != 4 or not 0 < sigma_data < math.inf:
+        raise InvalidValueError(
+            "images are (N, C, H, W), with a standard deviation that is positive and finite; got shape "
+            f"{tuple(images.shape)} and {sigma_data:g}"
+        )
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # modules draw their first weights from the global generator
         network = UNet(images.shape[1], widths, blocks, patch, dropout)
-    prior = EDMPrior(network, tuple(images.shape[1:]), sigma_data=float(images.std()))
+    prior = EDMPrior(network, tuple(images.shape[1:]), sigma_data=sigma_data)
     prior.to(device).to(memory_format=torch.channels_last)
 
-    def evaluate(averaged: nn.Module, folder: Path) -> dict[str, float]:
+    def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
         assert isinstance(averaged, EDMPrior)
+        save_samples(averaged, Path(folder) / f"samples-{step}.png", seed)
         return held_out_denoising_error(averaged, held_out) if held_out is not None else {}
 
     return train(  # type: ignore[return-value]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.networks.vae import VAE
-from posterior.training.loop import train
+from posterior.training.loop import save_samples, train
 
 
 def negative_elbo(vae: VAE, images: Tensor, noise: Noise) -> Tensor:
@@ -70,20 +72,27 @@ def train_vae(
 ) -> NetworkGenerator:
     """Train a VAE on images (N, *event_shape) in [−1, 1]; resumes from what is in `folder`.
 
-    Returns the prior of its decoder; the encoder stays in the checkpoint.
+    Returns the prior of its decoder; the encoder stays in the checkpoint. Draws of the averaged weights are saved as
+    `samples-<step>.png` beside the log.
 
     Args:
         held_out: Images whose ELBO and reconstruction error are logged while training goes on.
         latent, hidden, dropout: The network, see `VAE`.
 
     The other arguments are those of `train`.
+
+    Raises:
+        InvalidValueError: A setting is out of range.
     """
+    if min(latent, *hidden, math.inf) < 1:
+        raise InvalidValueError(f"latent and hidden are at least 1, got {latent} and {tuple(hidden)}")
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # modules draw their first weights from the global generator
         vae = VAE(latent, hidden, images.shape[1:], dropout).to(device)
 
-    def evaluate(averaged: nn.Module, folder: Path) -> dict[str, float]:
+    def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
         assert isinstance(averaged, VAE)
+        save_samples(NetworkGenerator(averaged.decoder), Path(folder) / f"samples-{step}.png", seed)
         return held_out_elbo(averaged, held_out) if held_out is not None else {}
 
     train(

@@ -16,7 +16,7 @@ from tests.problems import DOUBLE, mixture_problem
 SAMPLERS = [
     TemperedSMC(population=24, final_sweeps=2, steps=4),
     AnnealedLangevin(levels=10, sigma_last=0.1),
-    AnnealedLangevin(levels=10, sigma_last=0.1, form="code"),
+    AnnealedLangevin(levels=10, sigma_last=0.1, form="code", step_size=0.2),
 ]
 each_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: f"{s.name}-{getattr(s, 'form', '')}")
 

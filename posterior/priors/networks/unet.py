@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from posterior.errors import InvalidValueError, ShapeError
+
 
 class UNet(nn.Module):
     r"""A residual UNet \(F(x, c)\) for images, with c a scalar noise label.
@@ -22,7 +24,11 @@ class UNet(nn.Module):
         blocks: Residual blocks a resolution.
         patch: Side of the square of pixels that becomes one position of the finest resolution.
         dropout: Dropout rate inside each block, while training.
-        attention: Whether the lowest resolution has self-attention.
+        attention: Whether the lowest resolution has self-attention, with 4 heads.
+
+    Raises:
+        InvalidValueError: An argument is out of range.
+        ShapeError: The sides of an image, given to `forward`, are no multiples of `patch`.
 
     References:
         Ho, Jain & Abbeel 2020, Denoising Diffusion Probabilistic Models, arXiv:2006.11239.
@@ -38,6 +44,13 @@ class UNet(nn.Module):
         attention: bool = True,
     ) -> None:
         super().__init__()
+        if not widths or min(channels, *widths, blocks, patch) < 1 or not 0 <= dropout < 1:
+            raise InvalidValueError(
+                f"UNet needs channels, widths, blocks and patch of at least 1 and 0 ≤ dropout < 1; got {channels}, "
+                f"{list(widths)}, {blocks}, {patch} and {dropout}"
+            )
+        if attention and widths[-1] % 4:
+            raise InvalidValueError(f"self-attention needs a last width that 4 divides; got widths {list(widths)}")
         self.config = dict(
             channels=channels, widths=list(widths), blocks=blocks, patch=patch, dropout=dropout, attention=attention
         )
@@ -77,6 +90,11 @@ class UNet(nn.Module):
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Map images x (N, C, H, W) and labels (N,) to an image of the same shape."""
+        if any(side % self.patch for side in x.shape[-2:]):
+            raise ShapeError(
+                f"UNet takes images whose sides are multiples of patch = {self.patch}, got {tuple(x.shape)}; crop or "
+                "pad them, or choose another patch"
+            )
         embedding = functional.silu(self.embed(label))
         h = self.stem(functional.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
         skips = [h]
