@@ -21,6 +21,7 @@ bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow
 	$(VENV)/bin/python -m benchmarks.gaussian_mixture $(BENCH_FLAGS)
 	$(VENV)/bin/python -m benchmarks.linear_gaussian $(BENCH_FLAGS)
+	$(VENV)/bin/python -m benchmarks.reverse_diffusion $(BENCH_FLAGS)
 	$(VENV)/bin/python -m benchmarks.overhead $(BENCH_FLAGS)
 
 $(STAMP): pyproject.toml

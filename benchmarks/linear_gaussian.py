@@ -69,7 +69,7 @@ def main(quick: bool) -> str:
         rows.append([
             name, f"{array[:, 0].mean():.4f}", f"{array[:, 0].mean() / floor[0]:.2f}", f"{array[:, 1].mean():.4f}",
             f"{array[:, 1].mean() / floor[1]:.2f} [{low:.2f}, {high:.2f}]", f"{array[:, 2].mean():.0f}",
-            f"{array[:, 3].mean():+.2f}",
+            "–" if np.isnan(array[:, 3]).any() else f"{array[:, 3].mean():+.2f}",
         ])  # fmt: skip
     ratio = float(np.array(found["TemperedSMC"])[:, 1].mean() / floor[1])
     head = [

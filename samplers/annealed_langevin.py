@@ -15,9 +15,8 @@ from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
 from samplers.base import Info, Sampler, State
 
-
-# γ_i² = 2‖A‖²σ_i²: the paper leaves γ_i open. A step contracts by step_size·(1 + ½) at most, below 2 for steps up to 4/3,
-# those of the paper's schedule (1.15) included.
+# γ_i² = 2‖A‖²σ_i²: the paper leaves γ_i open. A step contracts by step_size·(1 + ½) at most, below 2 for steps up to
+# 4/3, those of the paper's schedule (1.15) included.
 _BLUR = 2.0
 _LARGEST_STEP = 4 / 3
 

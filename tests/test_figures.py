@@ -4,6 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from PIL import Image
@@ -174,6 +175,30 @@ def test_few_draws_have_no_interval() -> None:
     assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["needs at least\n19 draws"]
 
 
+def test_one_draw_has_no_spread() -> None:
+    x = normal(2, 1, 6, 8)
+    figure = figure_of(x, x, draws(1))
+    notes = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert notes == ["needs at least\n2 draws", "needs at least\n19 draws"]
+    assert "the only draw" in texts(figure)
+
+
+def test_a_point_estimate_alone() -> None:
+    x, point = normal(2, 1, 6, 8), normal(2, 1, 6, 8, seed=2)
+    figure = figure_of(x, x, None, point, title="A rather long title for so few panels, of an operator", index=1)
+    panels = pictures(figure)
+    assert len(panels) == 3
+    np.testing.assert_allclose(panels[2][..., 0], grey(point[1]), atol=1e-6)
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    assert all(text.get_window_extent(renderer).x1 <= figure.bbox.x1 for text in figure.texts)
+    assert len(pictures(figure_of(None, x, {}, point))) == 2
+
+
+def test_all_draws_are_shown_where_there_are_few() -> None:
+    x = normal(2, 1, 6, 8)
+    assert "all 4 draws" in texts(figure_of(x, x, draws(4), num_samples=4))
+
+
 def test_draws_that_are_all_equal() -> None:
     x = normal(2, 1, 6, 8)
     figure = figure_of(x, x, draws(scale=0))
@@ -217,8 +242,11 @@ def test_parts_that_do_not_fit() -> None:
         posterior_figure(x, x[0, 0], samples)
     with pytest.raises(ShapeError, match="'b'"):
         posterior_figure(x, x, {"a": samples, "b": draws(event=(1, 8, 6))})
+    for wrong in (draws(event=(4, 6, 8)), draws(event=(6, 8)), draws(0)):
+        with pytest.raises(ShapeError, match="draws"):
+            posterior_figure(None, x, wrong)
     with pytest.raises(ShapeError, match="C, H, W"):
-        posterior_figure(None, x, draws(event=(4, 6, 8)))
+        posterior_figure(None, x, None, x[0])
     with pytest.raises(ShapeError, match="mask"):
         posterior_figure(x, x, samples, mask=torch.ones(5))
     with pytest.raises(ShapeError, match="N, C, H, W"):
@@ -230,10 +258,9 @@ def test_values_that_make_no_sense() -> None:
     for arguments, message in (({"index": 2}, "index"), ({"num_samples": 0}, "num_samples")):
         with pytest.raises(InvalidValueError, match=message):
             posterior_figure(x, x, samples, **arguments)  # type: ignore[arg-type]
-    with pytest.raises(InvalidValueError, match="at least one sampler"):
-        posterior_figure(x, x, {})
-    with pytest.raises(InvalidValueError, match="two draws"):
-        posterior_figure(x, x, draws(1))
+    for nothing in ({}, None):
+        with pytest.raises(InvalidValueError, match="needs samples or an estimate"):
+            posterior_figure(x, x, nothing)
     with pytest.raises(InvalidValueError, match="value_range"):
         posterior_figure(x, x, samples, value_range=(1, 0))
     with pytest.raises(InvalidValueError, match="columns"):

@@ -300,13 +300,14 @@ def _answer(
     )  # fmt: skip
     draws, estimate = (result, None) if isinstance(result, Samples) else (None, result)
     print(table([row]))
-    print(result.save(out / ("estimate.npz" if draws is None else "samples.npz")))
+    print(f"saved to {result.save(out / ('estimate.npz' if draws is None else 'samples.npz'))}")
     for index in range(min(len(problem), _FIGURES)):
         figure = posterior_figure(
             truth, y, draws, estimate, model.value_range, f"{method.name} · {operator}, noise {noise_std:g}",
             mask=getattr(forward, "mask", None), index=index,
         )  # fmt: skip
-        print(save_figure(figure, out / f"{index:03d}.png"))
+        save_figure(figure, out / f"{index:03d}.png")
+    print(f"figures: {out / '000.png'}" + (f" … {index:03d}.png" if index else ""))
 
 
 def _split(data: Path, held_out: int) -> tuple[torch.Tensor, torch.Tensor | None]:

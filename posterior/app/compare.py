@@ -16,6 +16,8 @@ from posterior.results import PointEstimate, Samples
 
 COLUMNS = ("problem", "method", "PSNR (dB)", "90 % coverage", "misfit (σ_y)", "network calls", "seconds")
 
+_FEWEST = 19  # draws that a 90 % interval needs
+
 
 @dataclass(frozen=True)
 class Row:
@@ -23,7 +25,8 @@ class Row:
 
     Attributes:
         psnr: PSNR of the posterior mean or of the point estimate, dB, mean over measurements; None without a truth.
-        coverage: Fraction of pixels whose true value lies in the 90 % credible interval; None for point estimates.
+        coverage: Fraction of pixels whose true value lies in the 90 % credible interval; None for point estimates,
+            few draws, or without a truth.
         misfit: Root mean squared residual of the draws or of the estimate, in units of σ_y.
         calls: Network evaluations a draw, backward ones counted too.
         seconds: Wall time.
@@ -72,17 +75,16 @@ def run(
     start = time.perf_counter()
     result = method(problem, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress)
     seconds = time.perf_counter() - start
-    draws = isinstance(result, Samples)
     centre = result.mean() if isinstance(result, Samples) else result.x
     coverage = None
-    if isinstance(result, Samples) and truth is not None and num_samples >= 19:
+    if isinstance(result, Samples) and truth is not None and len(result) >= _FEWEST:
         low, high = result.credible_interval(0.9)
         coverage = float(((truth >= low) & (truth <= high)).double().mean())
     return result, Row(
         problem=label,
         method=method.name,
         psnr=None if truth is None else float(psnr(centre, truth, problem.prior.value_range).mean()),
-        coverage=coverage if draws else None,
+        coverage=coverage,
         misfit=float(problem.likelihood.misfit(result.x, problem.y).mean()),
         calls=float((result.nfe + result.nfe_grad).mean()),
         seconds=seconds,

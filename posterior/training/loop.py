@@ -134,7 +134,7 @@ def _restore(path: Path, model: nn.Module, averaged: nn.Module, optimiser: torch
         optimiser.load_state_dict(state["optimiser"])
         return int(state["step"])
     except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FileFormatError(
-            f"cannot go on from {path}: {reason} Delete it to start anew, or train the model it belongs to"
+            f"{path} is unreadable, or the checkpoint of another model ({type(error).__name__}); delete it to start "
+            "anew, or train the model it belongs to"
         ) from error

@@ -85,7 +85,7 @@ def train_score(
         ShapeError: The images' sides are no multiples of `patch`.
         InvalidValueError: The images are none, or all one constant; or a setting is out of range.
     """
-    sigma_data = float(images.std())
+    sigma_data = float(images.std()) if images.numel() > 1 else 0.0
     if images.ndim != 4 or not 0 < sigma_data < math.inf:
         raise InvalidValueError(
             "images are (N, C, H, W), with a standard deviation that is positive and finite; got shape "

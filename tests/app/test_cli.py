@@ -1,0 +1,260 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch import nn
+
+from posterior.app import cli, demo, specs
+from posterior.app.cli import main
+from posterior.noise import Noise
+from posterior.priors.edm import EDMPrior
+from posterior.priors.generators import NetworkGenerator
+from posterior.priors.networks.unet import UNet
+from posterior.priors.networks.vae import VAEDecoder
+from posterior.priors.zoo import save_prior
+from posterior.results import PointEstimate, Samples
+
+SHAPE = (1, 8, 8)
+SAMPLER = "TemperedSMC:population=4,steps=3,prior_steps=3"
+SOLVER = "CSGM:restarts=2,steps=5"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with priors of random weights, pictures and measurements."""
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_prior(EDMPrior(UNet(1, (8,), 1), SHAPE, sigma_data=0.5), "score")
+        save_prior(NetworkGenerator(VAEDecoder(2, (8,), SHAPE)), "generator")
+    values = Noise.of(0).uniform((3, *SHAPE))[0, 0]
+    Path("pictures").mkdir()
+    for i, picture in enumerate((255 * values).byte().numpy()):
+        Image.fromarray(picture[0]).save(f"pictures/{i}.png")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save("large.png")
+    x = (2 * values - 1).numpy()
+    np.savez("x.npz", x=x)
+    y = x[:2].copy()
+    np.save("everywhere.npy", y)
+    y[:, :, 4:] = 0
+    np.save("y.npy", y.astype(np.float64))
+    np.save("one.npy", y[0])
+    y[1, 0, 0, 0] = np.nan
+    np.save("nan.npy", y)
+    np.save("x.npy", np.zeros((6, *SHAPE), np.float32))
+    return tmp_path
+
+
+def sample(*args: str) -> None:
+    main(["sample", "--prior=./score", f"--sampler={SAMPLER}", "--noise_std=1", "--num_samples=3", *QUIET, *args])
+
+
+def solve(*args: str) -> None:
+    main(["solve", "--prior=./generator", f"--solver={SOLVER}", *QUIET, *args])
+
+
+def train(what: str, *args: str) -> None:
+    main(["train", what, "--data=x.npz", "--out=out", "--batch_size=2", *QUIET, *args])
+
+
+QUIET = ("--progress=false",)
+
+
+def fails(capsys: pytest.CaptureFixture[str], call: Any, *args: Any) -> str:
+    """The one line on stderr that a command ends with."""
+    with pytest.raises(SystemExit) as stop:
+        call(*args)
+    assert stop.value.code not in (0, None)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("posterior: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["train"], ["priors", "--help"]])
+def test_help(args: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    if "--help" in args:
+        with pytest.raises(SystemExit, match="0"):
+            main(args)
+    else:
+        main(args)
+    text = capsys.readouterr().out
+    command = {"train": cli.COMMANDS["train"], "priors": cli.COMMANDS["priors"]}.get((args or [""])[0], cli.COMMANDS)
+    assert text.startswith("usage: posterior")
+    assert all(name in text for name in command if name != "_help")
+
+
+@pytest.mark.parametrize("command", ["demo", "sample", "solve", "train score", "train vae"])
+def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main([*command.split(), "--help"])
+    text = capsys.readouterr().out
+    assert text.startswith(f"usage: posterior {command} [options]\n")
+    for noise in ("type:", "<class", "Path |", "default: null"):
+        assert noise not in text
+
+
+def test_help_names_all_that_can_be_built(capsys: pytest.CaptureFixture[str]) -> None:
+    for command, registries in (("sample", (specs.OPERATORS, specs.SAMPLERS)), ("solve", (specs.SOLVERS,))):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        text = capsys.readouterr().out.replace("-\n", "-").split()
+        assert all(name in "".join(text) for registry in registries for name in registry)
+
+
+def test_sample_of_pictures(capsys: pytest.CaptureFixture[str]) -> None:
+    sample("--image=pictures", "--out=out", "--seed=3")
+    result = Samples.load("out/samples.npz")
+    assert result.x.shape == (3, 3, *SHAPE)
+    assert sorted(path.name for path in Path("out").glob("*.png")) == ["000.png", "001.png", "002.png"]
+    text = capsys.readouterr().out
+    assert "| half:keep=top | TemperedSMC |" in text
+    assert "figures: out/000.png … 002.png" in text
+    sample("--image=x.npz", "--out=again", "--seed=3", "--batch_size=2")
+    # Pictures are rounded to 255 levels, and arrays are not: nearly the same problem, the same noise.
+    torch.testing.assert_close(Samples.load("again/samples.npz").x, result.x, atol=0.05, rtol=0)
+
+
+def test_sample_of_measurements() -> None:
+    sample("--measurement=y.npy", "--num_samples=1", "--out=out")
+    assert Samples.load("out/samples.npz").x.shape == (1, 2, *SHAPE)
+    assert Path("out/001.png").exists()
+
+
+def test_figures_of_large_batches_are_of_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_FIGURES", 2)
+    solve("--image=x.npy", "--out=out", "--operator=gaussian:num_measurements=5")
+    assert sorted(path.name for path in Path("out").iterdir()) == ["000.png", "001.png", "estimate.npz"]
+
+
+def test_solve(capsys: pytest.CaptureFixture[str]) -> None:
+    solve("--image=pictures/1.png", "--out=out")
+    assert PointEstimate.load("out/estimate.npz").x.shape == (1, *SHAPE)
+    assert Path("out/000.png").exists()
+    assert "figures: out/000.png\n" in capsys.readouterr().out
+
+
+def test_config_files(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        solve("--image=pictures/0.png", "--print_config")
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["image"] == "pictures/0.png"
+    assert config["solver"] == SOLVER
+    assert config["measurement"] is None
+    Path("job.yaml").write_text(yaml.safe_dump(config | {"seed": 5}))
+    main(["solve", "--config=job.yaml", "--out=config"])
+    solve("--image=pictures/0.png", "--out=words", "--seed=5")
+    one, two = (PointEstimate.load(f"{name}/estimate.npz") for name in ("config", "words"))
+    assert torch.equal(one.x, two.x)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "either --image .* or --measurement"),
+        (["--image=pictures", "--measurement=y.npy"], "either --image .* or --measurement"),
+        (["--image=nowhere.png"], "nowhere.png does not exist"),
+        (["--image=large.png"], r"\(1, 9, 9\); expected \(1, 8, 8\)"),
+        (["--measurement=nan.npy"], "NaN or infinity"),
+        (["--measurement=one.npy"], "batch dimension"),
+        (["--measurement=everywhere.npy"], "measures nothing"),
+        (["--measurement=x.npz"], "cannot read an npy array"),
+        (["--measurement=y.npy", "--operator=downsampling:factor=4"], r"expected \(B, 1, 2, 2\)"),
+        (["--image=pictures", "--operator=hal:keep=top"], "did you mean 'half'"),
+        (["--image=pictures", "--operator=half"], "'keep'"),
+        (["--image=pictures", "--sampler=Tempered"], "did you mean 'TemperedSMC'"),
+        (["--image=pictures", "--sampler=TemperedSMC:population=1"], "population"),
+        (["--image=pictures", "--prior=nothing"], "no prior is called 'nothing'"),
+        (["--image=pictures", "--prior=./nothing"], "no folder nothing"),
+        (["--image=pictures", "--prior=./pictures"], "no config.json"),
+        (["--image=pictures", "--prior=./generator"], "takes a ScorePrior"),
+        (["--image=pictures", "--noise_std=0"], "noise_std must be positive"),
+        (["--image=pictures", "--num_samples=0"], "at least 1"),
+        (["--image=pictures", "--batch_size=0"], "at least 1"),
+        (["--image=pictures", "--out=large.png"], "large.png: File exists"),
+        (["--num_samples=few"], "num_samples cannot be 'few'; see posterior sample --help"),
+        (["--batch_size=2.5"], "batch_size cannot be '2.5'"),
+        (["--samples=3"], "unrecognized arguments: --samples=3; see posterior sample --help"),
+        (["--config=nowhere.yaml"], "does not exist"),
+        (["--config=large.png"], "not text"),
+    ],
+)
+def test_mistakes_of_sample(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    import re
+
+    assert re.search(message, fails(capsys, sample, *args))
+
+
+def test_other_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "takes a GeneratorPrior" in fails(capsys, solve, "--image=pictures", "--prior=./score")
+    assert "posterior --help" in fails(capsys, main, ["smple"])
+    assert "posterior train --help" in fails(capsys, main, ["train", "gan"])
+    assert "required: data, out" in fails(capsys, main, ["train", "vae"])
+    assert "required: name" in fails(capsys, main, ["priors", "show"])
+    assert "did you mean 'digits-vae'" in fails(capsys, main, ["priors", "show", "digit-vae"])
+    Path("bad.yaml").write_text("samples: 3\n")
+    assert "'samples'" in fails(capsys, sample, "--config=bad.yaml")
+    assert "fewer than the images" in fails(capsys, train, "vae", "--held_out=3")
+    assert "multiples of patch = 3" in fails(capsys, train, "score", "--patch=3")
+    assert "dropout" in fails(capsys, train, "score", "--dropout=1")
+    assert "latent" in fails(capsys, train, "vae", "--latent=0")
+    for arguments in ("--steps=0", "--batch_size=0", "--learning_rate=0"):
+        assert "learning_rate" in (line := fails(capsys, train, "vae", arguments)) or "at least 1" in line
+
+
+def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "load_prior", interrupt)
+    assert fails(capsys, sample, "--image=pictures") == "posterior: interrupted"
+
+
+def test_train_score_then_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    train("score", "--widths=[8]", "--steps=2", "--held_out=1")
+    assert "--prior out" in capsys.readouterr().out
+    train("score", "--widths=[8]", "--steps=3", "--held_out=1")
+    log = [json.loads(line) for line in Path("out/log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [2, 3]
+    assert {"samples-2.png", "samples-3.png"} < {path.name for path in Path("out").iterdir()}
+    sample("--image=pictures/0.png", "--prior=./out", "--out=drawn", "--num_samples=1")
+    assert "another model" in fails(capsys, train, "score", "--widths=[4]", "--steps=4")
+
+
+def test_train_vae_then_solve() -> None:
+    train("vae", "--latent=2", "--hidden=4", "--steps=2")
+    assert Path("out/samples-2.png").exists()
+    solve("--image=pictures/0.png", "--prior=./out", "--out=solved")
+
+
+def test_priors(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["priors", "list"])
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("digits-vae ") and "Generator of handwritten digits" in line for line in lines)
+    main(["priors", "show", "digits-vae"])
+    assert capsys.readouterr().out.startswith("# digits-vae\n")
+
+
+def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Shrink(nn.Module):
+        config: dict[str, Any] = {}  # noqa: RUF012
+
+        def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
+            return torch.zeros_like(x)
+
+    score = EDMPrior(Shrink(), (1, 28, 28), sigma_data=0.5)
+    load = demo.load_prior
+    monkeypatch.setattr(demo, "load_prior", lambda name, device: score if name == "digits" else load(name))
+    monkeypatch.setattr(demo, "CSGM", lambda: specs.SOLVERS["CSGM"](restarts=1, steps=5))
+    monkeypatch.setattr(demo, "TemperedSMC", lambda population: specs.SAMPLERS["AnnealedLangevin"](levels=6))
+    monkeypatch.setattr(demo, "AnnealedLangevin", lambda: specs.SAMPLERS["AnnealedLangevin"](levels=5))
+    main(["demo", "--out=shown", "--num_samples=3", *QUIET])
+    assert Path("shown/table.md").read_text().strip() in capsys.readouterr().out
+    assert {path.name for path in Path("shown").glob("*.png")} == {
+        f"{name.replace(' ', '-')}.png" for name in demo.problems()
+    }

@@ -1,0 +1,15 @@
+"""Every benchmark runs, in its smoke mode."""
+
+import importlib
+
+import pytest
+
+
+@pytest.mark.parametrize("name", ["gaussian_mixture", "linear_gaussian", "overhead", "reverse_diffusion"])
+def test_quick_run(name):
+    benchmark = importlib.import_module(f"benchmarks.{name}")
+    text = benchmark.main(True)
+    assert text.startswith("# ")
+    assert "| --- |" in text
+    assert "nan" not in text
+    assert "Cost:" in benchmark.__doc__

@@ -1,0 +1,122 @@
+"""The training loop; that a run which stopped goes on to the same weights is tested in test_vae."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from posterior.errors import FileFormatError, InvalidValueError
+from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
+from posterior.training.loop import save_samples, train
+
+IMAGES = Noise.of(0, 30).normal((3,))[0]
+
+
+def model(outputs: int = 2) -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Dropout(0.2), nn.Linear(3, outputs))
+
+
+def loss(network: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+    return (network(images + noise.normal((3,))[0]) - 1).square().mean()
+
+
+def run(folder: Path, network: nn.Module | None = None, **options: Any) -> nn.Module:
+    options = {"steps": 3, "batch_size": 4, "autocast": False, "progress": False} | options
+    return train(network or model(), options.pop("loss", loss), options.pop("images", IMAGES), folder, **options)
+
+
+def weights(network: nn.Module) -> Tensor:
+    return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
+
+
+def test_weights_are_averaged(tmp_path: Path) -> None:
+    path: list[Tensor] = []
+
+    def watched(network: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+        path.append(weights(network))
+        return loss(network, images, noise)
+
+    result = run(tmp_path, loss=watched, steps=20, averaging=2, learning_rate=0.1)
+    last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["model"]
+    path.append(torch.cat([last[name].flatten() for name in ("1.weight", "1.bias")]))
+    average = path[0]
+    for step, new in enumerate(path[1:]):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * new
+    torch.testing.assert_close(weights(result), average)
+    assert not torch.allclose(average, path[-1], atol=1e-5)
+    assert not result.training
+    assert not any(p.requires_grad for p in result.parameters())
+
+
+def test_evaluation_and_log(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
+        assert not averaged.training
+        seen.append(step)
+        return {"figure": 2.0 * step}
+
+    run(tmp_path, steps=5, evaluate=evaluate, evaluate_every=2)
+    assert seen == [2, 4, 5]
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(entry["step"], entry["figure"]) for entry in log] == [(2, 4), (4, 8), (5, 10)]
+
+
+def test_the_global_generator_is_left_alone(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = run(tmp_path / "a")
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(weights(run(tmp_path / "b")), weights(first))
+    assert not torch.equal(weights(run(tmp_path / "c", seed=1)), weights(first))
+
+
+def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
+    first = run(tmp_path)
+    assert torch.equal(weights(run(tmp_path)), weights(first))
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
+
+
+def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:
+    run(tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    with pytest.raises(FileFormatError, match="another model"):
+        run(tmp_path, model(outputs=3), steps=4)
+    whole = path.read_bytes()
+    for content in (whole[: len(whole) // 2], b"", b"text"):
+        path.write_bytes(content)
+        with pytest.raises(FileFormatError, match=r"checkpoint\.pt is unreadable.*delete it"):
+            run(tmp_path, steps=4)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"images": IMAGES[:0]}, {"steps": 0}, {"batch_size": 0}, {"evaluate_every": 0}, {"averaging": 0},
+        {"learning_rate": 0.0}, {"learning_rate": float("nan")}, {"learning_rate": float("inf")},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_values_that_make_no_sense(options: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(InvalidValueError, match="at least 1"):
+        run(tmp_path, **options)
+
+
+def test_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+    with pytest.raises(InvalidValueError, match="nan at step 0"):
+        run(tmp_path, loss=lambda network, images, noise: loss(network, images, noise) * torch.nan)
+
+
+def test_sample_sheets_are_of_pictures(tmp_path: Path) -> None:
+    for shape in ((1, 3, 3), (5, 3, 3), (9,)):
+        prior = ScorePrior.from_denoiser(lambda x, sigma: 0 * x, shape, sigma_max=5.0)
+        save_samples(prior, tmp_path / f"{len(shape)}-{shape[0]}.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["3-1.png"]

@@ -1,0 +1,107 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from posterior.errors import InvalidValueError, ShapeError
+from posterior.noise import Noise
+from posterior.priors.edm import EDMPrior
+from posterior.priors.networks.unet import UNet
+from posterior.training import denoising_loss, held_out_denoising_error, train_score
+
+SHAPE = (1, 4, 4)
+STD = 0.6
+
+
+class Function(nn.Module):
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor, label: Tensor) -> Tensor:
+        return self.function(x, label)
+
+
+def gaussian() -> EDMPrior:
+    """The exact denoiser of N(0, STD²)."""
+    return EDMPrior(Function(lambda x, label: torch.zeros_like(x)), SHAPE, sigma_data=STD)
+
+
+def images(count: int) -> Tensor:
+    return STD * Noise.of(5, count).normal(SHAPE)[0]
+
+
+def stripes(count: int) -> Tensor:
+    """One of two patterns."""
+    side = torch.where(Noise.of(2, count).uniform()[0] < 0.5, -1.0, 1.0)
+    return 0.9 * side[:, None, None, None] * torch.tensor([1.0, 1.0, -1.0, -1.0]).expand(SHAPE)
+
+
+def test_the_weights_make_the_loss_of_a_gaussian_one_at_every_level() -> None:
+    """The weighted square of each entry is then χ²₁: the mean of n has standard deviation √(2/n)."""
+    x = images(2000)
+    loss = float(denoising_loss(gaussian(), x, Noise.of(0, len(x))))
+    assert abs(loss - 1) < 4 * (2 / x.numel()) ** 0.5
+
+
+def test_levels_stay_in_range_and_the_loss_finite() -> None:
+    prior = gaussian()
+    prior.sigma_min, prior.sigma_max = 0.5, 0.6
+    for step in range(20):
+        assert bool(denoising_loss(prior, images(50), Noise.of(0, 50).at(step)).isfinite())
+
+
+def test_held_out_error_of_the_exact_denoiser() -> None:
+    """It is the posterior variance s²σ²/(s² + σ²) of a Gaussian, up to √(2/n) of itself."""
+    x, levels = images(1000), (0.1, 0.6, 5.0)
+    errors = held_out_denoising_error(gaussian(), x, levels)
+    assert list(errors) == ["mse@0.1", "mse@0.6", "mse@5"]
+    for level, error in zip(levels, errors.values(), strict=True):
+        exact = STD**2 * level**2 / (STD**2 + level**2)
+        assert abs(error / exact - 1) < 4 * (2 / x.numel()) ** 0.5
+    assert held_out_denoising_error(gaussian(), x, levels, batch_size=7) == pytest.approx(errors, rel=1e-5)
+
+
+def test_held_out_error_of_a_denoiser_that_returns_zero() -> None:
+    """D = 0 where F(u, ¼ log σ) = −(σ_d/σ) u; the error is then the images' mean square."""
+    zero = EDMPrior(Function(lambda x, c: -STD * (-4 * c).exp()[:, None, None, None] * x), SHAPE, sigma_data=STD)
+    x = images(20)
+    for error in held_out_denoising_error(zero, x).values():
+        assert error == pytest.approx(float(x.square().mean()), rel=1e-4)
+
+
+def test_training_learns(tmp_path: Path) -> None:
+    x, held_out = stripes(64), stripes(80)[64:]
+    untrained = EDMPrior(UNet(1, (8,), 1), SHAPE, sigma_data=float(x.std()))
+    before = held_out_denoising_error(untrained, held_out)
+    prior = train_score(
+        x, tmp_path, held_out=held_out, widths=(8,), blocks=1, patch=2, steps=80, batch_size=32, learning_rate=0.02,
+        evaluate_every=40, autocast=False, progress=False,
+    )  # fmt: skip
+    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [40, 80]
+    after = held_out_denoising_error(prior, held_out)
+    assert {name: log[-1][name] for name in after} == pytest.approx(after, rel=1e-5)
+    # Two patterns are told apart with ease at these levels, where a Gaussian's denoiser leaves much of the noise.
+    for level in ("mse@0.5", "mse@1"):
+        assert after[level] < 0.5 * before[level]
+    assert {path.name for path in tmp_path.glob("*.png")} == {"samples-40.png", "samples-80.png"}
+    assert prior.sigma_data == pytest.approx(float(x.std()))
+    assert not prior.training
+
+
+def test_a_step_in_bfloat16(tmp_path: Path) -> None:
+    prior = train_score(stripes(8), tmp_path, widths=(8,), steps=2, batch_size=4, progress=False)
+    assert prior.dtype == torch.float32
+    assert all(bool(p.isfinite().all()) for p in prior.parameters())
+
+
+def test_images_that_make_no_sense(tmp_path: Path) -> None:
+    for wrong in (torch.zeros(5, *SHAPE), stripes(5)[0], stripes(5)[:0], stripes(5) * torch.nan):
+        with pytest.raises(InvalidValueError, match="N, C, H, W"):
+            train_score(wrong, tmp_path, progress=False)
+    with pytest.raises(ShapeError, match="patch = 3"):
+        train_score(stripes(5), tmp_path, widths=(8,), patch=3, progress=False)
