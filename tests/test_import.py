@@ -11,13 +11,17 @@ HEAVY = ("matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pa
 @pytest.mark.parametrize(
     ("modules", "absent"),
     [
-        ("posterior, posterior.operators, posterior.priors, samplers, samplers.map", (*HEAVY, "jsonargparse", "yaml")),
-        ("posterior.figures, posterior.data, posterior.training, posterior.metrics", (*HEAVY, "jsonargparse", "yaml")),
+        (
+            "posterior, posterior.data, posterior.diagnostics, posterior.figures, posterior.metrics, "
+            "posterior.operators, posterior.priors, posterior.training, samplers, samplers.map",
+            (*HEAVY, "jsonargparse", "yaml"),
+        ),
         ("posterior.app.cli", HEAVY),
     ],
 )
 def test_heavy_packages_are_not_imported(modules: str, absent: tuple[str, ...]) -> None:
-    code = f"import sys; before = set(sys.modules); import torch; from torch import nn; known = set(sys.modules); import {modules}; print(*set(sys.modules) - known)"
+    # What torch imports itself, which differs between its versions, is not ours to keep out.
+    code = f"import sys, torch; known = set(sys.modules); import {modules}; print(*set(sys.modules) - known)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "posterior.problem" in loaded
     assert not {name.partition(".")[0] for name in loaded} & set(absent)

@@ -256,7 +256,7 @@ def _add_commands(parser: _Parser, commands: dict[str, Any]) -> None:
     for name, target in commands.items():
         if name == "_help":
             continue
-        text = target["_help"] if isinstance(target, dict) else inspect.getdoc(target).splitlines()[0]
+        text = target["_help"] if isinstance(target, dict) else (inspect.getdoc(target) or name).splitlines()[0]
         sub = parser.commands[name] = _Parser(description=text)
         choices.add_subcommand(name, sub, help=text)
         sub.prog = f"{parser.prog} {name}"

@@ -14,7 +14,7 @@ from posterior.operators import Downsampling, GaussianMeasurement, Inpainting
 from posterior.operators.base import Operator
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
-from posterior.results import Samples
+from posterior.results import PointEstimate, Samples
 from samplers import AnnealedLangevin, TemperedSMC
 from samplers.map import CSGM
 
@@ -56,6 +56,7 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
         print(f"\n{name}: digit {which}, {int(operator.num_measured)} values measured, noise {NOISE_STD}")
 
         estimate, row = run(name, problem.with_prior(generator), CSGM(), truth=truth, seed=seed, progress=progress)
+        assert isinstance(estimate, PointEstimate)
         rows.append(row)
         draws: dict[str, Samples] = {}
         for sampler in (TemperedSMC(population=max(num_samples, 64)), AnnealedLangevin()):
