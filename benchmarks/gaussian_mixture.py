@@ -25,6 +25,7 @@ from samplers import TemperedSMC
 CELLS = [(8, 1), (8, 2), (8, 4), (80, 1), (80, 2), (80, 4)]
 BARS = {1: 2.0, 2: 1.5, 4: 1.5}
 PROBLEMS, SAMPLES, PROJECTIONS = 20, 1000, 400
+VERSUS = 1.25
 
 
 def make_problem(d: int, d_y: int, index: int) -> Posterior:
@@ -47,14 +48,16 @@ def make_problem(d: int, d_y: int, index: int) -> Posterior:
     return Posterior(prior, likelihood, likelihood.simulate(truth, noise))
 
 
-def errors(problem: Posterior, samplers: list[TemperedSMC]) -> tuple[list[tuple[float, float, float, float]], float]:
+def errors(
+    problem: Posterior, samplers: list[TemperedSMC], seed: int = 0
+) -> tuple[list[tuple[float, float, float, float]], float]:
     """(W1, its ratio to the floor, total variation of mode weights, network calls) of each sampler; and the floor."""
     exact: ExactPosterior = problem.prior.posterior(problem.likelihood, problem.y)
     sets = [exact.sample(SAMPLES, seed=1 + k)[:, 0] for k in range(4)]
     floor = float(sliced_wasserstein_floor(sets, num_projections=PROJECTIONS))
     results = []
     for sampler in samplers:
-        samples = sampler.sample(problem, SAMPLES, seed=0, progress=False)
+        samples = sampler.sample(problem, SAMPLES, seed=seed, progress=False)
         x = samples.x[:, 0]
         distance = float(np.mean([sliced_wasserstein(x, s, num_projections=PROJECTIONS) for s in sets]))
         weights = problem.prior.responsibilities(x).mean(0)
@@ -69,7 +72,7 @@ def main(quick: bool) -> str:
     if quick:
         samplers = [TemperedSMC(population=64, exact_denoise=exact) for exact in (False, True)]
     cells, count = (CELLS[:1], 2) if quick else (CELLS, PROBLEMS)
-    summary, details = [], []
+    summary, details, notes = [], [], []
     for d, d_y in cells:
         rows = [errors(make_problem(d, d_y, index), samplers) for index in range(count)]
         values = np.array([results for results, _ in rows])  # (problems, samplers, 4)
@@ -77,7 +80,17 @@ def main(quick: bool) -> str:
         low, high = bootstrap(ratio)
         versus = np.median(ratio) / np.median(other)
         calls = values[:, 0, 3]
-        met = np.median(ratio) <= BARS[d_y] and calls.max() <= 400 and versus <= 1.25
+        if versus > VERSUS and not quick:  # a ratio of two medians is noisy: is it the sampler or the seed?
+            others = [
+                [[r[1] for r in errors(make_problem(d, d_y, index), samplers, seed)[0]] for index in range(count)]
+                for seed in (1, 2, 3)
+            ]
+            medians = np.median(np.array(others).reshape(-1, 2), axis=0)
+            notes.append(
+                f"({d}, {d_y}) misses the ratio of medians with seed 0 ({versus:.2f}). With seeds 1, 2 and 3 together "
+                f"the medians are {medians[0]:.2f} and {medians[1]:.2f}, their ratio {medians[0] / medians[1]:.2f}."
+            )
+        met = np.median(ratio) <= BARS[d_y] and calls.max() <= 400 and versus <= VERSUS
         summary.append([
             f"({d}, {d_y})", f"{np.mean([floor for _, floor in rows]):.3f}", f"{np.median(ratio):.2f}",
             f"{ratio.mean():.2f} [{low:.2f}, {high:.2f}]", f"{np.median(other):.2f}", f"{versus:.2f}",
@@ -100,6 +113,7 @@ def main(quick: bool) -> str:
         "diffusion costs. The bar asks for the median, for at most 400 network calls on every problem, and for a ratio "
         "of medians of at most 1.25.",
         markdown(head, summary),
+        *notes,
         "## Every problem",
         markdown(["problem", "floor", "W1", "W1 ÷ floor", "with exact draws", "TV", "network calls"], details),
     ])  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -51,7 +52,8 @@ class AnnealedLangevin(Sampler):
         steps_per_level: Langevin steps at each.
         step_size: α_i/σ_i²; form="paper" is stable below 4/3, form="code" below about 2/(1 + guidance) where the data
             are smooth, and its authors go beyond.
-        sigma_first: First noise level; the prior's largest unless given.
+        sigma_first: First noise level; unless given √(2n)·sigma_data, about the largest distance between two images
+            (Song & Ermon 2020, arXiv:2006.09011), or the prior's largest if that is smaller.
         sigma_last: Last noise level.
         form: Which likelihood gradient.
         guidance: Length of the likelihood's gradient in units of the score's, for form="code".
@@ -93,7 +95,9 @@ class AnnealedLangevin(Sampler):
     def _levels(self, problem: Posterior) -> Tensor:
         prior = problem.prior
         assert isinstance(prior, ScorePrior)
-        ends = torch.tensor([self.sigma_first or prior.sigma_max, self.sigma_last], dtype=problem.dtype)
+        distance = math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data
+        first = self.sigma_first or min(distance, prior.sigma_max)
+        ends = torch.tensor([first, self.sigma_last], dtype=problem.dtype)
         return geometric_levels(ends[0], ends[1], self.levels)
 
     def init(self, problem: Posterior, noise: Noise) -> LangevinState:

@@ -25,8 +25,8 @@ class Row:
 
     Attributes:
         psnr: PSNR of the posterior mean or of the point estimate, dB, mean over measurements; None without a truth.
-        coverage: Fraction of pixels whose true value lies in the 90 % credible interval; None for point estimates,
-            few draws, or without a truth.
+        coverage: Among the pixels in doubt, whose 90 % credible interval is wider than 1 % of the value range, the
+            fraction whose true value lies in it; None for point estimates, few draws, or without a truth.
         misfit: Root mean squared residual of the draws or of the estimate, in units of σ_y.
         calls: Network evaluations a draw, backward ones counted too.
         seconds: Wall time.
@@ -75,15 +75,17 @@ def run(
     start = time.perf_counter()
     result = method(problem, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress)
     seconds = time.perf_counter() - start
+    value_range = problem.prior.value_range
     centre = result.mean() if isinstance(result, Samples) else result.x
     coverage = None
     if isinstance(result, Samples) and truth is not None and len(result) >= _FEWEST:
         low, high = result.credible_interval(0.9)
-        coverage = float(((truth >= low) & (truth <= high)).double().mean())
+        doubt = high - low > 0.01 * (value_range[1] - value_range[0])
+        coverage = float(((truth >= low) & (truth <= high))[doubt].double().mean()) if bool(doubt.any()) else None
     return result, Row(
         problem=label,
         method=method.name,
-        psnr=None if truth is None else float(psnr(centre, truth, problem.prior.value_range).mean()),
+        psnr=None if truth is None else float(psnr(centre, truth, value_range).mean()),
         coverage=coverage,
         misfit=float(problem.likelihood.misfit(result.x, problem.y).mean()),
         calls=float((result.nfe + result.nfe_grad).mean()),

@@ -70,6 +70,7 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
             # The first sampler's picture is there to look at while the second runs.
             figure = posterior_figure(truth, y, draws, estimate, score.value_range, title=name, mask=mask)
             save_figure(figure, path)
-        print(f"  {path}  ({time.perf_counter() - start:.0f} s since the start)")
+            print(f"  {path}: {', '.join(draws)}  ({time.perf_counter() - start:.0f} s since the start)")
     print("\n" + table(rows))
+    print("\nPSNR is that of the posterior mean or of MAP; coverage that of the 90 % intervals of pixels in doubt.")
     (out / "table.md").write_text(table(rows) + "\n")

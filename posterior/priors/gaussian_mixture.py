@@ -75,7 +75,7 @@ class GaussianMixturePrior(ScorePrior):
         # Ten times the radius of the prior: so noisy an image no longer tells the components apart.
         radius = (centred.square().sum(1).max() + variances.max()).sqrt()
         self.sigma_max = 10 * max(float(radius), 1e-3)
-        self.sigma_min = 1e-4 * self.sigma_data
+        self.sigma_min = 1e-6 * self.sigma_data  # exact at any level: rounding is the only limit
 
     @property
     def num_components(self) -> int:

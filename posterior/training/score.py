@@ -23,13 +23,13 @@ def denoising_loss(prior: nn.Module, images: Tensor, noise: Noise) -> Tensor:
     r"""EDM's weighted denoising loss at random noise levels.
 
     $$ E \, \frac{\sigma^2 + \sigma_d^2}{\sigma^2\sigma_d^2} \| D(x + \sigma\varepsilon, \sigma) - x \|^2 / n,
-       \quad \log\sigma \sim \text{Logistic}(-0.4, 0.9) $$
+       \quad \log\sigma \sim \text{Logistic}(-0.9, 0.9) $$
 
     The logistic's tails keep a few draws at the ends of the prior's range, where sampling starts and stops.
     """
     assert isinstance(prior, EDMPrior)
     uniform = noise.use("level").uniform()[0]
-    sigma = (-0.4 + 0.9 * uniform.logit()).exp().clamp(prior.sigma_min, prior.sigma_max)
+    sigma = (-0.9 + 0.9 * uniform.logit()).exp().clamp(prior.sigma_min, prior.sigma_max)
     level = expand_right(sigma, images.ndim - 1)
     noisy = images + level * noise.use("noise").normal(images.shape[1:])[0]
     weight = (level**2 + prior.sigma_data**2) / (level * prior.sigma_data) ** 2
