@@ -28,7 +28,7 @@ def run(main: Callable[[bool], str], path: str, description: str) -> None:
     text += f"\n\nMeasured in {(time.perf_counter() - start) / 60:.1f} minutes on {machine}.\n"
     print(text)
     if not arguments.quick:
-        (DOCS / path).write_text(text)
+        (DOCS / path).write_text(text, encoding="utf-8")
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 
 class PosteriorError(Exception):
     """Base of every exception that this library raises on purpose."""
@@ -35,10 +33,3 @@ class FileFormatError(PosteriorError, ValueError):
 
 class UnknownNameError(PosteriorError, LookupError):
     """A name that is not registered."""
-
-
-def check_shape(what: str, shape: Sequence[int], expected: Sequence[int]) -> None:
-    """Raise `ShapeError` unless the trailing dimensions of `shape` are `expected`."""
-    shape, expected = tuple(shape), tuple(expected)
-    if len(shape) < len(expected) or shape[len(shape) - len(expected) :] != expected:
-        raise ShapeError(f"{what} has shape {shape}; expected (..., {', '.join(map(str, expected))})")

@@ -46,7 +46,7 @@ class GaussianLikelihood(nn.Module):
 
     def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         """Log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
-        std = self.noise_std.to(x.dtype)
+        std = self.noise_std.to(x)
         constant = 0.5 * self._degrees(y) * (2 * math.pi * std**2).log()
         return -0.5 * self.squared_residual(x, y) / std**2 - constant
 
@@ -54,7 +54,7 @@ class GaussianLikelihood(nn.Module):
         r"""\(\nabla_x \log p(y \mid x)\), same shape as x; Aᵀ(y − Ax)/σ_y² where A is linear."""
         if isinstance(self.operator, LinearOperator):
             event = (1,) * len(self.operator.event_shape)
-            variance = self.noise_std.to(x.dtype).reshape(self.noise_std.shape + event) ** 2
+            variance = self.noise_std.to(x).reshape(self.noise_std.shape + event) ** 2
             return self.operator.adjoint(y - self.operator(x)) / variance
         with torch.enable_grad():
             x = x.detach().requires_grad_()
@@ -67,19 +67,19 @@ class GaussianLikelihood(nn.Module):
 
     def misfit(self, x: Tensor, y: Tensor) -> Tensor:
         """Root mean squared residual in units of σ_y, about 1 at the true x: (..., B)."""
-        return (self.squared_residual(x, y) / self._degrees(y)).sqrt() / self.noise_std.to(x.dtype)
+        return (self.squared_residual(x, y) / self._degrees(y)).sqrt() / self.noise_std.to(x)
 
     def simulate(self, x: Tensor, noise: Noise) -> Tensor:
         """Draw measurements of images x (B, *event), one for each id of `noise`: (B, *measurement)."""
         clean = self.operator(x)
         shape = self.operator.measurement_shape + ((2,) if clean.is_complex() else ())
         draw = noise.draw(1).use("measurement").normal(shape)[0].to(x.dtype)
-        std = self.noise_std.to(x.dtype).reshape(self.noise_std.shape + (1,) * len(self.operator.measurement_shape))
+        std = self.noise_std.to(x).reshape(self.noise_std.shape + (1,) * len(self.operator.measurement_shape))
         return clean + self.operator.restrict(std * (torch.view_as_complex(draw) if clean.is_complex() else draw))
 
     def select(self, measurements: Tensor) -> GaussianLikelihood:
         """The likelihood of some of the measurements of a batch, by index."""
-        std = self.noise_std if self.noise_std.ndim == 0 else self.noise_std[measurements]
+        std = self.noise_std if self.noise_std.ndim == 0 else self.noise_std[measurements.to(self.noise_std.device)]
         return GaussianLikelihood(self.operator.select(measurements), std)
 
     def _degrees(self, y: Tensor) -> int | Tensor:

@@ -96,8 +96,8 @@ class Noise:
         return replace(self, stream="/".join([self.stream, *map(str, names)]))
 
     def draw(self, num_draws: int) -> Noise:
-        """The source for draws 0 … num_draws−1."""
-        return replace(self, draws=torch.arange(num_draws, device=self.draws.device))
+        """The source for `num_draws` draws from this source's first on."""
+        return replace(self, draws=self.draws[:1] + torch.arange(num_draws, device=self.draws.device))
 
     def select(self, measurements: Tensor) -> Noise:
         """The source for some of the measurements, by index."""

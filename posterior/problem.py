@@ -57,6 +57,12 @@ class Posterior:
                 f"y holds values where {type(operator).__name__} measures nothing; set them to zero with "
                 "operator.restrict(y)"
             )
+        for part, module in (("prior", prior), ("operator", operator)):
+            for tensor in (*module.parameters(), *module.buffers()):
+                if tensor.device != y.device:
+                    raise IncompatibleError(
+                        f"y is on {y.device} but the {part} on {tensor.device}; move one with .to()"
+                    )
         for name, tensor in operator.named_buffers():
             if (tensor.is_floating_point() or tensor.is_complex()) and tensor.real.dtype != y.real.dtype:
                 raise IncompatibleError(

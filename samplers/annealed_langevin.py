@@ -11,26 +11,16 @@ from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior, expand_right
+from posterior.priors.base import ScorePrior
 from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
+from posterior.shapes import expand_right
 from samplers.base import Info, Sampler, State
 
 # γ_i² = 2‖A‖²σ_i²: the paper leaves γ_i open. A step contracts by step_size·(1 + ½) at most, below 2 for steps up to
 # 4/3, those of the paper's schedule (1.15) included.
 _BLUR = 2.0
 _LARGEST_STEP = 4 / 3
-
-
-@dataclass(kw_only=True)
-class LangevinState(State):
-    """Where the chains are.
-
-    Attributes:
-        count: Steps taken, (B,).
-    """
-
-    count: Tensor
 
 
 @dataclass(frozen=True)
@@ -90,43 +80,40 @@ class AnnealedLangevin(Sampler):
             raise InvalidValueError(f"{self.name}(form='paper') is unstable for step_size ≥ 4/3; got {self.step_size}")
         if not problem.likelihood.is_linear and self.form == "paper":
             raise IncompatibleError(f"{self.name}(form='paper') takes a linear operator; use form='code'")
-        problem.prior.check_sigma(torch.stack([self._levels(problem).min(), self._levels(problem).max()]))
+        levels = self._levels(problem)
+        if levels[0] <= levels[-1]:
+            raise InvalidValueError(
+                f"{self.name} goes down from sigma_first to sigma_last, not {levels[[0, -1]].tolist()}"
+            )
+        problem.prior.check_sigma(levels)
 
     def _levels(self, problem: Posterior) -> Tensor:
         prior = problem.prior
         assert isinstance(prior, ScorePrior)
         distance = math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data
-        first = self.sigma_first or min(distance, prior.sigma_max)
-        ends = torch.tensor([first, self.sigma_last], dtype=problem.dtype)
+        first = min(distance, prior.sigma_max) if self.sigma_first is None else self.sigma_first
+        ends = torch.tensor([first, self.sigma_last], dtype=problem.dtype, device=problem.device)
         return geometric_levels(ends[0], ends[1], self.levels)
 
-    def init(self, problem: Posterior, noise: Noise) -> LangevinState:
-        prior = problem.prior
-        first = self._levels(problem)[0].to(problem.device)
+    def init(self, problem: Posterior, noise: Noise) -> State:
+        prior, first = problem.prior, self._levels(problem)[0]
         spread = (first**2 + prior.sigma_data**2).sqrt()
         zero = torch.zeros(len(problem), dtype=problem.dtype, device=problem.device)
-        return LangevinState(
-            x=spread * noise.normal(problem.event_shape), done=zero.bool(), progress=zero.clone(), count=zero.long()
-        )
+        x = prior.mean().to(zero) + spread * noise.normal(problem.event_shape)
+        return State(x=x, done=zero.bool(), progress=zero)
 
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, LangevinState)
-        prior, total = problem.prior, self.levels * self.steps_per_level
-        sigma = self._levels(problem).to(problem.device)[
-            (state.count // self.steps_per_level).clamp_max(self.levels - 1)
-        ]
+        total = self.levels * self.steps_per_level
+        sigma = self._levels(problem)[min(noise.step // self.steps_per_level, self.levels - 1)].expand(len(problem))
         level = expand_right(sigma, len(problem.event_shape))
-        denoised = prior.denoise(state.x, sigma)
-        count = state.count + 1
-        last = bool((count > total).all())
-        if last:
-            x = denoised
-        else:
-            move = denoised - state.x + level**2 * self._guide(problem, state.x, (denoised - state.x) / level**2, sigma)
+        x = problem.prior.denoise(state.x, sigma)
+        last = noise.step == total
+        if not last:
+            move = x - state.x + level**2 * self._guide(problem, state.x, (x - state.x) / level**2, sigma)
             xi = noise.normal(problem.event_shape)
             x = state.x + self.step_size * move + (2 * self.step_size) ** 0.5 * level * xi
-        done = torch.full_like(state.done, last)
-        return LangevinState(x=x, done=done, progress=count.to(x) / (total + 1), count=count), {"sigma": sigma}
+        progress = torch.full_like(state.progress, (noise.step + 1) / (total + 1))
+        return State(x=x, done=torch.full_like(state.done, last), progress=progress), {"sigma": sigma}
 
     def _guide(self, problem: Posterior, x: Tensor, score: Tensor, sigma: Tensor) -> Tensor:
         grad = problem.log_likelihood_grad(x)

@@ -10,8 +10,9 @@ from posterior.errors import IncompatibleError, NoiseLevelError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
-from posterior.priors.base import ScorePrior, expand_right
+from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
+from posterior.shapes import expand_right
 
 # ρ = 0.95 τ/‖A‖: any ρ up to τ/‖A‖ is exact, larger ones mix faster, and at equality R has no inverse.
 _FRACTION = 0.95
@@ -19,7 +20,7 @@ _OVER_RELAXATION = 0.8
 
 
 @dataclass(frozen=True)
-class Denoiser:
+class ConditionalDraw:
     """How p(x0 | x0 + ρε = z) is drawn: by reverse diffusion, or exactly where the prior is analytic.
 
     Attributes:
@@ -38,7 +39,7 @@ class Denoiser:
 
 
 def auxiliary_gibbs(
-    problem: Posterior, x: Tensor, epsilon: Tensor, beta: Tensor, noise: Noise, denoiser: Denoiser
+    problem: Posterior, x: Tensor, epsilon: Tensor, beta: Tensor, noise: Noise, draw: ConditionalDraw
 ) -> tuple[Tensor, Tensor]:
     r"""One sweep that leaves \(p(x) L(x)^\beta\,N(\epsilon; 0, I)\) invariant, L Gaussian with a linear operator.
 
@@ -58,7 +59,7 @@ def auxiliary_gibbs(
         epsilon: Current ε, of the same shape; standard Gaussian to begin with.
         beta: Inverse temperature of each measurement, (B,), in (0, 1].
         noise: Source of randomness.
-        denoiser: How x given z is drawn.
+        draw: How x given z is drawn.
 
     References:
         Adler 1981, Over-relaxation method for the Monte Carlo evaluation of the partition function for multiquadratic
@@ -78,7 +79,7 @@ def auxiliary_gibbs(
     xi = noise.use("z").normal(problem.event_shape)
     epsilon = (1 - _OVER_RELAXATION**2) ** 0.5 * xi - _OVER_RELAXATION * epsilon
     z = mu(x) + scale * operator.gram_function(lambda eigenvalue: spectrum(eigenvalue).sqrt(), epsilon)
-    x = denoiser(problem.prior, z, rho, noise.use("x"))
+    x = draw(problem.prior, z, rho, noise.use("x"))
     epsilon = operator.gram_function(lambda eigenvalue: spectrum(eigenvalue).rsqrt(), (z - mu(x)) / scale)
     return x, epsilon
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -63,8 +63,13 @@ class State:
 class Sampler:
     """An algorithm that draws from p(x | y): a frozen set of hyper-parameters.
 
-    Subclasses define `init` and `step`, may define `check`, `draws_at_once` and `finish`.
+    Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `pool`.
+
+    Attributes:
+        state_type: What `init` and `step` return.
     """
+
+    state_type: ClassVar[type[State]] = State
 
     @property
     def name(self) -> str:
@@ -129,7 +134,7 @@ class Sampler:
             problem: Prior, likelihood and measurements.
             num_samples: Draws S of each measurement.
             seed: Any integer; the same seed gives the same draws.
-            batch_size: Images a network call at the most; memory, not results, depends on it.
+            batch_size: Images a network call at the most. Memory depends on it; draws do up to the network's rounding.
             progress: Whether to show a progress bar.
             callback: Called after each step with (step, state, info).
             checkpoint: A file from which the run goes on if it exists, and that is kept up to date.

@@ -97,7 +97,8 @@ class Run:
                 going = None
                 self._save(done, None)
         x = torch.cat([part["x"] for part in done])[: self.num_samples]
-        nfe, nfe_grad = (torch.stack([part[name] for part in done]).mean(0) for name in ("nfe", "nfe_grad"))
+        wanted = self.num_blocks * self.at_once / self.num_samples  # draws made for each that is returned
+        nfe, nfe_grad = (torch.stack([part[name] for part in done]).mean(0) * wanted for name in ("nfe", "nfe_grad"))
         names = [name.removeprefix("info.") for name in done[0] if name.startswith("info.")]
         info = {}
         for name in names:  # the records of several blocks stand one after the other
@@ -114,9 +115,8 @@ class Run:
             trace: list[Info] = []
             self._count(nfe, everyone)
         else:
-            state = dataclasses.replace(self.sampler.init(self.problem, noise.use("init")), **going["state"])
+            state = self.sampler.state_type(**going["state"])
             nfe, trace = going["nfe"], going["trace"]
-            self.meter.reset()
         active, problem = everyone, self.problem
         while not bool(state.done.all()):
             if bool(state.done[active].any()):
@@ -184,9 +184,12 @@ class Run:
 
 
 def _identity(sampler: Sampler, problem: Posterior, num_samples: int, seed: int) -> str:
-    digest = hashlib.blake2b(problem.y.cpu().resolve_conj().numpy().tobytes())
-    digest.update(problem.likelihood.noise_std.cpu().numpy().tobytes())
-    digest.update(repr((sampler, problem.ids, tuple(problem.y.shape), num_samples, seed)).encode())
+    digest = hashlib.blake2b(repr((sampler, problem.ids, num_samples, seed, problem.prior, problem.operator)).encode())
+    for module in (problem.prior, problem.likelihood):
+        for tensor in (problem.y, *module.parameters(), *module.buffers()):
+            values = tensor.detach().cpu().contiguous().resolve_conj()
+            digest.update(repr((tuple(values.shape), values.dtype)).encode())
+            digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

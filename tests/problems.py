@@ -37,8 +37,9 @@ def measure(
 
 
 def mixture_problem(batch: int = 1, noise_std: float = 0.7) -> Posterior:
-    """One number measured of two, so that more than one component explains it."""
-    return measure(mixture(), Matrix(torch.tensor([[1.0, 0.6]], dtype=DOUBLE)), noise_std, batch, seed=3)
+    """One number measured of two, so that two or three components explain it."""
+    likelihood = GaussianLikelihood(Matrix(torch.tensor([[1.0, 0.6]], dtype=DOUBLE)), noise_std)
+    return Posterior(mixture(), likelihood, torch.tensor([[-0.9], [1.8], [-0.7]], dtype=DOUBLE)[:batch])
 
 
 def gaussian_problem(n: int = 4, batch: int = 1) -> Posterior:

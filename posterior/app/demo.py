@@ -73,4 +73,4 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
             print(f"  {path}: {', '.join(draws)}  ({time.perf_counter() - start:.0f} s since the start)")
     print("\n" + table(rows))
     print("\nPSNR is that of the posterior mean or of MAP; coverage that of the 90 % intervals of pixels in doubt.")
-    (out / "table.md").write_text(table(rows) + "\n")
+    (out / "table.md").write_text(table(rows) + "\n", encoding="utf-8")

@@ -14,8 +14,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, NotFiniteError, ShapeError, check_shape
+from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
 from posterior.noise import Noise
+from posterior.shapes import check_shape
 
 _CHUNK = 1 << 24  # values held at a time
 

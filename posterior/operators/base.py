@@ -9,9 +9,10 @@ from typing import Any, NamedTuple, TypeVar, overload
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import IncompatibleError, check_shape
+from posterior.errors import IncompatibleError
 from posterior.noise import Noise
-from posterior.operators.spectra import SpectralFunction, chebyshev, expand, largest_eigenvalue
+from posterior.operators.spectra import SpectralFunction, chebyshev, largest_eigenvalue
+from posterior.shapes import check_shape, expand_right
 
 T = TypeVar("T")
 
@@ -194,6 +195,6 @@ class TightOperator(LinearOperator):
     def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
         """f(AᵀA) x = f(0) x + (f(c) − f(0)) AᵀA x / c."""
         dims = len(self.event_shape)
-        at_zero = expand(function(x.new_tensor(0.0)), dims).to(x.dtype)
-        at_scale = expand(function(x.new_tensor(self.scale)), dims).to(x.dtype)
+        at_zero = expand_right(function(x.new_tensor(0.0)), dims).to(x.dtype)
+        at_scale = expand_right(function(x.new_tensor(self.scale)), dims).to(x.dtype)
         return at_zero * x + ((at_scale - at_zero) / self.scale) * self.gram(x)

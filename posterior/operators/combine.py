@@ -48,7 +48,8 @@ class OperatorComposition(Operator):
 
     def select(self, measurements: Tensor) -> Operator:
         """The composition for some of the measurements, by index."""
-        return type(self)(self.outer.select(measurements), self.inner.select(measurements))
+        outer, inner = self.outer.select(measurements), self.inner.select(measurements)
+        return self if outer is self.outer and inner is self.inner else type(self)(outer, inner)
 
     def _forward(self, x: Tensor) -> Tensor:
         return self.outer(self.inner(x))
@@ -136,7 +137,9 @@ class Stack(LinearOperator):
 
     def select(self, measurements: Tensor) -> Stack:
         """The stack for some of the measurements, by index."""
-        return Stack([part.select(measurements) for part in self.parts])  # type: ignore[misc]
+        parts = [part.select(measurements) for part in self.parts]
+        same = all(a is b for a, b in zip(parts, self.parts, strict=True))
+        return self if same else Stack(parts)  # type: ignore[arg-type]
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._join([part(x) for part in self.parts])

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.operators.base import SVD, LinearOperator
-from posterior.operators.spectra import SpectralFunction, expand
+from posterior.operators.spectra import SpectralFunction
+from posterior.shapes import expand_right
 
 
 class Matrix(LinearOperator):
@@ -73,9 +74,9 @@ class Matrix(LinearOperator):
             return (flat @ vectors * function(values).to(x.dtype) @ vectors.mT).unflatten(-1, self.event_shape)
         at_zero = function(values.new_tensor(0.0)).to(x.dtype)
         # Rounding in f(λ) − f(0) is divided by λ, but then multiplied by it, in Aᵀ and A.
-        slopes = torch.where(values > 0, (function(values).to(x.dtype) - expand(at_zero, 1)) / values, 0.0)
+        slopes = torch.where(values > 0, (function(values).to(x.dtype) - expand_right(at_zero, 1)) / values, 0.0)
         change = (flat @ self.matrix.mT @ vectors * slopes) @ vectors.mT @ self.matrix
-        return expand(at_zero, len(self.event_shape)) * x + change.unflatten(-1, self.event_shape)
+        return expand_right(at_zero, len(self.event_shape)) * x + change.unflatten(-1, self.event_shape)
 
     def _forward(self, x: Tensor) -> Tensor:
         self._check_dtype(x)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from posterior.shapes import expand_right
+
 SpectralFunction = Callable[[Tensor], Tensor]
 _NODES = 128
 
@@ -42,8 +44,8 @@ def chebyshev(
     kept = tail > torch.finfo(x.dtype).eps * tail[..., :1]
     coefficients = torch.where(kept, coefficients, 0.0)
     terms = max(1, int(kept.reshape(-1, _NODES).any(0).sum()))
-    term_coefficients = [expand(c, event_dims).to(x.dtype) for c in coefficients[..., :terms].unbind(-1)]
-    scale = expand(2 / bound, event_dims).to(x.dtype)
+    term_coefficients = [expand_right(c, event_dims).to(x.dtype) for c in coefficients[..., :terms].unbind(-1)]
+    scale = expand_right(2 / bound, event_dims).to(x.dtype)
 
     def shifted(v: Tensor) -> Tensor:
         return scale * gram(v) - v
@@ -100,11 +102,6 @@ def largest_eigenvalue(gram: Callable[[Tensor], Tensor], start: Tensor, iteratio
         beta = torch.stack(off[:-1], -1)
         matrix = matrix + torch.diag_embed(beta, 1) + torch.diag_embed(beta, -1)
     return torch.linalg.eigvalsh(matrix.double())[..., -1].clamp_min(0).to(dtype)
-
-
-def expand(values: Tensor, dims: int) -> Tensor:
-    """Append `dims` dimensions of length 1."""
-    return values.reshape(values.shape + (1,) * dims)
 
 
 def over_channels(values: Tensor, event_dims: int) -> Tensor:

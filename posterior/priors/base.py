@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import IncompatibleError, NoiseLevelError, ShapeError, check_shape
+from posterior.errors import IncompatibleError, NoiseLevelError, ShapeError
 from posterior.noise import Noise
 from posterior.priors import reverse_diffusion
+from posterior.shapes import check_shape, expand_right
 
 
 class Prior(nn.Module):
@@ -226,8 +227,3 @@ class FlowPrior(Prior):
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-density of images (..., *event_shape): (...)."""
         raise NotImplementedError
-
-
-def expand_right(values: Tensor, dims: int) -> Tensor:
-    """Append `dims` singleton dimensions, so that values over leading axes broadcast against events."""
-    return values.reshape(values.shape + (1,) * dims)

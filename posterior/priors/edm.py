@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from posterior.priors.base import ScorePrior, expand_right
+from posterior.priors.base import ScorePrior
+from posterior.shapes import expand_right
 
 
 class EDMPrior(ScorePrior):

@@ -153,25 +153,24 @@ class PointPosterior(ExactPosterior):
         return self._points, None
 
 
-def dense_matrix(likelihood: GaussianLikelihood, dtype: torch.dtype = torch.float64) -> Tensor:
+def dense_matrix(likelihood: GaussianLikelihood, device: torch.device, dtype: torch.dtype = torch.float64) -> Tensor:
     """The operator of one measurement as a matrix (m, n) in its own precision, rows of real components."""
     operator = likelihood.operator
     n = math.prod(operator.event_shape)
     own = next((t.real.dtype for t in operator.buffers() if t.is_floating_point() or t.is_complex()), dtype)
-    device = likelihood.noise_std.device
     images = torch.eye(n, dtype=own, device=device).reshape(n, 1, *operator.event_shape)
     return _as_real(operator(images)[:, 0].flatten(1)).T.to(dtype)
 
 
 def _condition(one: GaussianLikelihood, covariance: Tensor, is_complex: bool) -> tuple[Tensor, ...]:
     """Matrix of what is measured, its index, Cholesky factor of S, gain K and root of the posterior covariance."""
-    matrix = dense_matrix(one)
+    matrix = dense_matrix(one, covariance.device)
     shape = one.operator.measurement_shape
     ones = torch.ones(1, *shape, dtype=torch.complex128 if is_complex else torch.float64, device=matrix.device)
     seen = (one.operator.restrict(ones).abs() > 0).flatten()
     measured = torch.cat([seen, seen]) if is_complex else seen
     matrix = matrix[measured]
-    variance = one.noise_std.double().reshape(()) ** 2
+    variance = one.noise_std.to(matrix).reshape(()) ** 2
     system = variance * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
     factor = torch.linalg.cholesky(system + matrix @ covariance @ matrix.T)
     gain = torch.cholesky_solve(matrix @ covariance, factor).T

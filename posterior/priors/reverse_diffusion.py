@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ def stochastic(
 
 def sample(prior: ScorePrior, noise: Noise, steps: int) -> Tensor:
     """Draw from p(x): (S, B, *event_shape)."""
+    if steps < 2:
+        raise InvalidValueError(f"a draw from the prior takes at least 2 steps, got {steps}")
     event = tuple(prior.event_shape)
     first = torch.tensor(prior.sigma_max, dtype=noise.dtype, device=noise.keys.device)
     levels = power_levels(first, first.new_tensor(max(prior.sigma_min, 0.02 * prior.sigma_data)), steps)
@@ -109,6 +112,8 @@ def sample_denoised(prior: ScorePrior, z: Tensor, sigma: Tensor | float, noise: 
     \(E[x_0 \mid z, w_t] = D(\bar x, \bar\sigma)\) with \(\bar\sigma^{-2} = \rho^{-2} + t^{-2}\),
     \(\bar x = \bar\sigma^2 (z/\rho^2 + w_t/t^2)\).
     """
+    if steps < 3:
+        raise InvalidValueError(f"a draw of x0 given a noisy image takes at least 3 steps, got {steps}")
     event = tuple(prior.event_shape)
     rho = torch.as_tensor(sigma, dtype=z.dtype, device=z.device)
     rho = rho.reshape(rho.shape + (1,) * len(event))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from posterior.noise import Noise
 from posterior.priors.base import GeneratorPrior, ScorePrior
 
 Loss = Callable[[nn.Module, Tensor, Noise], Tensor]
+
+_SAVE_EVERY = 60.0  # seconds: what an interrupted run loses at the most
 
 
 def train(
@@ -37,8 +40,8 @@ def train(
 ) -> nn.Module:
     """Train a model with Adam, linear warm-up and cosine decay; return it with averaged weights.
 
-    A run that stops goes on from `folder/checkpoint.pt`, to the same result: every random draw is a function of the
-    seed and the step.
+    A run that stops goes on from `folder/checkpoint.pt`, saved at each evaluation and every minute, to the same result:
+    every random draw is a function of the seed and the step.
 
     Args:
         model: What is trained, in place.
@@ -71,6 +74,7 @@ def train(
     source = Noise.of(seed, batch_size, device=device)
     checkpoint = folder / "checkpoint.pt"
     start = _restore(checkpoint, model, averaged, optimiser) if checkpoint.exists() else 0
+    saved = time.monotonic()
     with tqdm(range(start, steps), initial=start, total=steps, disable=not progress, desc="training") as bar:
         for step in bar:
             noise = source.at(step)
@@ -89,8 +93,11 @@ def train(
             optimiser.step()
             _average(averaged, model, min(1 - 1 / averaging, (1 + step) / (10 + step)))
             bar.set_postfix(loss=f"{value.item():.4f}", refresh=False)
-            if (step + 1) % evaluate_every == 0 or step + 1 == steps:
+            evaluating = (step + 1) % evaluate_every == 0 or step + 1 == steps
+            if evaluating or time.monotonic() - saved >= _SAVE_EVERY:
                 _save(checkpoint, step + 1, model, averaged, optimiser)
+                saved = time.monotonic()
+            if evaluating:
                 figures = {"step": step + 1, "loss": value.item()} | (evaluate(averaged, step + 1) if evaluate else {})
                 with (folder / "log.jsonl").open("a") as log:
                     log.write(json.dumps(figures) + "\n")

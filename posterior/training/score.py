@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
-from posterior.priors.base import expand_right
 from posterior.priors.edm import EDMPrior
 from posterior.priors.networks.unet import UNet
+from posterior.shapes import expand_right
 from posterior.training.loop import save_samples, train
 
 HELD_OUT_LEVELS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)

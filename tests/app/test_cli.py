@@ -201,14 +201,6 @@ def test_other_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
         assert "learning_rate" in (line := fails(capsys, train, "vae", arguments)) or "at least 1" in line
 
 
-def test_an_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def interrupt(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(cli, "load_prior", interrupt)
-    assert fails(capsys, sample, "--image=pictures") == "posterior: interrupted"
-
-
 def test_train_score_then_sample(capsys: pytest.CaptureFixture[str]) -> None:
     train("score", "--widths=[8]", "--steps=2", "--held_out=1")
     assert "--prior out" in capsys.readouterr().out

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posterior.noise import Noise
 from posterior.operators import LinearOperator, Operator
-from posterior.operators.spectra import expand
+from posterior.shapes import expand_right
 
 TOLERANCE = 1e-10
 
@@ -130,7 +130,7 @@ def check_gram_function(operator: LinearOperator) -> None:
     for kappa in (one, one * torch.linspace(0.3, 1, size, dtype=torch.float64)):
 
         def function(eigenvalues: Tensor, kappa: Tensor = kappa) -> Tensor:
-            return (1 - expand(kappa, eigenvalues.ndim if kappa.ndim else 0).to(eigenvalues) * eigenvalues).sqrt()
+            return (1 - expand_right(kappa, eigenvalues.ndim if kappa.ndim else 0).to(eigenvalues) * eigenvalues).sqrt()
 
         factors = (1 - kappa[..., None] * values.clamp_min(0)).sqrt()
         flat = x.flatten(-len(operator.event_shape))[..., None]

@@ -24,15 +24,17 @@ def test_levels_run_from_first_to_last():
 @pytest.mark.parametrize("steps", [6, 8, 10, 16])
 def test_conditional_draws_of_gaussians_keep_their_variance(steps):
     # x0 ~ N(0, s²): given z, N(z s²/(s² + ρ²), s²ρ²/(s² + ρ²)); s from far below ρ to far above it, 20,000 draws each.
-    # The integrator may lose or add 4 % (6 % at its coarsest); a variance of N draws has a relative error of √(2/N).
-    for scale in (0.3, 1.0, 3.0, 30.0):
+    # The integrator may lose or add 4 % (6 % at its coarsest; 12 % of the small variance where s is far below ρ); a
+    # variance of N draws has a relative error of √(2/N).
+    for scale in (0.1, 0.3, 1.0, 3.0, 30.0):
         prior = GaussianMixturePrior(torch.zeros(1, 4, dtype=DOUBLE), std=scale)
         z = torch.tensor([2.0, -1.0, 0.5, 0.0], dtype=DOUBLE).expand(5000, 1, 4)
         noise = Noise.of(0, 1, 5000, dtype=DOUBLE)
         draws = prior.sample_denoised(z, 1.0, noise, steps=steps)[:, 0]
         variance = scale**2 / (scale**2 + 1)
         centred = draws - z[:, 0] * variance
-        assert abs(centred.square().mean() / variance - 1) < (0.06 if steps < 8 else 0.04) + 4 * math.sqrt(2 / 20_000)
+        allowed = 0.12 if scale < 0.3 else 0.06 if steps < 8 else 0.04
+        assert abs(centred.square().mean() / variance - 1) < allowed + 4 * math.sqrt(2 / 20_000)
         assert (centred.mean(0).abs() < 4 * math.sqrt(variance / 5000)).all()
 
 

@@ -68,6 +68,8 @@ def test_bad_settings_are_refused():
     for sampler in (AnnealedLangevin(form="other"), AnnealedLangevin(step_size=1.4), AnnealedLangevin(levels=1)):
         with pytest.raises(InvalidValueError, match="AnnealedLangevin"):
             sampler.sample(problem, 2, progress=False)
+    with pytest.raises(InvalidValueError, match="goes down"):
+        AnnealedLangevin(sigma_first=0.005).sample(problem, 2, progress=False)
     with pytest.raises(NoiseLevelError, match="valid for noise levels"):
         AnnealedLangevin(sigma_first=1e6).sample(problem, 2, progress=False)
     curved = Operator.from_callable(lambda x: x**2, event_shape=(2,), measurement_shape=(2,))

@@ -9,8 +9,12 @@ from posterior.noise import Noise
 from posterior.operators import Blur, Inpainting, Matrix, Operator
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.problem import Posterior
-from samplers.auxiliary import Denoiser, auxiliary_gibbs, check_linear_gaussian
+from samplers.auxiliary import ConditionalDraw, auxiliary_gibbs, check_linear_gaussian
 from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture_problem
+
+SMOOTH = torch.exp(-0.5 * (torch.arange(4.0)[:, None] - torch.arange(4.0)) ** 2).to(DOUBLE) + 0.1 * torch.eye(
+    4, dtype=DOUBLE
+)
 
 
 def one_sweep(problem: Posterior, size: int, beta: float = 1.0, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
@@ -20,7 +24,7 @@ def one_sweep(problem: Posterior, size: int, beta: float = 1.0, seed: int = 1) -
     noise = problem.noise(seed, size)
     betas = torch.full((len(problem),), beta, dtype=DOUBLE)
     epsilon = noise.use("epsilon").normal(problem.event_shape)
-    after, _ = auxiliary_gibbs(problem, before, epsilon, betas, noise, Denoiser(0, exact=True))
+    after, _ = auxiliary_gibbs(problem, before, epsilon, betas, noise, ConditionalDraw(0, exact=True))
     return before, after
 
 
@@ -45,6 +49,32 @@ def test_a_sweep_leaves_the_posterior_invariant(operator, beta):
     assert ((torch.cov(after[:, 0].T) - exact.covariance()[0]).abs() < bound).all()
 
 
+@pytest.mark.parametrize(
+    "operator",
+    [
+        Inpainting(torch.tensor([True, False, True, True]), (1, 1, 4)),
+        Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE), (1, 1, 4)),
+        Blur((1, 1, 4), torch.tensor([[0.2, 0.6, 0.2]], dtype=DOUBLE), boundary="reflect"),
+    ],
+    ids=["tight", "spectrum", "Chebyshev"],
+)
+def test_sweeps_with_carried_noise_at_temperatures_of_their_own(operator):
+    prior = GaussianMixturePrior(torch.zeros(1, 1, 1, 4, dtype=DOUBLE), covariance=SMOOTH)
+    std, beta, size = torch.tensor([0.4, 0.8], dtype=DOUBLE), torch.tensor([1.0, 0.2], dtype=DOUBLE), 20_000
+    y = operator(torch.ones(2, 1, 1, 4, dtype=DOUBLE))
+    problem = Posterior(prior, GaussianLikelihood(operator, std), y)
+    exact = prior.posterior(GaussianLikelihood(operator, std / beta.sqrt()), y)
+    noise = problem.noise(2, size)
+    x, epsilon = exact.sample(size, seed=1), noise.use("epsilon").normal((1, 1, 4))
+    for sweep in range(4):
+        x, epsilon = auxiliary_gibbs(problem, x, epsilon, beta, noise.at(sweep), ConditionalDraw(0, exact=True))
+    for b in range(2):
+        variance = exact.std()[b].flatten() ** 2
+        bound = 4.5 * (2 * variance[:, None] * variance / size).sqrt()
+        assert ((torch.cov(x[:, b].flatten(1).T) - exact.covariance()[b]).abs() < bound).all()
+        assert ((x[:, b].mean(0) - exact.mean()[b]).flatten().abs() < 4.5 * (variance / size).sqrt()).all()
+
+
 def test_a_sweep_leaves_the_posterior_invariant_without_a_spectrum():
     prior = GaussianMixturePrior(torch.zeros(1, 1, 3, 3, dtype=DOUBLE), std=1.0)
     operator = Blur.gaussian((1, 3, 3), 0.6, boundary="reflect").double()  # Chebyshev expansion
@@ -59,6 +89,7 @@ def test_a_sweep_leaves_the_posterior_invariant_without_a_spectrum():
 def test_a_sweep_keeps_the_weights_of_components():
     problem = mixture_problem(batch=2)
     exact = problem.prior.posterior(problem.likelihood, problem.y)
+    assert ((exact.weights > 0.1).sum(1) >= 2).all()  # or there would be nothing to see
     _, after = one_sweep(problem, 20_000)
     share = problem.prior.responsibilities(after).mean(0)
     assert (share - exact.weights).abs().max() < 4 * 0.5 / math.sqrt(20_000)
@@ -71,7 +102,7 @@ def test_the_auxiliary_noise_stays_gaussian_and_apart_from_the_image():
     noise, beta = problem.noise(1, size), torch.ones(1, dtype=DOUBLE)
     x, epsilon = before, noise.use("epsilon").normal((4,))
     for sweep in range(3):
-        x, epsilon = auxiliary_gibbs(problem, x, epsilon, beta, noise.at(sweep), Denoiser(0, exact=True))
+        x, epsilon = auxiliary_gibbs(problem, x, epsilon, beta, noise.at(sweep), ConditionalDraw(0, exact=True))
     both = torch.cat([(x - x.mean(0)) / x.std(0), epsilon], -1)[:, 0]
     covariance = both.T @ both / size
     assert (covariance[4:, 4:] - torch.eye(4, dtype=DOUBLE)).abs().max() < 4 * math.sqrt(2 / size)
@@ -97,5 +128,5 @@ def test_what_it_does_not_take_is_refused():
 def test_precision_of_the_state_is_kept():
     problem = mixture_problem().to(dtype=torch.float32)
     x = torch.zeros(5, 1, 2)
-    moved, epsilon = auxiliary_gibbs(problem, x, x, torch.ones(1), Noise.of(0, 1, 5), Denoiser(4))
+    moved, epsilon = auxiliary_gibbs(problem, x, x, torch.ones(1), Noise.of(0, 1, 5), ConditionalDraw(4))
     assert moved.dtype == epsilon.dtype == torch.float32

@@ -11,7 +11,7 @@ from posterior.priors import GeneratorPrior, ScorePrior
 from posterior.problem import Posterior
 from samplers import AnnealedLangevin, TemperedSMC
 from samplers.base import Sampler, State
-from tests.problems import DOUBLE, mixture_problem
+from tests.problems import DOUBLE, mixture, mixture_problem
 
 SAMPLERS = [
     TemperedSMC(population=24, final_sweeps=2, steps=4),
@@ -75,6 +75,9 @@ def test_a_stopped_run_goes_on(sampler, tmp_path, monkeypatch):
         assert all(torch.equal(result.info[k].nan_to_num(-1), v.nan_to_num(-1)) for k, v in expected.info.items())
     with pytest.raises(FileFormatError, match="another run"):
         sampler.sample(problem, 40, seed=1, progress=False, checkpoint=path)
+    other = mixture_problem(batch=2).with_prior(mixture(std=0.6))
+    with pytest.raises(FileFormatError, match="another run"):
+        sampler.sample(other, 40, progress=False, checkpoint=path)
     path.write_bytes(b"nonsense")
     with pytest.raises(FileFormatError, match="delete it"):
         sampler.sample(problem, 40, progress=False, checkpoint=path)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from posterior.errors import FileFormatError, InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
+from posterior.training import loop
 from posterior.training.loop import save_samples, train
 
 IMAGES = Noise.of(0, 30).normal((3,))[0]
@@ -77,6 +79,23 @@ def test_the_global_generator_is_left_alone(tmp_path: Path) -> None:
     torch.manual_seed(2)
     assert torch.equal(weights(run(tmp_path / "b")), weights(first))
     assert not torch.equal(weights(run(tmp_path / "c", seed=1)), weights(first))
+
+
+def test_an_interrupted_run_goes_on_from_the_last_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, calls = iter(range(0, 1000, 25)), iter(range(5))  # 25 s a step, and a save takes as long
+
+    def interrupted(network: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+        if next(calls) == 4:
+            raise KeyboardInterrupt
+        return loss(network, images, noise)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+        with pytest.raises(KeyboardInterrupt):
+            run(tmp_path / "a", loss=interrupted, steps=6)
+    assert torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)["step"] == 3
+    assert not (tmp_path / "a" / "log.jsonl").exists()
+    assert torch.equal(weights(run(tmp_path / "a", steps=6)), weights(run(tmp_path / "b", steps=6)))
 
 
 def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:

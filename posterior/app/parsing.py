@@ -1,0 +1,119 @@
+"""How words become a call: parsers built from functions, and mistakes told in one line."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NoReturn
+
+import torch
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
+
+from posterior.errors import PosteriorError
+
+_PROGRAM = "posterior"
+
+
+def parse(args: Sequence[str] | None, commands: dict[str, Any], description: str) -> Callable[[], object]:
+    """What the words ask for, ready to be called.
+
+    A function's arguments become options, named, typed and explained as its signature and docstring say; a function
+    without optional arguments takes them as plain words.
+
+    Args:
+        args: The words; those of the command line unless given.
+        commands: Functions by name; a nested dictionary is a group of them, explained by its `_help`.
+        description: What the program does.
+    """
+    parser, command = _Parser(prog=_PROGRAM, description=description), commands
+    _add_commands(parser, commands)
+    try:
+        values = parser.parse_args(args)
+    except UnicodeDecodeError as error:
+        parser.error(f"the config file is not text: {error}")
+    while isinstance(command, dict) and (word := values.command) is not None:
+        parser, command, values = parser.commands[word], command[word], values[word]
+    if isinstance(command, dict):
+        return parser.print_help
+    values.pop("config", None)
+    return partial(command, **values)
+
+
+@contextmanager
+def one_line_errors() -> Iterator[None]:
+    """End the program with one line on stderr where something is wrong; quietly where nobody reads its output."""
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()  # or the interpreter does, too late to see that nobody reads
+    except BrokenPipeError:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())  # for what is left in the buffer
+        sys.exit(141)  # as the shell reports programs that SIGPIPE ends
+    except OSError as error:
+        _quit(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
+    except (PosteriorError, torch.cuda.OutOfMemoryError) as error:
+        _quit(str(error), 1)
+    except KeyboardInterrupt:
+        _quit("interrupted", 130)
+
+
+class _Help(DefaultHelpFormatter):
+    """Help with defaults, without types."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        plain = {"--help": "Print this help.", "--print_config": "Print all arguments as YAML, for --config."}
+        text = plain.get((action.option_strings or [""])[-1], action.help or "")
+        if action.required and action.option_strings:
+            return f"{text} (required)"
+        if action.option_strings and action.default not in (None, argparse.SUPPRESS):
+            return f"{text} (default: %(default)s)"
+        return text
+
+
+class _Parser(ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=_Help, **options)
+        self.commands: dict[str, _Parser] = {}
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if wrong := re.search(r'Parser key "([\w.]+)":.*(?:Got|Given) value: (.*)', message, re.DOTALL):
+            message = f"{wrong[1].split('.')[-1]} cannot be {wrong[2]!r}"
+        elif message.startswith("the following arguments are required"):
+            message = re.sub(r"(\w+\.)+", "", message)  # of train.score.data
+        message = re.sub(r'Parser key "([\w.]+)"', r"\1", message)
+        parser = getattr(ex, "subcommand_parser", None) or self
+        _quit(f"{message}; see {parser.prog} --help", 2)
+
+
+def _add_commands(parser: _Parser, commands: dict[str, Any]) -> None:
+    choices = parser.add_subcommands(required=False, dest="command", title="commands", description=None)
+    for name, target in commands.items():
+        if name == "_help":
+            continue
+        text = target["_help"] if isinstance(target, dict) else (inspect.getdoc(target) or name).splitlines()[0]
+        sub = parser.commands[name] = _Parser(description=text)
+        choices.add_subcommand(name, sub, help=text)
+        sub.prog = f"{parser.prog} {name}"
+        if isinstance(target, dict):
+            _add_commands(sub, target)
+        elif all(argument.default is argument.empty for argument in inspect.signature(target).parameters.values()):
+            sub.add_function_arguments(target, as_group=False, as_positional=True)
+        else:
+            sub.usage = "%(prog)s [options]"
+            sub.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these arguments.")
+            sub.add_function_arguments(target, as_group=False)
+
+
+def _quit(message: str, code: int) -> NoReturn:
+    print(f"{_PROGRAM}: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)

@@ -1,0 +1,7 @@
+"""Every picture the library draws."""
+
+from posterior.figures.overview import posterior_figure
+from posterior.figures.page import save_figure
+from posterior.figures.sheet import sample_sheet
+
+__all__ = ["posterior_figure", "sample_sheet", "save_figure"]

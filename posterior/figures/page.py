@@ -1,0 +1,171 @@
+"""Where things stand on a page: rows of panels with their texts, laid out and written to a file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from posterior.errors import FileFormatError
+from posterior.figures.panels import FRAME, Range, show_picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
+
+# What a panel shows: it draws into axes and returns a caption, or the picture that needs a colour bar.
+Panel = Callable[["Axes"], "str | AxesImage"]
+Box = tuple[float, float, float, float]  # left, top or bottom, width, height
+
+_PANEL, _GAP, _SIDE = 1.45, 0.09, 0.12  # inches: width of a panel, between panels, around all
+_TITLE, _HEADER, _LABEL, _CAPTION = 0.28, 0.24, 0.19, 0.36  # inches: heights of the bands of text
+_LETTER = 0.088  # inches: width of a title's letter, more or less
+_SMALL = 7.5  # points: captions
+_DPI = 200
+_INK, _PALE = "#1a1a1a", "#666666"
+_STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8.5,
+    "axes.edgecolor": FRAME,
+    "axes.facecolor": "white",
+    "axes.linewidth": 0.5,
+    "figure.facecolor": "white",
+    "text.color": _INK,
+    "text.usetex": False,
+    "text.parse_math": False,
+    "svg.hashsalt": "posterior",
+}
+
+
+class Page:
+    """A figure that grows downwards in rows of panels; lengths are in inches from the top left corner."""
+
+    def __init__(self, columns: int, aspect: float, panel: float = _PANEL) -> None:
+        self.aspect, self.panel = aspect, panel
+        self.width = columns * (panel + _GAP) - _GAP
+        self.cursor = 0.0
+        self._parts: list[tuple[Box, Panel]] = []
+        self._texts: list[tuple[float, float, str, dict[str, Any]]] = []
+
+    def title(self, text: str) -> None:
+        if text:
+            self.width = max(self.width, _LETTER * len(text))
+            self._text(0.0, self.cursor + 0.4 * _TITLE, text, fontsize=10.5, fontweight="bold")
+            self.cursor += _TITLE
+
+    def header(self, name: str, note: str) -> None:
+        self._text(0.0, self.cursor + 0.55 * _HEADER, name, fontsize=9.5, fontweight="bold")
+        self._text(self.width, self.cursor + 0.55 * _HEADER, note, ha="right", color=_PALE)
+        self.cursor += _HEADER
+
+    def panels(self, panels: list[tuple[str, Panel]]) -> None:
+        """A row of panels with their labels above and captions below."""
+        for column, (label, panel) in enumerate(panels):
+            left = column * (self.panel + _GAP)
+            self._label(left + self.panel / 2, label)
+            self._parts.append(((left, self.cursor + _LABEL, self.panel, self.panel * self.aspect), panel))
+        self.cursor += _LABEL + self.panel * self.aspect + _CAPTION
+
+    def band_of_tiles(self, label: str, images: Tensor, value_range: Range) -> None:
+        """Tiles of about half a panel, over the full width."""
+        half = 2 * round((self.width + _GAP) / (self.panel + _GAP))
+        rows = 1 if len(images) <= 1.25 * half else math.ceil(len(images) / half)
+        columns = math.ceil(len(images) / rows)
+        tile = min(0.75 * self.panel, (self.width + _GAP) / columns - _GAP)
+        self._label((columns * (tile + _GAP) - _GAP) / 2, label)
+        self.cursor += _LABEL
+        self.tiles(0.0, images, columns, tile, value_range)
+
+    def tiles_beside(self, column: int, label: str, images: Tensor, value_range: Range) -> None:
+        """Tiles, as large as they can be, beside the row of panels that comes next."""
+        left, count, top = column * (self.panel + _GAP), len(images), self.cursor
+        sizes = {}
+        for rows in range(1, count + 1):
+            across = (self.width - left + _GAP) / math.ceil(count / rows) - _GAP
+            down = ((self.panel * self.aspect + _GAP) / rows - _GAP) / self.aspect
+            sizes[rows] = min(across, down)
+        rows = max(sizes, key=lambda r: sizes[r])
+        columns = math.ceil(count / rows)
+        self._label(left + (columns * (sizes[rows] + _GAP) - _GAP) / 2, label)
+        self.cursor += _LABEL
+        self.tiles(left, images, columns, sizes[rows], value_range)
+        self.cursor = top
+
+    def tiles(self, left: float, images: Tensor, columns: int, tile: float, value_range: Range) -> None:
+        """A grid of images, `tile` wide each."""
+        for i, image in enumerate(images):
+            row, column = divmod(i, columns)
+            corner = left + column * (tile + _GAP), self.cursor + row * (tile * self.aspect + _GAP)
+            self._parts.append(((*corner, tile, tile * self.aspect), partial(show_picture, image, value_range)))
+        self.cursor += math.ceil(len(images) / columns) * (tile * self.aspect + _GAP) - _GAP
+
+    def figure(self) -> Figure:
+        from matplotlib.figure import Figure
+
+        width, height = self.width + 2 * _SIDE, self.cursor + 2 * _SIDE
+        figure = Figure(figsize=(width, height), dpi=_DPI)
+
+        def box(left: float, top: float, wide: float, tall: float) -> Box:
+            return (left + _SIDE) / width, 1 - (top + tall + _SIDE) / height, wide / width, tall / height
+
+        for (left, top, wide, tall), panel in self._parts:
+            axes = figure.add_axes(box(left, top, wide, tall))
+            axes.set(xticks=[], yticks=[])
+            shown = panel(axes)
+            if isinstance(shown, str):
+                x, y, *_ = box(left + wide / 2, top + tall + 0.04, 0, 0)
+                figure.text(x, y, shown, ha="center", va="top", fontsize=_SMALL, color=_PALE, linespacing=1.1)
+            else:
+                _colour_bar(figure, box(left, top + tall + 0.05, wide, 0.06), shown)
+        for left, top, text, style in self._texts:
+            x, y, *_ = box(left, top, 0, 0)
+            figure.text(x, y, text, va="center_baseline", **style)
+        return figure
+
+    def _label(self, centre: float, text: str) -> None:
+        self._text(centre, self.cursor + 0.5 * _LABEL, text, ha="center")
+
+    def _text(self, left: float, top: float, text: str, **style: Any) -> None:
+        self._texts.append((left, top, text, style))
+
+
+def house_style() -> AbstractContextManager[None]:
+    """The look of every page, while it is laid out and while it is written."""
+    import matplotlib
+
+    return matplotlib.rc_context(_STYLE)
+
+
+def save_figure(figure: Figure, path: str | Path) -> Path:
+    """Write a figure; the ending of the path (.png, .pdf, .svg …) says how. Equal figures give equal files.
+
+    Raises:
+        FileFormatError: The ending is not one that matplotlib writes.
+    """
+    path = Path(path)
+    kind = path.suffix.lower().removeprefix(".")
+    kinds = figure.canvas.get_supported_filetypes()
+    if kind not in kinds:
+        raise FileFormatError(f"{path} does not end in a format that can be written: {', '.join(sorted(kinds))}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unstable = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
+    with house_style():
+        figure.savefig(path, dpi=_DPI, metadata={unstable[kind]: None} if kind in unstable else None)
+    return path
+
+
+def _colour_bar(figure: Figure, box: Box, image: AxesImage) -> None:
+    low, high = image.get_clim()
+    bar = figure.colorbar(image, cax=figure.add_axes(box), orientation="horizontal")
+    bar.ax.set_xticks([low, high], [f"{low:.2g}", f"{high:.2g}"])
+    bar.ax.tick_params(length=0, pad=1.5, labelsize=_SMALL, labelcolor=_PALE)
+    left, right = bar.ax.get_xticklabels()
+    left.set_horizontalalignment("left")
+    right.set_horizontalalignment("right")

@@ -1,0 +1,116 @@
+"""What one panel shows: a picture, a heat map, or a measurement of any kind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from posterior.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.image import AxesImage
+
+Range = tuple[float, float]
+
+FRAME = "#999999"  # of panels, and the zero line of vectors
+_LINE = "#0072B2"
+_SPREAD = "viridis"  # perceptually uniform, and safe for colour-blind readers
+_BLUE = (0.337, 0.706, 0.914)  # not measured: sky blue of Okabe & Ito's colour-blind-safe palette
+_GREY = (0.5, 0.5, 0.5)  # the same where blue may be a colour of the picture
+_DECADES = 4  # of k-space magnitude that are shown
+_STEMS = 60  # vectors up to this length are drawn entry by entry
+
+
+def check_range(value_range: Range) -> None:
+    """Raise unless black lies below white."""
+    if not value_range[0] < value_range[1]:
+        raise InvalidValueError(f"value_range is (value of black, value of white), got {value_range}")
+
+
+def show_picture(image: Tensor, value_range: Range, axes: Axes) -> str:
+    """Draw an image (C, H, W)."""
+    axes.imshow(_rgb(image, value_range), interpolation="nearest", aspect="equal")
+    return ""
+
+
+def show_heat(values: Tensor | None, high: float, fewest: int, axes: Axes) -> str | AxesImage:
+    """Draw a map (H, W) in colours from 0 to `high`; None stands for one that too few draws leave unknown."""
+    if values is None:
+        axes.text(0.5, 0.5, f"needs at least\n{fewest} draws", ha="center", va="center", transform=axes.transAxes)
+        return ""
+    return axes.imshow(values.numpy(), cmap=_SPREAD, vmin=0, vmax=high, interpolation="nearest", aspect="equal")
+
+
+def show_measurement(y: Tensor, measured: Tensor | None, value_range: Range, axes: Axes) -> str:
+    """Draw one measurement as what it is: k-space, a picture, or a vector."""
+    if y.ndim < 2 or min(y.shape[-2:]) == 1:
+        return _vector(y.flatten(), None if measured is None else measured.flatten(), axes)
+    planes = y.reshape(-1, *y.shape[-2:])
+    captions = []
+    if y.is_complex():
+        magnitude = planes.abs().square().sum(0).sqrt()
+        decades = (magnitude / magnitude.max().clamp_min(1e-30)).clamp_min(10.0 ** -(_DECADES + 1)).log10()
+        picture = _rgb(decades[None], (-_DECADES, 0.0))
+        captions.append("log magnitude" + ("" if len(planes) == 1 else f" of {len(planes)} coils"))
+    else:
+        if len(planes) not in (1, 2, 3):
+            captions.append(f"first of {len(planes)}")
+            planes = planes[:1]
+        limits = _limits(planes, value_range)
+        if limits != value_range:
+            captions.append(f"black {_number(limits[0])}, white {_number(limits[1])}")
+        picture = _rgb(planes, limits)
+    if measured is not None:
+        missing = ~measured.reshape(-1, *y.shape[-2:]).any(0).numpy()
+        colour, paint = ("grey", _GREY) if len(planes) == 3 and not y.is_complex() else ("blue", _BLUE)
+        picture[missing] = paint
+        if missing.any():
+            captions.append(f"{colour}: not measured")
+    axes.imshow(picture, interpolation="nearest", aspect="equal")
+    return "\n".join(captions) or f"{y.shape[-2]} × {y.shape[-1]} pixels"
+
+
+def _vector(values: Tensor, measured: Tensor | None, axes: Axes) -> str:
+    places = torch.arange(len(values)) if measured is None else measured.nonzero()[:, 0]
+    heights = (values.abs() if values.is_complex() else values)[places].numpy()
+    axes.axhline(0, color=FRAME, linewidth=0.5)
+    if len(places) <= _STEMS:
+        axes.vlines(places.numpy(), 0, heights, color=_LINE, linewidth=0.8)
+        axes.plot(places.numpy(), heights, "o", color=_LINE, markersize=2)
+    else:
+        axes.plot(places.numpy(), heights, color=_LINE, linewidth=0.5)
+    axes.margins(0.04, 0.08)
+    what = "magnitudes" if values.is_complex() else "numbers"
+    ends = f"{_number(heights.min())} … {_number(heights.max())}" if len(places) else "nothing measured"
+    return f"{len(places):,} {what}\n{ends}"
+
+
+def _number(value: float) -> str:
+    return f"{value:.2g}".replace("-", "−")
+
+
+def _rgb(image: Tensor, value_range: Range) -> NDArray[np.float64]:
+    """An image (C, H, W) as red, green and blue in [0, 1], (H, W, 3); two channels are a complex number."""
+    low, high = value_range
+    values = image.detach().cpu().double()
+    if len(values) == 2:
+        values, low = values.norm(dim=0, keepdim=True), 0.0
+    grey: NDArray[np.float64] = ((values - low) / (high - low)).clamp(0, 1).expand(3, -1, -1).permute(1, 2, 0).numpy()
+    return grey.copy()
+
+
+def _limits(planes: Tensor, value_range: Range) -> Range:
+    """The images' range of values if a measurement is in their units, or else its own."""
+    low, high = value_range
+    values = planes.double().flatten()
+    inner = values.kthvalue(1 + len(values) // 100).values, values.kthvalue(len(values) - len(values) // 100).values
+    margin = (high - low) / 2
+    if low - margin <= float(inner[0]) and float(inner[1]) <= high + margin:
+        return value_range
+    least, most = float(values.min()), float(values.max())
+    return (least, most) if least < most else (least, least + 1)

@@ -1,0 +1,21 @@
+"""Shapes: what a trailing shape must be, and how values over leading axes meet it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from posterior.errors import ShapeError
+
+
+def check_shape(what: str, shape: Sequence[int], expected: Sequence[int]) -> None:
+    """Raise `ShapeError` unless the trailing dimensions of `shape` are `expected`."""
+    shape, expected = tuple(shape), tuple(expected)
+    if len(shape) < len(expected) or shape[len(shape) - len(expected) :] != expected:
+        raise ShapeError(f"{what} has shape {shape}; expected (..., {', '.join(map(str, expected))})")
+
+
+def expand_right(values: Tensor, dims: int) -> Tensor:
+    """Append `dims` singleton dimensions, so that values over leading axes broadcast against events."""
+    return values.reshape(values.shape + (1,) * dims)

@@ -1,0 +1,89 @@
+import os
+from typing import Any
+
+import pytest
+
+from posterior.app.parsing import one_line_errors, parse
+from posterior.errors import InvalidValueError
+
+
+def add(a: int, b: int = 2) -> int:
+    """Add two numbers.
+
+    Args:
+        a: First number.
+        b: Second number.
+    """
+    return a + b
+
+
+def show(name: str) -> str:
+    """Show something.
+
+    Args:
+        name: Its name.
+    """
+    return name
+
+
+COMMANDS: dict[str, Any] = {"add": add, "more": {"_help": "More of it.", "show": show}}
+
+
+def call(*args: str) -> object:
+    return parse(args, COMMANDS, "What it does.")()
+
+
+def fails(capsys: pytest.CaptureFixture[str], error: BaseException) -> tuple[Any, str]:
+    with pytest.raises(SystemExit) as stop, one_line_errors():
+        raise error
+    return stop.value.code, capsys.readouterr().err
+
+
+def test_words_become_a_call() -> None:
+    assert call("add", "--a=1") == 3
+    assert call("add", "--a=1", "--b=4") == 5
+    assert call("more", "show", "word") == "word"  # a function without optional arguments takes plain words
+
+
+def test_groups_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
+    for args, text in (((), "What it does."), (("more",), "More of it.")):
+        call(*args)
+        assert text in capsys.readouterr().out
+
+
+def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
+    for args, message in (
+        (("add", "--a=x"), "a cannot be 'x'; see posterior add --help"),
+        (("add",), "the following arguments are required: a; see posterior add --help"),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            call(*args)
+        assert capsys.readouterr().err == f"posterior: {message}\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (InvalidValueError("this is\nwrong"), 1, "this is wrong"),
+        (FileExistsError(17, "File exists", "here"), 1, "here: File exists"),
+        (OSError("no such thing"), 1, "no such thing"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+    ids=str,
+)
+def test_errors_are_one_line(error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fails(capsys, error) == (code, f"posterior: {message}\n")
+
+
+@pytest.mark.parametrize("size", [1, 100_000])
+def test_output_that_nobody_reads_ends_quietly(
+    size: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with open(write, "w") as closed:
+        monkeypatch.setattr("sys.stdout", closed)
+        with pytest.raises(SystemExit, match="141"), one_line_errors():
+            print("x" * size)
+        monkeypatch.undo()
+    assert capsys.readouterr().err == ""
