@@ -17,11 +17,6 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Info, Sampler, State
 
-# γ_i² = 2‖A‖²σ_i²: the paper leaves γ_i open. A step contracts by step_size·(1 + ½) at most, below 2 for steps up to
-# 4/3, those of the paper's schedule (1.15) included.
-_BLUR = 2.0
-_LARGEST_STEP = 4 / 3
-
 
 @dataclass(frozen=True)
 class AnnealedLangevin(Sampler):
@@ -31,7 +26,7 @@ class AnnealedLangevin(Sampler):
 
     $$ x \leftarrow x + \alpha_i \bigl(s(x, \sigma_i) + g_i\bigr) + \sqrt{2\alpha_i}\,\xi $$
 
-    - form="paper": \(g_i = \nabla\log L(x) \cdot \sigma_y^2 / (\gamma_i^2 + \sigma_y^2)\), γ_i² = 2‖A‖²σ_i², which
+    - form="paper": \(g_i = \nabla\log L(x) \cdot \sigma_y^2 / (\gamma_i^2 + \sigma_y^2)\), γ_i = gamma‖A‖σ_i, which
       for a linear operator is Aᵀ(y − Ax)/(γ_i² + σ_y²);
     - form="code": the likelihood's gradient rescaled to `guidance` times the length of the score, for each draw.
 
@@ -40,8 +35,9 @@ class AnnealedLangevin(Sampler):
     Args:
         levels: Number of noise levels.
         steps_per_level: Langevin steps at each.
-        step_size: α_i/σ_i²; form="paper" is stable below 4/3, form="code" below about 2/(1 + guidance) where the data
-            are smooth, and its authors go beyond.
+        step_size: α_i/σ_i². A step is stable if step_size·(1 + 1/gamma²) < 2 (form="paper"); form="code" wants about
+            step_size·(1 + guidance) < 2, and its authors go beyond.
+        gamma: How much the likelihood is widened at each level, for form="paper"; the paper leaves it open.
         sigma_first: First noise level; unless given √(2n)·sigma_data, about the largest distance between two images
             (Song & Ermon 2020, arXiv:2006.09011), or the prior's largest if that is smaller.
         sigma_last: Last noise level.
@@ -55,7 +51,8 @@ class AnnealedLangevin(Sampler):
 
     levels: int = 99
     steps_per_level: int = 3
-    step_size: float = 1.0
+    step_size: float = 0.6
+    gamma: float = 0.7
     sigma_first: float | None = None
     sigma_last: float = 0.01
     form: Literal["paper", "code"] = "paper"
@@ -67,8 +64,9 @@ class AnnealedLangevin(Sampler):
         ratio = (0.0066 / 232) ** (1155 / 2310)
         step_size = 5e-5 / 0.0066**2
         return cls(
-            levels=1156, steps_per_level=3, step_size=step_size, sigma_first=232 * ratio, sigma_last=0.0066, form=form
-        )
+            levels=1156, steps_per_level=3, step_size=step_size, gamma=math.sqrt(2), sigma_first=232 * ratio,
+            sigma_last=0.0066, form=form,
+        )  # fmt: skip
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
@@ -76,8 +74,8 @@ class AnnealedLangevin(Sampler):
             raise InvalidValueError(f"{self.name} has forms 'paper' and 'code', not {self.form!r}")
         if self.step_size <= 0 or self.levels < 2 or self.steps_per_level < 1:
             raise InvalidValueError(f"{self.name} needs step_size > 0, two levels and one step a level; got {self}")
-        if self.form == "paper" and self.step_size >= _LARGEST_STEP:
-            raise InvalidValueError(f"{self.name}(form='paper') is unstable for step_size ≥ 4/3; got {self.step_size}")
+        if self.form == "paper" and not (self.gamma > 0 and self.step_size * (1 + self.gamma**-2) < 2):
+            raise InvalidValueError(f"{self.name} needs gamma > 0 and step_size·(1 + 1/gamma²) < 2; got {self}")
         if not problem.likelihood.is_linear and self.form == "paper":
             raise IncompatibleError(f"{self.name}(form='paper') takes a linear operator; use form='code'")
         levels = self._levels(problem)
@@ -120,7 +118,7 @@ class AnnealedLangevin(Sampler):
         dims = len(problem.event_shape)
         if self.form == "paper":
             variance = problem.likelihood.noise_std.to(x) ** 2
-            blur = _BLUR * (problem.operator.norm().to(x) * sigma) ** 2
+            blur = (self.gamma * problem.operator.norm().to(x) * sigma) ** 2
             return expand_right(variance / (blur + variance), dims) * grad
         lengths = [v.flatten(2).norm(dim=2) for v in (score, grad)]
         return expand_right(self.guidance * lengths[0] / lengths[1].clamp_min(torch.finfo(x.dtype).tiny), dims) * grad

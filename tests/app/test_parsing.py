@@ -54,7 +54,7 @@ def test_groups_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
     for args, message in (
         (("add", "--a=x"), "a cannot be 'x'; see posterior add --help"),
-        (("add",), "the following arguments are required: a; see posterior add --help"),
+        (("add",), "the following arguments are required: a; see posterior --help"),
     ):
         with pytest.raises(SystemExit, match="2"):
             call(*args)

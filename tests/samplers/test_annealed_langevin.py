@@ -20,7 +20,7 @@ def test_one_step_is_the_paper_s_formula():
     new, info = sampler.step(problem, state, noise.at(0))
     sigma, x, a = 4.0, state.x, problem.operator
     alpha = 0.2 * sigma**2
-    gamma_squared = 2 * (float(a.norm()) * sigma) ** 2
+    gamma_squared = (0.7 * float(a.norm()) * sigma) ** 2
     guide = a.adjoint(problem.y - a(x)) / (gamma_squared + 0.7**2)
     xi = noise.at(0).normal((2,))
     expected = x + alpha * (problem.prior.score(x, sigma) + guide) + math.sqrt(2 * alpha) * xi
@@ -61,6 +61,7 @@ def test_budgets():
     assert jalal.levels * jalal.steps_per_level == 3468
     assert jalal.sigma_first == pytest.approx(math.sqrt(232 * 0.0066))
     assert jalal.step_size * 0.0066**2 == pytest.approx(5e-5)
+    assert (AnnealedLangevin.jalal2021().sample(mixture_problem(), 2, progress=False).nfe == 3469).all()
 
 
 def test_bad_settings_are_refused():
