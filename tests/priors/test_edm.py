@@ -74,3 +74,12 @@ def test_gradients_reach_the_state_through_a_narrower_network() -> None:
     (gradient,) = torch.autograd.grad(model.denoise(x, 0.6).sum(), x)
     slope = 0.5 + 0.6 / math.sqrt(2) * 0.7 / (0.6 * math.sqrt(2))
     torch.testing.assert_close(gradient, torch.full_like(x, slope), atol=1e-6, rtol=0)
+
+
+def test_means_lie_in_the_range_of_images_outside_training() -> None:
+    model, x = prior(), noisy()
+    free = model.denoise(x, SIGMA)
+    assert free.abs().max() > 1
+    assert torch.equal(model.eval().denoise(x, SIGMA), free.clamp(-1, 1))
+    model.value_range = (-math.inf, math.inf)
+    assert torch.equal(model.denoise(x, SIGMA), free)
