@@ -25,8 +25,8 @@ NOISE_STD = 0.1
 def problems() -> dict[str, tuple[int, Operator]]:
     """The demonstration's problems by name: which of the shipped digits, and its forward operator."""
     return {
-        "top half": (1, Inpainting.half(_SHAPE, keep="top")),
-        "4x downsampled": (4, Downsampling(_SHAPE, 4)),
+        "top half": (4, Inpainting.half(_SHAPE, keep="top")),
+        "4x downsampled": (2, Downsampling(_SHAPE, 4)),
         "100 random measurements": (8, GaussianMeasurement(_SHAPE, 100)),
     }
 
