@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 
 from benchmarks.table import markdown, run
+from posterior.diagnostics import mode_weight_error
 from posterior.noise import Noise
 from posterior.priors import GaussianMixturePrior
 
@@ -34,7 +35,7 @@ def share_error(rho: float, steps: int, draws: int) -> float:
     noise = Noise.of(0, 3, draws, dtype=torch.float64)
     x = prior.sample_denoised(z.expand(draws, 3, 2), rho, noise, steps=steps)
     shares = prior.responsibilities(x).mean(0)
-    return float(0.5 * (shares - prior.responsibilities(z, rho)).abs().sum(1).mean())
+    return float(mode_weight_error(shares, prior.responsibilities(z, rho)).mean())
 
 
 def main(quick: bool) -> str:
