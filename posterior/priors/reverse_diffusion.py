@@ -7,10 +7,12 @@ $$ \frac{du}{d\tau} = (D - m) + v\,\frac{D - w}{t^2}, \qquad
    u = \frac{w - m}{\sqrt{v + t^2}}, \quad \tau = \frac{1}{\sqrt{v + t^2}}, $$
 
 whose right-hand side vanishes at τ = 0 (t = ∞) and is zero throughout if x0 is N(m, vI): that case is exact however
-few the steps. With v = 0 it is DPM-Solver++.
+few the steps.
 
 References:
     Lu et al. 2022, DPM-Solver++: Fast Solver for Guided Sampling of Diffusion Probabilistic Models, arXiv:2211.01095.
+    Zhao, Bai, Rao, Zhou & Lu 2023, UniPC: A Unified Predictor-Corrector Framework for Fast Sampling of Diffusion
+    Models, arXiv:2302.04867.
 """
 
 from __future__ import annotations
@@ -28,6 +30,11 @@ from posterior.noise import Noise
 if TYPE_CHECKING:
     from posterior.priors.base import ScorePrior
 
+# First and last noise level of a conditional draw at ρ = 1 in six calls, and the variance of its reference Gaussian: with
+# them the variance of Gaussians of width 0.5 ρ and more comes out within 0.5 %, of 0.1 ρ to 0.5 ρ within 8 %, and of
+# nothing as (0.06 ρ)².
+_FIRST, _LAST, _VARIANCE = 6.5, 0.245, 0.395
+
 
 def geometric_levels(first: Tensor, last: Tensor, count: int) -> Tensor:
     """Noise levels from `first` down to `last` in equal ratios, (count, *shape of first)."""
@@ -44,28 +51,37 @@ def power_levels(first: Tensor, last: Tensor, count: int, power: float = 7.0) ->
 
 
 def flow_ode(
-    denoise: Callable[[Tensor, Tensor], Tensor], w: Tensor, levels: Tensor, centre: Tensor, variance: Tensor
+    denoise: Callable[[Tensor, Tensor], Tensor], u: Tensor, levels: Tensor, centre: Tensor, variance: Tensor
 ) -> Tensor:
-    """Integrate the probability-flow ODE from w at levels[0] through levels[-1] to zero; one call a level.
+    """Integrate the probability-flow ODE from t = ∞ through the levels to zero; one call a level.
+
+    Adams' multistep method: a predictor of third order goes ahead to the next level, and the slope that is found there
+    corrects it to fourth order at no further call (Zhao et al. 2023).
 
     Args:
         denoise: E[x0 | w_t = w] as a function of (w, t).
-        w: Start, at noise level levels[0].
-        levels: Decreasing positive noise levels (steps, *shape broadcastable to w).
-        centre, variance: Reference Gaussian m and v, broadcastable to w.
+        u: Standard Gaussian start.
+        levels: Decreasing positive noise levels (steps, *shape broadcastable to u).
+        centre, variance: Reference Gaussian m and v > 0, broadcastable to u.
     """
-    times = (variance + levels**2).rsqrt()
-    u = (w - centre) * times[0]
-    past_slope, past_time = torch.zeros_like(u), torch.zeros_like(times[0])  # the slope at τ = 0
-    for t, time, next_time in zip(levels[:-1], times[:-1], times[1:], strict=True):
-        slope = flow_slope(denoise(w, t), w, t, centre, variance)
-        step = next_time - time
-        u = u + step * (slope + (slope - past_slope) * (step / (2 * (time - past_time))))
-        past_slope, past_time = slope, time
-        w = centre + u / next_time
-    # The last step jumps to t = 0: to D, corrected so that the reference Gaussian keeps its variance.
-    shrink = variance / (variance + levels[-1] ** 2)
-    return denoise(w, levels[-1]) + (shrink.sqrt() - shrink) * (w - centre)
+    times, slopes = [torch.zeros_like(levels[0])], [torch.zeros_like(u)]  # the slope at τ = 0
+    for t in levels:
+        time = (variance + t**2).rsqrt()
+        w = centre + (u + _integral(times[-3:], slopes[-3:], times[-1], time)) / time
+        times.append(time)
+        slopes.append(flow_slope(denoise(w, t), w, t, centre, variance))
+        u = u + _integral(times[-4:], slopes[-4:], times[-2], time)
+    u = u + _integral(times[-3:], slopes[-3:], times[-1], variance.rsqrt())
+    return centre + u * variance.sqrt()
+
+
+def _integral(times: list[Tensor], slopes: list[Tensor], start: Tensor, end: Tensor) -> Tensor:
+    """The integral from start to end of the polynomial through the slopes at some times."""
+    nodes = torch.stack([(time / end).double() for time in times], -1)  # relative to the end, for conditioning
+    powers = torch.arange(len(times), device=end.device)
+    moments = (1 - (start / end).double()[..., None] ** (powers + 1)) / (powers + 1)
+    weights = torch.linalg.solve((nodes[..., None] ** powers).mT, moments)
+    return sum(((end * w).to(slope.dtype) * slope for w, slope in zip(weights.unbind(-1), slopes, strict=True)), 0 * end)
 
 
 def flow_slope(denoised: Tensor, w: Tensor, t: Tensor, centre: Tensor, variance: Tensor) -> Tensor:
@@ -123,10 +139,9 @@ def sample_denoised(prior: ScorePrior, z: Tensor, sigma: Tensor | float, noise: 
         mean = z + (mixed / t) ** 2 * (w - z)
         return prior.denoise(mean, mixed.reshape(mixed.shape[: mixed.ndim - len(event)]))
 
-    spread = (steps / 6) ** 0.7
-    last = torch.maximum(0.1 / spread * rho, (prior.sigma_min**-2 - rho**-2).clamp_min(0.01 * rho**-2).rsqrt())
-    levels = geometric_levels(torch.maximum(3 * spread * rho, 2 * last), last, steps - 1)
-    variance = 0.3 * rho**2
+    count = steps - 1
+    last = torch.maximum(_LAST * (5 / count) * rho, (prior.sigma_min**-2 - rho**-2).clamp_min(0.01 * rho**-2).rsqrt())
+    levels = geometric_levels(torch.maximum(_FIRST * (count / 5) ** 0.85 * rho, 2 * last), last, count)
+    variance = _VARIANCE * rho**2
     centre = prior.denoise(z, rho.reshape(rho.shape[: rho.ndim - len(event)]))
-    w = centre + (levels[0] ** 2 + variance).sqrt() * noise.use("start").normal(event)
-    return flow_ode(denoise, w, levels, centre, variance)
+    return flow_ode(denoise, noise.use("start").normal(event), levels, centre, variance)
