@@ -1,9 +1,27 @@
 """Draws of P(x | y) for imaging inverse problems: how far they can be trusted, and what point estimates make of it."""
 
-from posterior.likelihoods import GaussianLikelihood
+from posterior.likelihoods import (
+    GaussianLikelihood,
+    LaplaceLikelihood,
+    OneBitLikelihood,
+    PoissonLikelihood,
+    SaturatedLikelihood,
+    StudentTLikelihood,
+)
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
 
 __version__ = "0.1.0"
-__all__ = ["GaussianLikelihood", "PointEstimate", "Posterior", "Samples", "load_prior"]
+__all__ = [
+    "GaussianLikelihood",
+    "LaplaceLikelihood",
+    "OneBitLikelihood",
+    "PointEstimate",
+    "PoissonLikelihood",
+    "Posterior",
+    "Samples",
+    "SaturatedLikelihood",
+    "StudentTLikelihood",
+    "load_prior",
+]

@@ -1,4 +1,4 @@
-"""The exceptions of this library: each says what is wrong, where, and what to do."""
+"""The exceptions and warnings of this library: each says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -33,3 +33,7 @@ class FileFormatError(PosteriorError, ValueError):
 
 class UnknownNameError(PosteriorError, LookupError):
     """A name that is not registered."""
+
+
+class TrustWarning(UserWarning):
+    """A result that should not be trusted, and why."""

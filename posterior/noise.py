@@ -99,6 +99,13 @@ class Noise:
         """The source for `num_draws` draws from this source's first on."""
         return replace(self, draws=self.draws[:1] + torch.arange(num_draws, device=self.draws.device))
 
+    def split(self, count: int) -> Noise:
+        """A source for `count` copies of each measurement, one after the other, that draw independently of each other."""
+        copies = torch.arange(count, device=self.keys.device)
+        zero = torch.zeros_like(copies)
+        words = philox4x32((copies, zero, zero, zero), (self.keys[:, :1], self.keys[:, 1:]))
+        return replace(self, keys=torch.stack(words[:2], -1).flatten(0, 1))
+
     def select(self, measurements: Tensor) -> Noise:
         """The source for some of the measurements, by index."""
         return replace(self, keys=self.keys[measurements])

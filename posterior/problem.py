@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
-from posterior.likelihoods import GaussianLikelihood
+from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
 from posterior.priors.base import Prior
 
@@ -25,15 +25,13 @@ class Posterior:
             its id and not on its neighbours.
 
     Raises:
-        ShapeError: y is not a batch of measurements.
-        IncompatibleError: The operator does not fit the prior, or precisions differ.
+        ShapeError: y is not a batch of measurements, or the likelihood's parameters are those of another batch.
+        IncompatibleError: The operator does not fit the prior, y not the likelihood, or precisions differ.
         NotFiniteError: y holds NaN or infinity.
-        InvalidValueError: y holds values where nothing was measured, or ids are not distinct.
+        InvalidValueError: y holds values where nothing was measured or that cannot be, or ids are not distinct.
     """
 
-    def __init__(
-        self, prior: Prior, likelihood: GaussianLikelihood, y: Tensor, ids: Sequence[int | str] | None = None
-    ) -> None:
+    def __init__(self, prior: Prior, likelihood: Likelihood, y: Tensor, ids: Sequence[int | str] | None = None) -> None:
         operator = likelihood.operator
         y = torch.as_tensor(y)
         if not (y.is_floating_point() or y.is_complex()):
@@ -69,10 +67,11 @@ class Posterior:
                     f"y is {y.dtype} but the operator's {name} is {tensor.dtype}; convert one, e.g. y.to(...) or "
                     "operator.to(...)"
                 )
-        if likelihood.noise_std.ndim == 1 and len(likelihood.noise_std) != len(y):
-            raise ShapeError(f"noise_std has {len(likelihood.noise_std)} entries for {len(y)} measurements")
-        self.prior: Any = prior  # which kinds of prior and operator a method takes, it checks itself
-        self.likelihood, self.y = likelihood, y
+        likelihood.check(y)
+        # Which kinds of prior, likelihood and operator a method takes, it checks itself.
+        self.prior: Any = prior
+        self.likelihood: Any = likelihood
+        self.y = y
         self.ids: list[int | str] = list(range(len(y))) if ids is None else list(ids)
         if len(self.ids) != len(y) or len(set(self.ids)) != len(y):
             raise InvalidValueError(f"{len(y)} measurements need as many distinct ids, got {self.ids}")
@@ -129,7 +128,7 @@ class Posterior:
         return Posterior(self.prior.to(device, dtype), self.likelihood.to(device, dtype), y, self.ids)
 
     @classmethod
-    def _replace(cls, prior: Prior, likelihood: GaussianLikelihood, y: Tensor, ids: list[int | str]) -> Posterior:
+    def _replace(cls, prior: Prior, likelihood: Likelihood, y: Tensor, ids: list[int | str]) -> Posterior:
         new = cls.__new__(cls)  # parts of a problem that was checked need no second check
         new.prior, new.likelihood, new.y, new.ids = prior, likelihood, y, ids
         return new

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posterior.errors import FileFormatError, InvalidValueError
+from posterior.archive import Result, load_result, save_result
+from posterior.errors import InvalidValueError, ShapeError
 
 if TYPE_CHECKING:
     import xarray
 
-Result = dict[str, Tensor]
+    from posterior.diagnostics.predictive import PredictiveCheck
+    from posterior.problem import Posterior
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,10 @@ class Samples:
         nfe: Network evaluations a draw, (B,).
         nfe_grad: Backward network evaluations a draw, (B,).
         info: What the sampler says about itself, each (B,) or (steps, B), NaN where a measurement took no step.
+            `effective_samples`, where it is there, is how many independent draws these are worth.
         chains: Number of Markov chains the draws come from; draws of one chain are consecutive.
         latent: The latent variables the draws were decoded from, where there are any.
+        warnings: Why they should not be trusted, in plain words, where the sampler saw a reason.
     """
 
     x: Tensor
@@ -39,6 +42,7 @@ class Samples:
     info: Result = field(default_factory=dict)
     chains: int = 1
     latent: Tensor | None = None
+    warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)
@@ -79,13 +83,81 @@ class Samples:
         upper = self.x.kthvalue(size + 1 - rank, dim=0).values
         return lower, upper
 
+    def expectation(self, function: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        r"""E[f(x) | y] and its Monte-Carlo standard error, \(\mathrm{std}(f)/\sqrt{\mathrm{ESS}}\).
+
+        The effective sample size is that of f itself over the chains, if there are several; else what the sampler
+        reports as `info["effective_samples"]`; else the number of draws.
+
+        Args:
+            function: f of images (S, *event_shape), the draws of one measurement → (S, *out).
+
+        Returns:
+            The mean and its standard error, (B, *out) each.
+
+        Raises:
+            InvalidValueError: There are fewer than two draws, or fewer than four a chain.
+            ShapeError: f does not give one value, or array, for each image.
+        """
+        if len(self.x) < 2:
+            raise InvalidValueError("a standard error needs at least two draws")
+        values = self._values(function)
+        values = values if values.is_floating_point() else values.double()
+        return values.mean(0), values.std(0) / self._effective_size(values).sqrt().to(values)
+
+    def probability(self, event: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        r"""P(event | y) and its Monte-Carlo standard error, which is positive even if no draw, or every, is a hit.
+
+        The estimate is the share of hits p̂; the error is that of Agresti and Coull, whose ±2 errors cover at any p:
+
+        $$ \sqrt{\tilde p (1 - \tilde p) / (n + 4)}, \qquad \tilde p = (n \hat p + 2)/(n + 4) $$
+
+        with n the effective sample size as in `expectation`; where all chains agree on the event, and so do not tell
+        how they mix, that of their slowest image entry.
+
+        Args:
+            event: What is true or false of images (S, *event_shape), the draws of one measurement → bool (S,).
+
+        Returns:
+            The probability and its standard error, (B,) each.
+
+        Raises:
+            InvalidValueError: The event is not boolean, or there are fewer than four draws a chain.
+            ShapeError: It does not give one value for each image.
+
+        References:
+            Agresti & Coull 1998, Approximate is better than "exact" for interval estimation of binomial proportions,
+            The American Statistician 52(2).
+        """
+        hits = self._values(event)
+        if hits.dtype != torch.bool or hits.ndim != 2:
+            raise InvalidValueError(
+                f"an event gives one truth value (bool) for each image, got {hits.dtype} "
+                f"of shape {tuple(hits.shape[2:])}; compare with a threshold"
+            )
+        share = hits.double().mean(0)
+        size = self._effective_size(hits.double())
+        if self.chains > 1:
+            from posterior.diagnostics.convergence import ess_bulk
+
+            for b in ((share == 0) | (share == 1)).nonzero()[:, 0].tolist():
+                size[b] = ess_bulk(self.by_chain()[:, :, b]).min()
+        centre = (size * share + 2) / (size + 4)
+        return share, (centre * (1 - centre) / (size + 4)).sqrt()
+
+    def check(self, problem: Posterior, seed: int = 0) -> PredictiveCheck:
+        """Whether y looks like what the draws would measure: `posterior.diagnostics.predictive_check`."""
+        from posterior.diagnostics.predictive import predictive_check
+
+        return predictive_check(self, problem, seed)
+
     def by_chain(self) -> Tensor:
         """Draws by Markov chain, (chains, draws, B, *event_shape)."""
         return self.x.reshape(self.chains, -1, *self.x.shape[1:])
 
     def save(self, path: str | Path) -> Path:
         """Write to an npz file."""
-        return _save(path, {"kind": "Samples", "chains": self.chains}, self._arrays())
+        return save_result(path, {"kind": "Samples", "chains": self.chains}, self._arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> Samples:
@@ -94,7 +166,7 @@ class Samples:
         Raises:
             FileFormatError: Not such a file, or a corrupt one.
         """
-        fields, info = _load(path, "Samples")
+        fields, info = load_result(path, "Samples")
         return cls(fields["x"], fields["nfe"], fields["nfe_grad"], info, int(fields["chains"]), fields.get("latent"))
 
     def to_xarray(self) -> xarray.Dataset:
@@ -107,6 +179,25 @@ class Samples:
         for name, values in self.info.items():
             data[name] = (("step", "measurement")[-values.ndim :] if values.ndim < 3 else None, values.cpu().numpy())
         return xarray.Dataset(data)
+
+    def _values(self, function: Callable[[Tensor], Tensor]) -> Tensor:
+        """A function of the draws, one measurement at a time: (S, B, *out)."""
+        values = torch.stack([torch.as_tensor(function(self.x[:, b])) for b in range(self.x.shape[1])], 1)
+        if len(values) != len(self.x):
+            raise ShapeError(f"the function gave {len(values)} values for {len(self.x)} images; expected one for each")
+        return values
+
+    def _effective_size(self, values: Tensor) -> Tensor:
+        """How many independent draws the values (S, B, *out) are worth, (B, *out)."""
+        if self.chains > 1:
+            # imported here because diagnostics judge results, and so import this module
+            from posterior.diagnostics.convergence import ess_mean
+
+            return ess_mean(values.reshape(self.chains, -1, *values.shape[1:]))
+        size = torch.full((values.shape[1],), float(len(values)), dtype=torch.float64, device=values.device)
+        if "effective_samples" in self.info:
+            size = torch.minimum(size, self.info["effective_samples"].to(size))
+        return size.reshape(-1, *(1,) * (values.ndim - 2)).expand(values.shape[1:]).clone()
 
     def _arrays(self) -> Result:
         arrays = {"x": self.x, "nfe": self.nfe, "nfe_grad": self.nfe_grad}
@@ -139,7 +230,7 @@ class PointEstimate:
         """Write to an npz file."""
         arrays = {name: getattr(self, name) for name in ("x", "loss", "converged", "nfe", "nfe_grad")}
         arrays |= {} if self.latent is None else {"latent": self.latent}
-        return _save(path, {"kind": "PointEstimate"}, arrays | {f"info.{k}": v for k, v in self.info.items()})
+        return save_result(path, {"kind": "PointEstimate"}, arrays | {f"info.{k}": v for k, v in self.info.items()})
 
     @classmethod
     def load(cls, path: str | Path) -> PointEstimate:
@@ -148,31 +239,6 @@ class PointEstimate:
         Raises:
             FileFormatError: Not such a file, or a corrupt one.
         """
-        fields, info = _load(path, "PointEstimate")
+        fields, info = load_result(path, "PointEstimate")
         x, loss, converged, nfe, nfe_grad = (fields[name] for name in ("x", "loss", "converged", "nfe", "nfe_grad"))
         return cls(x, loss, converged, nfe, nfe_grad, info, fields.get("latent"))
-
-
-def _save(path: str | Path, header: dict[str, Any], arrays: Result) -> Path:
-    path = Path(path)
-    path = path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values: dict[str, Any] = {name: np.asarray(value) for name, value in header.items()}
-    values |= {name: tensor.detach().cpu().numpy() for name, tensor in arrays.items()}
-    np.savez_compressed(path, **values)
-    return path
-
-
-def _load(path: str | Path, kind: str) -> tuple[dict[str, Any], Result]:
-    try:
-        with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
-            names = [name.removesuffix(".npy") for name in archive.namelist()]
-            content = {name: np.lib.format.read_array(archive.open(f"{name}.npy")) for name in names}
-        found = str(content.pop("kind"))
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise FileFormatError(f"{path} is not a saved {kind}: {error}") from error
-    if found != kind:
-        raise FileFormatError(f"{path} holds {found}, not {kind}; use {found}.load")
-    tensors: dict[str, Any] = {name: torch.from_numpy(values) for name, values in content.items()}
-    info = {name.removeprefix("info."): tensors.pop(name) for name in list(tensors) if name.startswith("info.")}
-    return tensors, info

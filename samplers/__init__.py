@@ -1,7 +1,17 @@
 """Samplers and solvers: how p(x | y) is drawn, or its mode found. One algorithm a file."""
 
 from samplers.annealed_langevin import AnnealedLangevin
+from samplers.auxiliary import AuxiliaryGibbs, AuxiliaryMH
 from samplers.base import Sampler, Solver
+from samplers.replica_exchange import ReplicaExchange
 from samplers.tempered_smc import TemperedSMC
 
-__all__ = ["AnnealedLangevin", "Sampler", "Solver", "TemperedSMC"]
+__all__ = [
+    "AnnealedLangevin",
+    "AuxiliaryGibbs",
+    "AuxiliaryMH",
+    "ReplicaExchange",
+    "Sampler",
+    "Solver",
+    "TemperedSMC",
+]

@@ -63,7 +63,7 @@ class State:
 class Sampler:
     """An algorithm that draws from p(x | y): a frozen set of hyper-parameters.
 
-    Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `pool`.
+    Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `warnings`.
 
     Attributes:
         state_type: What `init` and `step` return.
@@ -76,6 +76,11 @@ class Sampler:
         """What tables and figures call it."""
         return type(self).__name__
 
+    @property
+    def num_chains(self) -> int:
+        """Number of Markov chains the draws come from, those of one chain one after the other."""
+        return 1
+
     def check(self, problem: Posterior) -> None:
         """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
         if not isinstance(problem.prior, ScorePrior):
@@ -85,7 +90,7 @@ class Sampler:
             )
 
     def draws_at_once(self, num_samples: int) -> int:
-        """How many draws one run of the algorithm makes; more samples are made by independent runs."""
+        """How many draws the algorithm makes, at least as many as are wanted."""
         return num_samples
 
     def init(self, problem: Posterior, noise: Noise) -> State:
@@ -96,13 +101,13 @@ class Sampler:
         """One step of every measurement that is not done; `Info` holds (B,) tensors for the record."""
         raise NotImplementedError
 
-    def finish(self, problem: Posterior, state: State, noise: Noise) -> tuple[Tensor, Info]:
-        """The draws (S, B, *event) of a finished state, and the last figures to report."""
-        return state.x, {}
+    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
+        """The draws (num_samples, B, *event) of a finished state, and the last figures to report, (B,) each."""
+        return state.x[:num_samples], {}
 
-    def pool(self, name: str, values: Tensor) -> Tensor:
-        """Put together one of the figures of `finish` from several runs: (runs, B) → (B,)."""
-        return values.mean(0)
+    def warnings(self, problem: Posterior, info: Info, num_samples: int) -> tuple[str, ...]:
+        """Why the draws should not be trusted, in plain words, from all that was reported."""
+        return ()
 
     def __call__(
         self,

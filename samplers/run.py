@@ -1,18 +1,18 @@
-"""The loop that drives a sampler: blocks of draws, active measurements, network calls, progress, checkpoints."""
+"""The loop that drives a sampler: active measurements, network calls, progress, checkpoints."""
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import time
 from pathlib import Path
 from typing import Any
+from warnings import warn
 
 import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from posterior.errors import FileFormatError, NotFiniteError
+from posterior.errors import FileFormatError, NotFiniteError, TrustWarning
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
@@ -67,8 +67,7 @@ class MeteredPrior(ScorePrior):
 class Run:
     """One call of `Sampler.sample`.
 
-    Draws are made in blocks of `sampler.draws_at_once`. In each, the measurements that are not done take steps
-    together; their draws do not depend on which others still run.
+    The measurements that are not done take steps together; their draws do not depend on which others still run.
     """
 
     def __init__(
@@ -79,44 +78,37 @@ class Run:
         self.sampler, self.num_samples, self.callback, self.progress = sampler, num_samples, callback, progress
         self.meter = MeteredPrior(problem.prior, batch_size)
         self.problem = problem.with_prior(self.meter)
-        self.at_once = sampler.draws_at_once(num_samples)
-        self.num_blocks = -(-num_samples // self.at_once)
-        self.noise = problem.noise(seed, self.num_blocks * self.at_once)
+        self.noise = problem.noise(seed, sampler.draws_at_once(num_samples))
         self.checkpoint = Path(checkpoint) if checkpoint else None
         self.identity = _identity(sampler, problem, num_samples, seed)
         self.saved_at = time.monotonic()
 
     def samples(self) -> Samples:
-        """Run all blocks and put them together."""
-        done, going = self._restore()
+        """Take steps until all measurements are done."""
         bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        name = self.sampler.name
-        with tqdm(total=self.num_blocks, disable=not self.progress, desc=name, bar_format=bar_format) as bar:
-            for block in range(len(done), self.num_blocks):
-                done.append(self._block(block, done, going, bar))
-                going = None
-                self._save(done, None)
-        x = torch.cat([part["x"] for part in done])[: self.num_samples]
-        wanted = self.num_blocks * self.at_once / self.num_samples  # draws made for each that is returned
-        nfe, nfe_grad = (torch.stack([part[name] for part in done]).mean(0) * wanted for name in ("nfe", "nfe_grad"))
-        names = [name.removeprefix("info.") for name in done[0] if name.startswith("info.")]
-        info = {}
-        for name in names:  # the records of several blocks stand one after the other
-            parts = [part[f"info.{name}"] for part in done]
-            info[name] = torch.cat(parts) if parts[0].ndim == 2 else self.sampler.pool(name, torch.stack(parts))
-        return Samples(self.problem.prior.decode(x), nfe, nfe_grad, info)
-
-    def _block(self, block: int, done: list[Info], going: dict[str, Any] | None, bar: tqdm) -> Info:
-        noise = dataclasses.replace(self.noise, draws=self.noise.draws[block * self.at_once :][: self.at_once])
+        with tqdm(total=1, disable=not self.progress, desc=self.sampler.name, bar_format=bar_format) as bar:
+            state, nfe, trace = self._steps(bar)
         everyone = torch.arange(len(self.problem), device=self.problem.device)
-        if going is None:
+        x, last = self.sampler.finish(self.problem, state, self.noise.use("finish"), self.num_samples)
+        self._count(nfe, everyone)
+        names = trace[0] if trace else {}
+        info = {name: torch.stack([entry[name] for entry in trace]) for name in names} | last
+        warnings = self.sampler.warnings(self.problem, info, self.num_samples)
+        for warning in warnings:
+            warn(warning, TrustWarning, stacklevel=4)
+        decoded = self.problem.prior.decode(x)
+        return Samples(decoded, nfe[0], nfe[1], info, self.sampler.num_chains, warnings=warnings)
+
+    def _steps(self, bar: tqdm) -> tuple[State, Tensor, list[Info]]:
+        everyone = torch.arange(len(self.problem), device=self.problem.device)
+        saved = self._restore()
+        if saved is None:
             nfe = torch.zeros(2, len(self.problem), dtype=torch.float64, device=self.problem.device)
-            state = self.sampler.init(self.problem, noise.use("init"))
             trace: list[Info] = []
+            state = self.sampler.init(self.problem, self.noise.use("init"))
             self._count(nfe, everyone)
         else:
-            state = self.sampler.state_type(**going["state"])
-            nfe, trace = going["nfe"], going["trace"]
+            state, nfe, trace = self.sampler.state_type(**saved["state"]), saved["nfe"], saved["trace"]
         active, problem = everyone, self.problem
         while not bool(state.done.all()):
             if bool(state.done[active].any()):
@@ -124,29 +116,28 @@ class Run:
                 problem = self.problem.select(active)
             step = len(trace)
             if len(active) == len(everyone):
-                state, info = self.sampler.step(problem, state, noise.at(step))
+                state, info = self.sampler.step(problem, state, self.noise.at(step))
             else:
-                part, info = self.sampler.step(problem, state.select(active), noise.select(active).at(step))
+                part, info = self.sampler.step(problem, state.select(active), self.noise.select(active).at(step))
                 state.update(active, part)
             self._count(nfe, active)
             self._guard(state, step)
             trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
-            bar.n = round(block + float(state.progress.mean()), 4)
+            bar.n = round(float(state.progress.mean()), 4)
             bar.set_postfix(
                 measurements=f"{int(state.done.sum())}/{len(everyone)}", calls=f"{float(nfe[0].mean()):.0f}"
             )
             if self.callback:
                 self.callback(step, state, info)
             if time.monotonic() - self.saved_at > _SAVE_EVERY:
-                self._save(done, {"state": state.tensors(), "nfe": nfe, "trace": trace})
-        x, last = self.sampler.finish(self.problem, state, noise.use("finish"))
-        self._count(nfe, everyone)
-        record = {name: torch.stack([entry[name] for entry in trace]) for name in (trace[0] if trace else {})} | last
-        return {"x": x, "nfe": nfe[0], "nfe_grad": nfe[1]} | {f"info.{name}": v for name, v in record.items()}
+                self._save({"state": state.tensors(), "nfe": nfe, "trace": trace})
+        if trace:  # or there is nothing that a run would have to do again
+            self._save({"state": state.tensors(), "nfe": nfe, "trace": trace})
+        return state, nfe, trace
 
     def _count(self, nfe: Tensor, active: Tensor) -> None:
         rows = torch.tensor([self.meter.rows, self.meter.grad_rows], dtype=nfe.dtype, device=nfe.device)
-        nfe[:, active] += rows[:, None] / (self.at_once * len(active))
+        nfe[:, active] += rows[:, None] / (self.num_samples * len(active))
         self.meter.reset()
 
     def _guard(self, state: State, step: int) -> None:
@@ -158,19 +149,19 @@ class Run:
                 "the prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
             )
 
-    def _save(self, done: list[Info], going: dict[str, Any] | None) -> None:
+    def _save(self, going: dict[str, Any]) -> None:
         if self.checkpoint:
             partial = self.checkpoint.with_name(self.checkpoint.name + ".partial")
-            torch.save({"identity": self.identity, "done": done, "going": going}, partial)
+            torch.save({"identity": self.identity, "going": going}, partial)
             partial.replace(self.checkpoint)  # a run that is killed while it writes leaves the last one whole
         self.saved_at = time.monotonic()
 
-    def _restore(self) -> tuple[list[Info], dict[str, Any] | None]:
+    def _restore(self) -> dict[str, Any] | None:
         if self.checkpoint is None or not self.checkpoint.exists():
-            return [], None
+            return None
         try:
             saved = torch.load(self.checkpoint, weights_only=True, map_location=self.problem.device)
-            identity, done, going = saved["identity"], saved["done"], saved["going"]
+            identity, going = saved["identity"], saved["going"]
         except Exception as error:
             raise FileFormatError(
                 f"cannot read the checkpoint {self.checkpoint}: {error}; delete it to start anew"
@@ -180,7 +171,7 @@ class Run:
                 f"{self.checkpoint} is the checkpoint of another run (sampler, seed, number of samples, measurements "
                 "or noise differ); name another file, or delete it to start anew"
             )
-        return done, going
+        return going
 
 
 def _identity(sampler: Sampler, problem: Posterior, num_samples: int, seed: int) -> str:

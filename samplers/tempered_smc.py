@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,9 +12,49 @@ from torch import Tensor
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from posterior.shapes import expand_right
-from samplers.auxiliary import ConditionalDraw, auxiliary_gibbs, check_linear_gaussian
+from samplers import population as pop
 from samplers.base import Info, Sampler, State, per_draw
+from samplers.curvature import Curvature, is_linear_gaussian
+from samplers.diagnosis import plain_words
+from samplers.kernel import ACCEPTANCE, ConditionalDraw, auxiliary_move, check_auxiliary, largest_rho
+
+_RESAMPLE = 0.5  # effective size, as a fraction, below which an island is resampled
+_FEWEST = 3  # moves at β = 1
+_START = 0.3  # ρ of the first Metropolis–Hastings move, as a fraction of the largest
+_MOVED = 0.9  # moves accepted before the temperature changes again, on average
+# What makes the draws untrustworthy (docs/exactness.md has how often each is right).
+_INFLATION, _FAMILIES, _R_HAT, _EVIDENCE = 4.0, 8, 1.1, 0.5
+# Moves at β = 1 end when so many of them have brought the inflation down to no less than this fraction.
+_COMPARE, _PROGRESS = 5, 0.93
+
+
+class Budget(NamedTuple):
+    """What an accuracy stands for.
+
+    Attributes:
+        population: Particles at the least.
+        start: Draws from the prior for each particle.
+        keep: Conditional effective sample size after each change of temperature, as a fraction of the population.
+        steps: Network calls a move.
+        prior_steps: Network calls for the first draws, from the prior.
+        settle: Most moves at β = 1; fewer if particles of one family have drifted apart before.
+        inflation: Variance of the population's mean, in units of that of independent draws, at which they have.
+    """
+
+    population: int
+    start: int
+    keep: float
+    steps: int
+    prior_steps: int
+    settle: int
+    inflation: float
+
+
+BUDGETS = {
+    "fast": Budget(population=128, start=2, keep=0.7, steps=5, prior_steps=20, settle=10, inflation=1.5),
+    "standard": Budget(population=256, start=4, keep=0.9, steps=6, prior_steps=24, settle=40, inflation=1.15),
+    "high": Budget(population=1024, start=8, keep=0.95, steps=12, prior_steps=40, settle=100, inflation=1.05),
+}
 
 
 @dataclass(kw_only=True)
@@ -24,157 +64,205 @@ class PopulationState(State):
     Attributes:
         epsilon: The auxiliary noise of each particle, (N, B, *event).
         log_likelihood: log p(y | x) of each particle, (N, B).
-        ancestor: The slot in which each particle's line began, (N, B).
+        log_weights: Logarithms of their weights, whose mean estimates p(y), (N, B).
+        family: The slot in which each particle's line began, (N, B).
         beta: Inverse temperature, (B,).
-        levels: Changes of temperature so far, (B,).
-        settled: Sweeps made at β = 1, (B,).
-        log_evidence: Estimate of log p(y) so far, (B,).
+        scale: ρ as a fraction of the largest, (B,).
+        moved: Moves accepted since the last change of temperature, on average, (B,).
+        settled: Moves made at β = 1, (B,).
+        inflation: Variance of the population's mean in units of that of independent draws, (B,).
+        before: What it was when last compared, (B,).
+        evidence: Estimates of log p(y) by the islands, (B, islands).
     """
 
     epsilon: Tensor = per_draw()
     log_likelihood: Tensor = per_draw()
-    ancestor: Tensor = per_draw()
+    log_weights: Tensor = per_draw()
+    family: Tensor = per_draw()
     beta: Tensor
-    levels: Tensor
+    scale: Tensor
+    moved: Tensor
     settled: Tensor
-    log_evidence: Tensor
+    inflation: Tensor
+    before: Tensor
+    evidence: Tensor
 
 
 @dataclass(frozen=True)
 class TemperedSMC(Sampler):
-    r"""Posterior draws by tempered sequential Monte Carlo with auxiliary Gibbs sweeps; linear-Gaussian likelihoods.
+    r"""Posterior draws by tempered sequential Monte Carlo with auxiliary-variable moves, for any likelihood.
 
-    Targets \(\pi_\beta(x) \propto p(x) L(x)^\beta\) with β rising from 0 to 1. Each level weights the population by
-    \(L^{\Delta\beta}\), with Δβ set so that the effective sample size falls to `ess`, resamples it (systematic), and
-    moves it by one sweep of `auxiliary_gibbs`; more sweeps at β = 1 let particles of one line drift apart. Neither a
-    prior density nor a gradient through the network is needed. Asymptotically exact in the population, given exact
-    draws of p(x0 | z); what those cost in bias, `steps` sets.
+    Targets \(\pi_\beta(x) \propto p(x) L(x)^\beta\) with β rising from 0 to 1. It begins with importance weights on
+    many draws of the prior. Then each level weights the population by \(L^{\Delta\beta}\), with Δβ set so that the
+    conditional effective sample size falls to a given fraction; resamples islands whose weights have become uneven
+    (systematic); and moves all particles by `auxiliary_move`, a Gibbs sweep where the likelihood is linear-Gaussian,
+    Metropolis–Hastings elsewhere, with ρ tuned by acceptance. Moves at β = 1 go on until particles of one family have
+    drifted apart. Neither a prior density nor a gradient through the network is needed. Asymptotically exact in the
+    population, given exact draws of p(x0 | z).
+
+    | accuracy | particles, at least | prior draws for each | kept at a level | calls a move | moves at β = 1, at most |
+    |---|---|---|---|---|---|
+    | fast | 128 | 2 | 70 % | 5 | 10 |
+    | standard | 256 | 4 | 90 % | 6 | 40 |
+    | high | 1,024 | 8 | 95 % | 12 | 100 |
 
     Args:
-        population: Particles N; more samples than that come from independent populations, with equal weights, so that
-            the bias is that of one population; fewer are a subset, at the cost of all. Unless given, as many as samples
-            are wanted, but from 256 to 1,024.
-        ess: Effective sample size after each change of temperature, as a fraction of N; larger for more levels.
-        final_sweeps: Sweeps at β = 1.
-        steps: Network calls a sweep.
-        prior_steps: Network calls for the first draws, from the prior.
+        accuracy: How much to spend.
+        population: Particles N, if more than `accuracy` says; there are never fewer than samples are wanted. Samples are
+            a subset, at the cost of all. Four islands (eight from N = 512 on) are resampled apart until β = 1, so that
+            they tell the error of the evidence; a population is rounded up to whole islands.
         exact_denoise: Use the exact draws of an analytic prior, to see what reverse diffusion costs.
 
-    The estimate of log p(y) is as good as the draws of x given z: reverse diffusion can cost it half a nat.
-
-    Reports (in `Samples.info`): beta and ess by step, log_evidence, levels, distinct_ancestors.
+    Reports (in `Samples.info`): beta, rho, acceptance and inflation (variance of the population's mean in units of that
+    of independent draws) by step; log_evidence and log_evidence_error (of one standard deviation, from the islands);
+    effective_samples, families and island_r_hat.
 
     References:
         Del Moral, Doucet & Jasra 2006, Sequential Monte Carlo samplers, JRSS B 68.
+        Zhou, Johansen & Aston 2016, Toward automatic model comparison: an adaptive sequential Monte Carlo approach,
+        JCGS 25.
     """
 
     state_type: ClassVar = PopulationState
+    accuracy: Literal["fast", "standard", "high"] = "standard"
     population: int | None = None
-    ess: float = 0.8
-    final_sweeps: int = 10
-    steps: int = 6
-    prior_steps: int = 30
     exact_denoise: bool = False
 
+    @property
+    def budget(self) -> Budget:
+        return BUDGETS[self.accuracy]
+
     def check(self, problem: Posterior) -> None:
-        check_linear_gaussian(self.name, problem)
-        if (self.population is not None and self.population < 2) or self.final_sweeps < 1 or not 0 < self.ess < 1:
-            raise InvalidValueError(f"TemperedSMC needs population ≥ 2, 0 < ess < 1 and final_sweeps ≥ 1; got {self}")
+        check_auxiliary(self.name, problem)
+        if self.accuracy not in BUDGETS:
+            raise InvalidValueError(f"accuracy is one of {', '.join(BUDGETS)}, not {self.accuracy!r}")
+        if self.population is not None and self.population < 8:
+            raise InvalidValueError(f"{self.name} needs a population of at least 8, got {self.population}")
 
     def draws_at_once(self, num_samples: int) -> int:
-        return min(max(num_samples, 256), 1024) if self.population is None else self.population
+        size = max(num_samples, self.population or self.budget.population)
+        return -(-size // self.islands(size)) * self.islands(size)
+
+    @staticmethod
+    def islands(size: int) -> int:
+        return 4 if size < 512 else 8
 
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
-        prior, size = problem.prior, len(noise.draws)
-        x = prior.exact_sample(size, noise) if self.exact_denoise else prior.sample(size, noise, steps=self.prior_steps)
-        zero = x.new_zeros(len(problem))
+        prior, budget, size, batch = problem.prior, self.budget, len(noise.draws), len(problem)
+        islands = self.islands(size)
+        # Independent draws of the prior, so many that importance weights alone go some way at no loss.
+        many = budget.start * size
+        x = (
+            prior.exact_sample(many, noise)
+            if self.exact_denoise
+            else prior.sample(many, noise, steps=budget.prior_steps)
+        )
+        log_likelihood = problem.log_likelihood(x)
+        zero = x.new_zeros(batch)
+        beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
+        log_weights = beta * log_likelihood
+        index = pop.systematic_by_island(log_weights, islands, noise.use("start").draw(islands).uniform(), size)
+        means = pop.island_means(log_weights, islands)
         return PopulationState(
-            x=x,
+            x=pop.take(x, index),
             epsilon=noise.use("epsilon").normal(problem.event_shape),
             done=zero.bool(),
             progress=zero.clone(),
-            log_likelihood=problem.log_likelihood(x),
-            ancestor=torch.arange(size, device=x.device)[:, None].repeat(1, len(problem)),
-            beta=zero.clone(),
-            levels=zero.long(),
+            log_likelihood=pop.take(log_likelihood, index),
+            log_weights=means.repeat_interleave(size // islands, 0),
+            family=pop.families(index),
+            beta=beta,
+            scale=torch.full_like(zero, 1.0 if is_linear_gaussian(problem) else _START),
+            moved=torch.ones_like(zero),
             settled=zero.long(),
-            log_evidence=zero.clone(),
+            inflation=torch.ones_like(zero),
+            before=torch.full_like(zero, torch.inf),
+            evidence=means.T.contiguous(),
         )
 
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
         assert isinstance(state, PopulationState)
-        size = len(state.x)
-        increment = temperature_increment(state.log_likelihood, state.beta, self.ess * size)
-        log_weights = increment * state.log_likelihood
+        size, islands, budget = len(state.x), state.evidence.shape[1], self.budget
+        hot = state.settled == 0  # the islands are still apart
+        target = budget.keep * size
+        increment = pop.temperature_increment(state.log_weights, state.log_likelihood, state.beta, target)
         beta = torch.where(increment >= 1 - state.beta, torch.ones_like(state.beta), state.beta + increment)
-        index = systematic(log_weights, noise.use("resample").draw(1).uniform()[0])
-        x, epsilon = auxiliary_gibbs(
-            problem, take(state.x, index), take(state.epsilon, index), beta, noise.use("sweep"),
-            ConditionalDraw(self.steps, self.exact_denoise),
-        )  # fmt: skip
-        settled = state.settled + (beta >= 1)
-        new = PopulationState(
-            x=x,
-            epsilon=epsilon,
-            done=settled >= self.final_sweeps,
-            progress=0.8 * beta**0.25 + 0.2 * settled / self.final_sweeps,  # β rises by factors
-            log_likelihood=problem.log_likelihood(x),
-            ancestor=state.ancestor.gather(0, index),
-            beta=beta,
-            levels=state.levels + (increment > 0),
-            settled=settled,
-            log_evidence=state.log_evidence + log_weights.logsumexp(0) - math.log(size),
-        )
-        return new, {"beta": beta, "ess": effective_sample_size(log_weights) / size}
+        ready = state.moved >= _MOVED  # or the temperature waits
+        increment, beta = torch.where(ready, increment, 0.0), torch.where(ready, beta, state.beta)
+        log_weights = state.log_weights + increment * state.log_likelihood
+        means = pop.island_means(log_weights, islands)
+        index, log_weights = self._resample(log_weights, means, hot & (beta >= 1), noise.use("resample").draw(islands))
+        x, family = pop.take(state.x, index), pop.take(state.family, index)
 
-    def finish(self, problem: Posterior, state: State, noise: Noise) -> tuple[Tensor, Info]:
+        curvature = Curvature(problem, x.mean(0))
+        rho = state.scale * largest_rho(problem, curvature, beta)
+        move = auxiliary_move(
+            problem, x, pop.take(state.epsilon, index), pop.take(state.log_likelihood, index), beta, rho, curvature,
+            noise.use("move"), ConditionalDraw(budget.steps, self.exact_denoise),
+        )  # fmt: skip
+        accepted = move.accepted.mean(0)
+        moved = torch.where(ready, 0.0, state.moved) + accepted
+        scale = (state.scale * (accepted - ACCEPTANCE).exp()).clamp(1e-3, 1.0)
+        settled = state.settled + (beta >= 1)
+        inflation = pop.variance_inflation(move.x, family)
+        compare = settled % _COMPARE == 0
+        stuck = compare & (settled > 0) & (inflation > _PROGRESS * state.before)
+        done = (settled >= budget.settle) | ((settled >= _FEWEST) & (inflation <= budget.inflation)) | stuck
+        new = PopulationState(
+            x=move.x,
+            epsilon=move.epsilon,
+            done=done,
+            progress=torch.where(done, 1.0, 0.8 * beta**0.25 + 0.2 * settled / budget.settle),  # β rises by factors
+            log_likelihood=move.log_likelihood,
+            log_weights=log_weights,
+            family=family,
+            beta=beta,
+            scale=scale,
+            moved=moved,
+            settled=settled,
+            inflation=inflation,
+            before=torch.where(compare & (settled > 0), inflation, state.before),
+            evidence=torch.where(hot[:, None], means.T, state.evidence),
+        )
+        return new, {"beta": beta, "rho": rho, "acceptance": accepted, "inflation": inflation}
+
+    def _resample(self, log_weights: Tensor, means: Tensor, last: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
+        """Indices and new weights: within islands where these have become uneven, across them at the `last` level."""
+        size, islands = len(log_weights), len(means)
+        wide = means.repeat_interleave(size // islands, 0)
+        uneven = pop.effective_sample_size(log_weights - wide) < _RESAMPLE * size
+        uniform = noise.uniform()
+        stay = torch.arange(size, device=log_weights.device)[:, None].expand_as(log_weights)
+        index = torch.where(uneven, pop.systematic_by_island(log_weights, islands, uniform), stay)
+        index = torch.where(last, pop.systematic(log_weights, uniform[0]), index)
+        weights = torch.where(uneven, wide, log_weights)
+        return index, torch.where(last, log_weights.logsumexp(0) - math.log(size), weights)
+
+    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         assert isinstance(state, PopulationState)
         # Neighbouring slots share ancestors: shuffle, so that the first draws are a fair subset.
-        order = noise.use("order").uniform().argsort(0)
-        x = take(state.x, order)
-        sorted_ancestors = state.ancestor.sort(0).values
-        distinct = 1 + (sorted_ancestors[1:] != sorted_ancestors[:-1]).sum(0)
-        figures = {"log_evidence": state.log_evidence, "levels": state.levels, "distinct_ancestors": distinct}
+        x = pop.take(state.x, noise.use("order").uniform().argsort(0))[:num_samples]
+        size, islands = len(state.x), state.evidence.shape[1]
+        log_evidence = state.evidence.logsumexp(1) - math.log(islands)
+        relative = (state.evidence - log_evidence[:, None]).exp()
+        figures = {
+            "log_evidence": log_evidence,
+            "log_evidence_error": relative.std(1) / islands**0.5,
+            # the mean of a subset varies by its own size as well
+            "effective_samples": 1 / (state.inflation / size + 1 / num_samples - 1 / size),
+            "families": pop.distinct(state.family),
+            "island_r_hat": pop.r_hat(state.x, state.family // (size // islands), islands),
+        }
         return x, {name: values.to(x.dtype) for name, values in figures.items()}
 
-    def pool(self, name: str, values: Tensor) -> Tensor:
-        if name == "log_evidence":  # evidence estimates are unbiased, their logarithms are not
-            return values.logsumexp(0) - math.log(len(values))
-        return super().pool(name, values)
-
-
-def take(values: Tensor, index: Tensor) -> Tensor:
-    """Particles by index, for each measurement: (N, B, …) by (N, B)."""
-    return values.gather(0, expand_right(index, values.ndim - 2).expand_as(values))
-
-
-def effective_sample_size(log_weights: Tensor) -> Tensor:
-    """(Σw)²/Σw² of log-weights (N, B): (B,)."""
-    return (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp()
-
-
-def temperature_increment(log_likelihood: Tensor, beta: Tensor, target: float) -> Tensor:
-    """Largest Δβ ≤ 1 − β at which weights L^Δβ keep an effective sample size of `target`, (B,), by bisection."""
-    high = 1 - beta
-    reaches = effective_sample_size(high * log_likelihood) >= target
-    low_log, high_log = torch.full_like(high, -60.0), high.log()
-    for _ in range(60):  # on a logarithmic scale: early temperatures can be 1e-6 and less
-        middle = 0.5 * (low_log + high_log)
-        enough = effective_sample_size(middle.exp() * log_likelihood) >= target
-        low_log, high_log = torch.where(enough, middle, low_log), torch.where(enough, high_log, middle)
-    return torch.where(reaches, high, low_log.exp())
-
-
-def systematic(log_weights: Tensor, uniform: Tensor) -> Tensor:
-    """Systematic resampling of log-weights (N, B) with one uniform each (B,): indices (N, B).
-
-    References:
-        Kitagawa 1996, Monte Carlo filter and smoother for non-Gaussian nonlinear state space models, JCGS 5.
-    """
-    size = len(log_weights)
-    cumulative = log_weights.double().softmax(0).cumsum(0).T.contiguous()
-    points = (torch.arange(size, dtype=torch.float64, device=uniform.device) + uniform.double()[:, None]) / size
-    index = torch.searchsorted(cumulative, points * cumulative[:, -1:]).clamp_max(size - 1).T
-    # Equal weights keep every particle where it is, whatever rounding says.
-    same = (log_weights == log_weights[0]).all(0)
-    return torch.where(same, torch.arange(size, device=index.device)[:, None], index)
+    def warnings(self, problem: Posterior, info: Info, num_samples: int) -> tuple[str, ...]:
+        reasons = {
+            "the draws stand for few independent ones (effective_samples)": (
+                info["effective_samples"] * _INFLATION < num_samples
+            ),
+            "the draws stem from few draws of the prior (families)": info["families"] < _FAMILIES,
+            "islands of particles disagree on where the posterior is (island_r_hat)": info["island_r_hat"] > _R_HAT,
+            "islands of particles disagree on the evidence (log_evidence_error)": info["log_evidence_error"]
+            > _EVIDENCE,
+        }
+        return plain_words(self.name, problem, reasons, "take a larger population or accuracy='high'")

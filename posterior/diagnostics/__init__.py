@@ -1,5 +1,7 @@
 """How far samples can be trusted."""
 
+from posterior.diagnostics.calibration import calibrate
+from posterior.diagnostics.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
 from posterior.diagnostics.discrepancy import (
     covariance_error,
     energy_distance,
@@ -8,12 +10,44 @@ from posterior.diagnostics.discrepancy import (
     sliced_wasserstein,
     sliced_wasserstein_floor,
 )
+from posterior.diagnostics.functionals import DEFAULT_FUNCTIONALS, Functional
+from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
+from posterior.diagnostics.scores import crps, energy_score
+from posterior.diagnostics.uniformity import (
+    DetectableEffect,
+    detectable_effect,
+    holm,
+    rank_band,
+    rank_ecdf,
+    rank_p_value,
+)
+from posterior.diagnostics.verdict import Calibration, Check
 
 __all__ = [
+    "DEFAULT_FUNCTIONALS",
+    "Calibration",
+    "Check",
+    "DetectableEffect",
+    "Functional",
+    "PredictiveCheck",
+    "calibrate",
     "covariance_error",
+    "crps",
+    "detectable_effect",
     "energy_distance",
+    "energy_score",
+    "ess_bulk",
+    "ess_mean",
+    "ess_tail",
+    "holm",
+    "mcse_mean",
     "mean_error",
     "mode_weight_error",
+    "predictive_check",
+    "rank_band",
+    "rank_ecdf",
+    "rank_p_value",
+    "rhat",
     "sliced_wasserstein",
     "sliced_wasserstein_floor",
 ]

@@ -5,6 +5,7 @@ from posterior.operators.blur import Blur
 from posterior.operators.combine import Composition, Stack
 from posterior.operators.dense import Matrix
 from posterior.operators.downsampling import Downsampling
+from posterior.operators.magnitude import Magnitude
 from posterior.operators.pixels import Grayscale, Identity, Inpainting
 from posterior.operators.random import GaussianMeasurement
 
@@ -17,6 +18,7 @@ __all__ = [
     "Identity",
     "Inpainting",
     "LinearOperator",
+    "Magnitude",
     "Matrix",
     "Operator",
     "Stack",

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from posterior.likelihoods import GaussianLikelihood
-from posterior.priors.exact import ExactPosterior, PointPosterior
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
 
 
 class EmpiricalPrior(GaussianMixturePrior):
     r"""The images of a data set, each blurred by a Gaussian: \(\sum_i w_i N(x_i, \text{std}^2 I)\).
+
+    Its `posterior` is exact for any likelihood if std = 0, and otherwise where that of a `GaussianMixturePrior` is.
 
     Args:
         images: The data set (N, *event_shape).
@@ -22,14 +22,3 @@ class EmpiricalPrior(GaussianMixturePrior):
 
     def __init__(self, images: Tensor, std: float = 0.0, weights: Tensor | Sequence[float] | None = None) -> None:
         super().__init__(images, weights, std)
-
-    def posterior(self, likelihood: GaussianLikelihood, y: Tensor) -> ExactPosterior:
-        """The exact posterior of y (B, *measurement_shape): any likelihood if std = 0, else linear-Gaussian.
-
-        Raises:
-            IncompatibleError: std > 0 and the likelihood is not linear-Gaussian.
-        """
-        if float(self.variances) > 0:
-            return super().posterior(likelihood, y)
-        images = self.means.reshape(-1, *self.event_shape)
-        return PointPosterior(images, self.log_weights, likelihood.log_prob(images[:, None], y))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
+from posterior.operators.base import Operator
 
 
 class ExactPosterior:
@@ -26,7 +27,10 @@ class ExactPosterior:
     event_shape: tuple[int, ...]
 
     def _components(self, b: int) -> tuple[Tensor, Tensor | None]:
-        """Means (K, n) of measurement b, and the square root (n, n) of their common covariance, if it is not 0."""
+        """Means (K, n) of measurement b, and a root (n, n) of the components' covariance, None if it is 0.
+
+        Where covariances differ, of their mean under the weights; such a posterior has a `sample` of its own.
+        """
         raise NotImplementedError
 
     def sample(self, num_samples: int, *, seed: int = 0) -> Tensor:
@@ -153,21 +157,24 @@ class PointPosterior(ExactPosterior):
         return self._points, None
 
 
-def dense_matrix(likelihood: GaussianLikelihood, device: torch.device, dtype: torch.dtype = torch.float64) -> Tensor:
+def dense_matrix(operator: Operator, device: torch.device, dtype: torch.dtype = torch.float64) -> Tensor:
     """The operator of one measurement as a matrix (m, n) in its own precision, rows of real components."""
-    operator = likelihood.operator
     n = math.prod(operator.event_shape)
     own = next((t.real.dtype for t in operator.buffers() if t.is_floating_point() or t.is_complex()), dtype)
     images = torch.eye(n, dtype=own, device=device).reshape(n, 1, *operator.event_shape)
     return _as_real(operator(images)[:, 0].flatten(1)).T.to(dtype)
 
 
+def measured_entries(operator: Operator, device: torch.device) -> Tensor:
+    """Which entries of the flattened measurement are measured, bool (m,); the operator is that of one measurement."""
+    ones = torch.ones(1, *operator.measurement_shape, dtype=torch.float64, device=device)
+    return (operator.restrict(ones) != 0).flatten()
+
+
 def _condition(one: GaussianLikelihood, covariance: Tensor, is_complex: bool) -> tuple[Tensor, ...]:
     """Matrix of what is measured, its index, Cholesky factor of S, gain K and root of the posterior covariance."""
-    matrix = dense_matrix(one, covariance.device)
-    shape = one.operator.measurement_shape
-    ones = torch.ones(1, *shape, dtype=torch.complex128 if is_complex else torch.float64, device=matrix.device)
-    seen = (one.operator.restrict(ones).abs() > 0).flatten()
+    matrix = dense_matrix(one.operator, covariance.device)
+    seen = measured_entries(one.operator, covariance.device)
     measured = torch.cat([seen, seen]) if is_complex else seen
     matrix = matrix[measured]
     variance = one.noise_std.to(matrix).reshape(()) ** 2

@@ -1,4 +1,4 @@
-"""Gaussian mixtures: priors whose denoiser, draws and linear-Gaussian posteriors are exact."""
+"""Gaussian mixtures: priors whose denoiser, draws and many posteriors are exact."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
-from posterior.likelihoods import GaussianLikelihood
+from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
 from posterior.priors.base import ScorePrior
-from posterior.priors.exact import ExactPosterior, MixturePosterior
+from posterior.priors.exact import ExactPosterior, MixturePosterior, PointPosterior
+from posterior.priors.separable import SeparablePosterior
 
 
 class GaussianMixturePrior(ScorePrior):
@@ -123,24 +124,34 @@ class GaussianMixturePrior(ScorePrior):
         within = (shrink.sqrt() * level[:, None]) * noise.use("within").normal(self.means.shape[1:]).reshape(rows.shape)
         return self._rotate_back(chosen + shrink * (rows - chosen) + within).reshape(z.shape).to(z.dtype)
 
-    def posterior(self, likelihood: GaussianLikelihood, y: Tensor) -> ExactPosterior:
+    def posterior(self, likelihood: Likelihood, y: Tensor) -> ExactPosterior:
         """The exact posterior of measurements y (B, *measurement_shape).
 
+        It exists for Gaussian noise on a linear operator; for any likelihood if Σ = 0; and for any likelihood of real
+        measurements if Σ = std² I and the operator is linear with orthogonal rows of one length, or its `Magnitude`.
+
         Raises:
-            IncompatibleError: The likelihood is not linear-Gaussian.
+            IncompatibleError: The posterior is none of these.
+            ShapeError, InvalidValueError: y does not fit the likelihood.
         """
-        if not isinstance(likelihood, GaussianLikelihood) or not isinstance(likelihood.operator, LinearOperator):
-            raise IncompatibleError(
-                f"{type(self).__name__} has an exact posterior for Gaussian noise on a linear operator, "
-                f"not for {type(likelihood).__name__} on {type(likelihood.operator).__name__}"
-            )
-        means = self._rotate_back(self.means).double()
-        n = means.shape[1]
-        identity = torch.eye(n, dtype=torch.float64, device=means.device)
-        covariance = self.variances.double() * identity
-        if self.basis is not None:
-            covariance = self.basis.double() @ torch.diag(self.variances.double()) @ self.basis.double().T
-        return MixturePosterior(means, self.log_weights.double(), covariance, likelihood, y, self.event_shape)
+        likelihood.check(y)
+        means, log_weights = self._rotate_back(self.means).double(), self.log_weights.double()
+        if self.basis is None and not bool(self.variances):
+            points = self.means.reshape(-1, *self.event_shape)
+            return PointPosterior(points, self.log_weights, likelihood.log_prob(points[:, None], y))
+        if isinstance(likelihood, GaussianLikelihood) and isinstance(likelihood.operator, LinearOperator):
+            covariance = self.variances.double() * torch.eye(means.shape[1], dtype=torch.float64, device=means.device)
+            if self.basis is not None:
+                covariance = self.basis.double() @ torch.diag(self.variances.double()) @ self.basis.double().T
+            return MixturePosterior(means, log_weights, covariance, likelihood, y, self.event_shape)
+        if self.basis is None:
+            std = float(self.variances) ** 0.5
+            return SeparablePosterior(means, log_weights, std, likelihood, y, self.event_shape)
+        raise IncompatibleError(
+            f"{type(self).__name__} with a covariance matrix has an exact posterior for Gaussian noise on a linear "
+            f"operator, not for {type(likelihood).__name__} on {type(likelihood.operator).__name__}; with std= there "
+            "are others"
+        )
 
     def _rotate(self, rows: Tensor) -> Tensor:
         return rows if self.basis is None else rows @ self.basis

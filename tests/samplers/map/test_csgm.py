@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
-from posterior.likelihoods import GaussianLikelihood
+from posterior.likelihoods import GaussianLikelihood, LaplaceLikelihood
 from posterior.operators import Identity, Matrix
 from posterior.priors.base import GeneratorPrior, ScorePrior
 from posterior.problem import Posterior
@@ -49,20 +49,6 @@ class Bent(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         return (2 * z).cos() + 0.3 * z + torch.where(z > self.edge, torch.nan, 0.0)
-
-
-class LaplaceLikelihood(nn.Module):
-    """y = A(x) + Laplace noise: a likelihood that is not Gaussian."""
-
-    def __init__(self, operator: Identity) -> None:
-        super().__init__()
-        self.operator, self.noise_std = operator, torch.ones((), dtype=torch.float64)
-
-    def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
-        return -(y - self.operator(x)).abs().sum(-1)
-
-    def select(self, measurements: Tensor) -> "LaplaceLikelihood":
-        return self
 
 
 def linear_problem(std: float | Tensor = 0.3, count: int = 3) -> Posterior:
@@ -126,7 +112,7 @@ def test_the_default_weight_is_that_of_the_map() -> None:
 
 def test_another_likelihood_needs_only_its_log_density() -> None:
     y = torch.tensor([[-3.0], [0.5], [3.0]], dtype=torch.float64)
-    problem = Posterior(Function(nn.Identity()), LaplaceLikelihood(Identity((1,))), y)  # type: ignore[arg-type]
+    problem = Posterior(Function(nn.Identity()), LaplaceLikelihood(Identity((1,)), 1.0), y)
     estimate = CSGM(restarts=2).solve(problem, progress=False)
     # argmin |y − z| + z²/2 is y clipped to [−1, 1]; at the kink Adam ends within its last step sizes
     torch.testing.assert_close(estimate.x, y.clamp(-1, 1), rtol=0, atol=1e-3)

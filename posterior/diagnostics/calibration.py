@@ -1,0 +1,218 @@
+r"""Whether a method's draws are draws of the posterior, asked of many problems with known truth.
+
+If \(x^* \sim p(x)\) and \(y \sim p(y \mid x^*)\), then given y the truth is one more draw of p(x | y). So among L
+independent exact draws it has a uniform rank in any number that images have, and lies in regions of the draws as often
+as they say. Where it does not, the method is wrong, or the prior is not that of the truths.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from posterior.diagnostics.coverage import exchange_test, interval_levels, interval_shares
+from posterior.diagnostics.functionals import (
+    DEFAULT_FUNCTIONALS,
+    Functional,
+    distance_to_mean,
+    distance_to_reference,
+)
+from posterior.diagnostics.scores import crps, energy_score
+from posterior.diagnostics.uniformity import detectable_effect, holm, rank_band, rank_ecdf, rank_p_value
+from posterior.diagnostics.verdict import SIGNIFICANCE, Calibration, Check, Kind
+from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.likelihoods import Likelihood
+from posterior.methods import Method
+from posterior.noise import Noise
+from posterior.priors.base import GeneratorPrior, Prior, ScorePrior
+from posterior.problem import Posterior
+from posterior.results import Samples
+
+_HELD = 2  # draws that make TARP's reference and are not ranked
+_KINDS: dict[str, Kind] = {"TARP": "TARP", "joint region": "coverage"}
+_TRUTH_STEPS = 200  # network calls a truth, where a prior is drawn by reverse diffusion
+
+
+def calibrate(
+    method: Method,
+    prior: Prior,
+    likelihood: Likelihood,
+    *,
+    truth: Tensor | None = None,
+    num_problems: int = 200,
+    num_samples: int = 39,
+    thin: int = 1,
+    functionals: Mapping[str, Functional] | None = None,
+    seed: int = 0,
+    batch: int = 50,
+    batch_size: int | None = None,
+    progress: bool = True,
+) -> Calibration:
+    """Judge a method by problems with known truth: ranks, TARP, coverage and proper scores.
+
+    Truths drawn from the prior's own model judge the *sampler*; held-out images judge the *model*, prior and sampler
+    together. The checks, each with a p-value, adjusted together after Holm:
+
+    - uniform ranks of each functional (simulation-based calibration; Talts et al. 2018). Functionals of x alone are
+      blind to a method that returns the prior; those of x and y, such as the log-likelihood, are not (Modrák et al.);
+    - TARP: uniform ranks of the distance to a reference point that depends on y (Lemos et al. 2023);
+    - the ball around the mean of the draws, and the equal-tailed intervals of all entries, hold the truth as often as
+      they say. They see spread, and shifts that are not small against it.
+
+    Draws must be independent given y: those of one chain, or of one population, are each right and yet all off to the
+    same side, which looks as if they were too narrow. `thin` them: by the population size, for one draw of each
+    population, or by a chain's autocorrelation time.
+
+    Args:
+        method: What is judged. Its draws may depend on y, the ids 0 … N−1 and the seed.
+        prior: The prior given to the method. Truths are its `exact_sample` where there is one, else its `sample`.
+        likelihood: How measurements arise, its parameters one number each.
+        truth: Held-out images (N, *event_shape), N ≤ num_problems being used, instead of draws of the prior.
+        num_problems: Problems N.
+        num_samples: Draws L ranked in each problem; 39 make intervals of exactly 50, 80 and 90 %. Two more are drawn.
+        thin: Of every so many draws of the method, one is used.
+        functionals: What is ranked, by name, chosen before results are seen: functions of images (S, B, *event) and
+            their problem → (S, B). Those of `DEFAULT_FUNCTIONALS` unless given.
+        seed: Of truths, measurements and draws.
+        batch: Problems answered at a time; only ranks and scores of them are kept.
+        batch_size: Images a network call, passed to the method.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        InvalidValueError: A number is too small, or a parameter of the likelihood is one for each measurement.
+        IncompatibleError: The method gives one image and no draws, or truths cannot be drawn from the prior.
+        ShapeError: Truths, draws or the values of a functional have another shape.
+        NotFiniteError: A draw or the value of a functional is NaN or infinite.
+
+    References:
+        Talts, Betancourt, Simpson, Vehtari & Gelman 2018, Validating Bayesian inference algorithms with
+        simulation-based calibration, arXiv:1804.06788. Modrák et al. 2023, Simulation-based calibration checking for
+        Bayesian computation: the choice of test quantities shapes sensitivity, Bayesian Analysis, arXiv:2211.02383.
+        Lemos, Coogan, Hezaveh & Perreault-Levasseur 2023, Sampling-based accuracy testing of posterior estimators for
+        general inference, ICML, arXiv:2302.03026.
+    """
+    functionals = dict(DEFAULT_FUNCTIONALS if functionals is None else functionals)
+    _check(prior, likelihood, truth, num_problems, num_samples, thin, batch, functionals)
+    count = num_problems if truth is None else min(num_problems, len(truth))
+    ranks: dict[str, list[Tensor]] = {}
+    shares, pixel_scores, image_scores = [], [], []
+    for start in tqdm(range(0, count, batch), desc=f"calibrate {method.name}", disable=not progress):
+        ids: list[int | str] = list(range(start, min(start + batch, count)))
+        dtype = prior.dtype if truth is None else truth.dtype
+        noise = Noise.of(seed, ids, 1, device=prior.device, dtype=dtype).use("calibration")
+        known = _draw_truth(prior, noise.use("truth")) if truth is None else truth[start : start + len(ids)]
+        known = known.to(prior.device)
+        problem = Posterior(prior, likelihood, likelihood.simulate(known, noise), ids)
+        draws = _draw(method, problem, num_samples + _HELD, thin, seed, batch_size)
+        held, x = draws[:_HELD], torch.cat([known[None].to(draws), draws[_HELD:]])
+        keys = noise.use("ties").draw(len(x)).uniform()
+
+        with torch.no_grad():
+            values = {name: function(x, problem) for name, function in functionals.items()}
+            values["TARP"] = distance_to_reference(x, held, problem)
+            values["joint region"] = distance_to_mean(x)
+        for name, value in values.items():
+            ranks.setdefault(name, []).append(_rank(name, value, keys))
+        shares.append(interval_shares(x, keys).transpose(0, 1))
+        pixel_scores.append(crps(x[1:], x[0]).reshape(len(ids), -1).mean(1).cpu())
+        image_scores.append(energy_score(x[1:], x[0]).cpu())
+
+    ranked = {name: torch.cat(parts) for name, parts in ranks.items()}
+    checks = _checks(ranked, torch.cat(shares), num_samples)
+    return Calibration(
+        method=method.name,
+        judged="sampler" if truth is None else "model",
+        num_problems=count,
+        num_samples=num_samples,
+        checks=checks,
+        detectable=detectable_effect(count, num_samples, SIGNIFICANCE / len(checks)),
+        ranks=ranked,
+        crps=torch.cat(pixel_scores),
+        energy_score=torch.cat(image_scores),
+    )
+
+
+@torch.no_grad()
+def _draw_truth(prior: Prior, noise: Noise) -> Tensor:
+    """One image for each id, (B, *event)."""
+    if isinstance(prior, ScorePrior):
+        try:
+            return prior.exact_sample(1, noise)[0]
+        except IncompatibleError:
+            return prior.sample(1, noise, steps=_TRUTH_STEPS)[0]
+    if isinstance(prior, GeneratorPrior):
+        return prior.sample(1, noise)[0]
+    raise IncompatibleError(f"{type(prior).__name__} cannot be drawn from; give held-out images as truth=")
+
+
+def _draw(method: Method, problem: Posterior, count: int, thin: int, seed: int, batch_size: int | None) -> Tensor:
+    result = method(problem, num_samples=count * thin, seed=seed, batch_size=batch_size, progress=False)
+    if not isinstance(result, Samples):
+        raise IncompatibleError(f"{method.name} gives one image a measurement, not draws: nothing to calibrate")
+    expected = (count * thin, len(problem), *problem.event_shape)
+    if tuple(result.x.shape) != expected:
+        raise ShapeError(f"{method.name} gave draws of shape {tuple(result.x.shape)}; expected {expected}")
+    if not bool(result.x.isfinite().all()):
+        raise NotFiniteError(f"{method.name} gave draws that hold NaN or infinity; its settings may be at fault")
+    return result.x[thin - 1 :: thin]
+
+
+def _rank(name: str, values: Tensor, keys: Tensor) -> Tensor:
+    """Rank of the first of the values (L + 1, B) among the others, ties broken by the keys: (B,)."""
+    if values.shape != keys.shape:
+        raise ShapeError(f"{name!r} gave values of shape {tuple(values.shape)}; expected (S, B) = {tuple(keys.shape)}")
+    if not bool(values.isfinite().all()):
+        raise NotFiniteError(f"{name!r} is NaN or infinite for some image")
+    below = (values[1:] < values[0]) | ((values[1:] == values[0]) & (keys[1:] < keys[0]))
+    return below.sum(0).cpu()
+
+
+def _checks(ranks: Mapping[str, Tensor], shares: Tensor, num_samples: int) -> tuple[Check, ...]:
+    """The checks in the order of the table, with their p-values adjusted for each other."""
+    count, stacked = len(shares), torch.stack(list(ranks.values()))
+    levels = torch.arange(1, num_samples + 1, dtype=torch.float64) / (num_samples + 1)
+    band = rank_band(count, num_samples)
+    curves, p_values = rank_ecdf(stacked, num_samples), rank_p_value(stacked, num_samples).tolist()
+    checks = [
+        Check(name, _KINDS.get(name, "rank"), levels, curve, *band, p_value=p, adjusted=p)
+        for name, curve, p in zip(ranks, curves, p_values, strict=True)
+    ]
+    levels = interval_levels(num_samples)
+    width, p = exchange_test(shares, levels)
+    covered = shares[:, 0].mean(0)
+    checks.append(Check("pixel intervals", "coverage", levels, covered, levels - width, levels + width, p, adjusted=p))
+    adjusted = holm(torch.tensor([check.p_value for check in checks], dtype=torch.float64)).tolist()
+    return tuple(replace(check, adjusted=p) for check, p in zip(checks, adjusted, strict=True))
+
+
+def _check(
+    prior: Prior,
+    likelihood: Likelihood,
+    truth: Tensor | None,
+    num_problems: int,
+    num_samples: int,
+    thin: int,
+    batch: int,
+    functionals: Mapping[str, Functional],
+) -> None:
+    if num_problems < 2 or num_samples < 2 or thin < 1 or batch < 1:
+        raise InvalidValueError(
+            "num_problems and num_samples are at least 2, thin and batch at least 1; got "
+            f"{num_problems}, {num_samples}, {thin} and {batch}"
+        )
+    per_measurement = [name for name, value in likelihood.named_buffers(recurse=False) if value.ndim]
+    if likelihood.operator.select(torch.zeros(1, dtype=torch.int64)) is not likelihood.operator:
+        per_measurement.append(type(likelihood.operator).__name__)
+    if per_measurement:
+        raise InvalidValueError(
+            f"{', '.join(per_measurement)} is given for each measurement; a study draws measurements of its own, so "
+            "give one for all"
+        )
+    if truth is not None and (tuple(truth.shape[1:]) != tuple(prior.event_shape) or len(truth) < 2):
+        raise ShapeError(f"truth has shape {tuple(truth.shape)}; expected (N, *{tuple(prior.event_shape)}), N ≥ 2")
+    if taken := {"TARP", "joint region", "pixel intervals"} & set(functionals):
+        raise InvalidValueError(f"functionals may not be called {', '.join(sorted(taken))}: checks have these names")

@@ -1,0 +1,80 @@
+"""How far a calibration study's curves are from the diagonal, on one page."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from posterior.diagnostics.verdict import Calibration, Check
+from posterior.errors import InvalidValueError
+from posterior.figures.page import Page, house_style
+from posterior.figures.panels import FRAME
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_COLUMNS = 5
+_PANEL = 1.5  # inches
+_CALM, _FAULT = "#0072B2", "#D55E00"  # blue and vermilion of Okabe & Ito's colour-blind-safe palette
+_BAND = "#DDDDDD"
+_AXES = {
+    "rank": "share of ranks below, minus nominal",
+    "TARP": "expected coverage",
+    "coverage": "share of truths inside, minus nominal",
+}
+
+
+def calibration_figure(calibration: Calibration, title: str | None = None) -> Figure:
+    """The curves of a study less the diagonal, which exact draws follow within the grey band in 95 % of studies.
+
+    First row: distribution functions of the ranks of each functional. A curve above zero on the left and below it on
+    the right means that draws are too narrow, the reverse that they are too wide, one sign that they are too high
+    (above) or too low. Second row: expected coverage after TARP, and coverage of the joint region and of the pixels'
+    intervals; a curve below zero says that regions hold the truth less often than they claim. Curves are vermilion
+    where the study finds a fault, all checks taken together. One scale serves each row.
+
+    Args:
+        calibration: What `posterior.diagnostics.calibrate` found.
+        title: Heading of the figure; what was judged and how, unless given.
+
+    Raises:
+        InvalidValueError: The study has no checks.
+    """
+    ranks = [check for check in calibration.checks if check.kind == "rank"]
+    regions = [check for check in calibration.checks if check.kind != "rank"]
+    if not calibration.checks:
+        raise InvalidValueError("the study has no checks to show")
+    rows = [ranks[i : i + _COLUMNS] for i in range(0, len(ranks), _COLUMNS)]
+    with house_style():
+        page = Page(max(3, min(_COLUMNS, len(ranks))), 1.0, panel=_PANEL)
+        page.title(calibration.title if title is None else title)
+        for heading, note, group in (
+            ("Ranks of the truth", "distribution function − uniform", rows),
+            ("Coverage", "observed − nominal", [regions]),
+        ):
+            scale = _scale([check for row in group for check in row])
+            if group and group[0]:
+                page.header(heading, f"{note}; every vertical axis ±{scale:.2g}")
+            for row in group:
+                page.panels([(check.name, partial(_show, check, scale)) for check in row])
+        return page.figure()
+
+
+def _show(check: Check, scale: float, axes: Axes) -> str:
+    """Draw a curve less the diagonal; the caption says what the check finds."""
+    colour = _CALM if check.passed else _FAULT
+    levels = check.levels.numpy()
+    lower, upper, curve = ((part - check.levels).numpy() for part in (check.lower, check.upper, check.observed))
+    axes.fill_between(levels, lower, upper, color=_BAND, linewidth=0)
+    axes.axhline(0, color=FRAME, linewidth=0.5)
+    axes.plot(levels, curve, color=colour, linewidth=1.1)
+    axes.set(xlim=(0, 1), ylim=(-scale, scale))
+    p = f"p = {check.adjusted:.2g}"
+    return p if check.passed else f"{p}\n{check.reading()}"
+
+
+def _scale(checks: list[Check]) -> float:
+    """Half the height of the axes: all curves and bands, and a little more."""
+    parts = [part - check.levels for check in checks for part in (check.observed, check.lower, check.upper)]
+    return 1.1 * max((float(part.abs().max()) for part in parts), default=1.0)

@@ -1,0 +1,16 @@
+"""How a measurement arises from an image: p(y | x)."""
+
+from posterior.likelihoods.additive import GaussianLikelihood, LaplaceLikelihood, StudentTLikelihood
+from posterior.likelihoods.base import Likelihood
+from posterior.likelihoods.counts import PoissonLikelihood
+from posterior.likelihoods.quantised import OneBitLikelihood, SaturatedLikelihood
+
+__all__ = [
+    "GaussianLikelihood",
+    "LaplaceLikelihood",
+    "Likelihood",
+    "OneBitLikelihood",
+    "PoissonLikelihood",
+    "SaturatedLikelihood",
+    "StudentTLikelihood",
+]

@@ -1,0 +1,177 @@
+"""What every likelihood has: p(y | x) as a product over the entries of y."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
+from posterior.noise import Noise
+from posterior.operators.base import LinearOperator, Operator
+from posterior.shapes import expand_right
+
+
+class Likelihood(nn.Module):
+    r"""Measurements whose entries are independent given what a noiseless instrument would see.
+
+    $$ \log p(y \mid x) = \sum_{i\ \text{measured}} \log p(y_i \mid u_i), \quad
+       u = A(\text{input\_scale} \cdot x + \text{input\_shift}) $$
+
+    Subclasses define `log_density`, `fisher`, `mean_and_variance` and `_draw`, better also `slope`. Their parameters
+    are one number, or (B,) for a batch of measurements, and buffers with the names of the constructor's arguments.
+
+    Args:
+        operator: The forward operator A.
+
+    Attributes:
+        input_scale, input_shift: How an image enters the operator, for all measurements alike.
+        takes_complex: Whether measurements may be complex; their parameters are then those of real components.
+    """
+
+    operator: Operator
+    input_scale: float = 1.0
+    input_shift: float = 0.0
+    takes_complex: bool = False
+
+    def __init__(self, operator: Operator) -> None:
+        super().__init__()
+        self.operator = operator
+
+    def log_density(self, u: Tensor, y: Tensor) -> Tensor:
+        """Log p(y_i | u_i) of each entry, measured or not: u (..., B, *measurement), y (B, *measurement) → as u, real.
+
+        That of a complex entry is the sum over its real and imaginary part.
+        """
+        raise NotImplementedError
+
+    def fisher(self, u: Tensor) -> Tensor:
+        r"""The information \(E[(\partial_u \log p(y_i \mid u_i))^2]\) on each real component of u: as u, real."""
+        raise NotImplementedError
+
+    def mean_and_variance(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """E[y_i | u_i], as u, and the variance of each real component of y_i, as u but real."""
+        raise NotImplementedError
+
+    def _draw(self, u: Tensor, noise: Noise) -> Tensor:
+        """Measurements of u (S, B, *measurement), or what broadcasts to it, for the (S, B) of `noise`."""
+        raise NotImplementedError
+
+    def slope(self, u: Tensor, y: Tensor) -> Tensor:
+        r"""\(\partial_u \log p(y_i \mid u_i)\) of each entry, measured or not: as u (..., B, *measurement)."""
+        with torch.enable_grad():
+            u = u.detach().requires_grad_()
+            return torch.autograd.grad(self.log_density(u, y).sum(), u)[0]
+
+    def check(self, y: Tensor) -> None:
+        """Raise unless y (B, *measurement) can be measured.
+
+        Raises:
+            ShapeError: Parameters are those of another number of measurements.
+            IncompatibleError: y is complex and its law is not.
+            InvalidValueError: y holds values of probability zero.
+        """
+        for name, parameter in self.named_buffers(recurse=False):
+            if parameter.ndim == 1 and len(parameter) != len(y):
+                raise ShapeError(f"{name} has {len(parameter)} entries for {len(y)} measurements")
+        self._check_real(y)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the operator is linear."""
+        return isinstance(self.operator, LinearOperator)
+
+    def noiseless(self, x: Tensor) -> Tensor:
+        """u, what a noiseless instrument would see: (..., *event) → (..., *measurement)."""
+        if (self.input_scale, self.input_shift) != (1, 0):
+            x = self.input_scale * x + self.input_shift
+        return self.operator(x)
+
+    def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
+        """Log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
+        return self._sum(self.measured(self.log_density(self.noiseless(x), y)))
+
+    def grad(self, x: Tensor, y: Tensor) -> Tensor:
+        r"""\(\nabla_x \log p(y \mid x)\), same shape as x: the adjoint, or the operator's derivative, on the slopes."""
+        if isinstance(self.operator, LinearOperator):
+            image = self.operator.adjoint(self.measured(self.slope(self.noiseless(x), y)))
+            return image if self.input_scale == 1 else self.input_scale * image
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            u = self.noiseless(x)
+        return torch.autograd.grad(u, x, self.measured(self.slope(u.detach(), y)))[0]
+
+    def residual(self, u: Tensor, y: Tensor) -> Tensor:
+        """(y − E[y | u])/std[y | u] of each entry, measured or not: as u (..., B, *measurement)."""
+        mean, variance = self.mean_and_variance(u)
+        difference = y - mean
+        # Where y is certain the variance is 0.
+        return torch.where(difference == 0, 0.0, difference / variance.sqrt())
+
+    def misfit(self, x: Tensor, y: Tensor) -> Tensor:
+        """Root mean squared residual over the measured real components, about 1 at the true x: (..., B)."""
+        residual = self.measured(self.residual(self.noiseless(x), y))
+        return (self._sum((residual * residual.conj()).real) / self._degrees(y)).sqrt()
+
+    def simulate(self, x: Tensor, noise: Noise) -> Tensor:
+        """Draw measurements of images x, zero where nothing is measured.
+
+        Args:
+            x: (B, *event), or (S, B, *event) for each draw of the noise on its own.
+            noise: The source; of its draws the first alone serves x (B, *event).
+
+        Returns:
+            (B, *measurement), or (S, B, *measurement).
+
+        Raises:
+            ShapeError: x has (S, B) images and the noise is of other numbers.
+        """
+        single = x.ndim <= len(self.operator.event_shape) + 1
+        if not single and tuple(x.shape[: -len(self.operator.event_shape)]) != noise.lead:
+            raise ShapeError(f"x has shape {tuple(x.shape)}, but the noise is for (S, B) = {noise.lead} images")
+        source = noise.draw(1) if single else noise
+        y = self.measured(self._draw(self.noiseless(x), source.use("measurement")))
+        return y[0] if single else y
+
+    def select(self, measurements: Tensor) -> Self:
+        """The likelihood of some of the measurements, by index."""
+        own = {
+            name: parameter if parameter.ndim == 0 else parameter[measurements.to(parameter.device)]
+            for name, parameter in self.named_buffers(recurse=False)
+        }
+        return type(self)(self.operator.select(measurements), **own)
+
+    def measured(self, values: Tensor) -> Tensor:
+        """Zero the entries of `values` (..., *measurement) where nothing is measured, even if they are not finite."""
+        ones = values.real.new_ones(self.operator.measurement_shape)
+        return torch.where(self.operator.restrict(ones) != 0, values, 0.0)
+
+    def _add_parameter(self, name: str, value: float | Tensor, *, positive: bool = True) -> None:
+        parameter = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
+        valid = parameter.ndim <= 1 and parameter.is_floating_point() and bool(parameter.isfinite().all())
+        if not valid or (positive and not bool((parameter > 0).all())):
+            raise InvalidValueError(
+                f"{name} must be {'positive and ' if positive else ''}finite, one number or one for each measurement; "
+                f"got {value}"
+            )
+        self.register_buffer(name, parameter, persistent=False)
+
+    def _entrywise(self, parameter: Tensor, u: Tensor) -> Tensor:
+        """A parameter () or (B,) in the precision of u (..., B, *measurement), so that they broadcast."""
+        self._check_real(u)
+        return expand_right(parameter.to(u.device, u.real.dtype), len(self.operator.measurement_shape))
+
+    def _check_real(self, values: Tensor) -> None:
+        if values.is_complex() and not self.takes_complex:
+            raise IncompatibleError(
+                f"{type(self).__name__} takes real measurements, not {values.dtype}; measure a modulus, or real and "
+                "imaginary parts as a last dimension"
+            )
+
+    def _sum(self, values: Tensor) -> Tensor:
+        dims = len(self.operator.measurement_shape)
+        return values.flatten(-dims).sum(-1) if dims else values
+
+    def _degrees(self, y: Tensor) -> int | Tensor:
+        return self.operator.num_measured * (2 if y.is_complex() else 1)

@@ -1,0 +1,81 @@
+"""A frozen Gauss–Newton matrix of the likelihood: what preconditions an auxiliary-variable proposal."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from posterior.likelihoods import GaussianLikelihood, Likelihood
+from posterior.operators.base import LinearOperator, Operator
+from posterior.operators.spectra import SpectralFunction
+from posterior.problem import Posterior
+from posterior.shapes import expand_right
+
+
+class Curvature:
+    r"""The matrix \(\bar H = J^T W J \succeq 0\) for each measurement: J the derivative of u, W its Fisher information.
+
+    Of a Gaussian likelihood with a linear operator it is the curvature \(A^T A/\sigma_y^2\) itself; elsewhere it is
+    taken at a pilot image, and does not depend on where a chain is.
+
+    Args:
+        problem: The measurements.
+        pilot: Images (B, *event) at which J and W are taken.
+    """
+
+    def __init__(self, problem: Posterior, pilot: Tensor) -> None:
+        likelihood = problem.likelihood
+        if is_linear_gaussian(problem):
+            self._operator: LinearOperator = problem.operator
+            self._scale = likelihood.noise_std.to(pilot).expand(len(problem)) ** -2
+        else:
+            weight = likelihood.measured(likelihood.fisher(likelihood.noiseless(pilot)))
+            self._operator = _Linearisation(likelihood, pilot, weight.clamp_min(0).sqrt())
+            self._scale = torch.ones(len(problem), dtype=pilot.dtype, device=pilot.device)
+        self.norm = self._scale * self._operator.norm().to(pilot) ** 2  # an upper bound of the largest eigenvalue, (B,)
+
+    def function(self, function: SpectralFunction, x: Tensor) -> Tensor:
+        """f(H̄) x for a smooth scalar f of eigenvalues (B, …), x (..., B, *event)."""
+
+        def scaled(eigenvalue: Tensor) -> Tensor:
+            return function(expand_right(self._scale, eigenvalue.ndim).to(eigenvalue) * eigenvalue)
+
+        return self._operator.gram_function(scaled, x)
+
+
+def is_linear_gaussian(problem: Posterior) -> bool:
+    """Whether the likelihood is Gaussian noise on a linear operator."""
+    return isinstance(problem.likelihood, GaussianLikelihood) and isinstance(problem.operator, LinearOperator)
+
+
+class _Linearisation(LinearOperator):
+    """v → W^½ J v at a pilot image of each measurement."""
+
+    def __init__(self, likelihood: Likelihood, pilot: Tensor, root: Tensor) -> None:
+        inner: Operator = likelihood.operator
+        super().__init__(inner.event_shape, inner.measurement_shape)
+        self.likelihood, self.pilot, self.root = likelihood, pilot, root
+        self.example = pilot.new_empty(0)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        inner = self.likelihood.operator
+        if isinstance(inner, LinearOperator):
+            return self.root * (self.likelihood.input_scale * inner(x))
+        primal = self.pilot.expand(torch.broadcast_shapes(x.shape, self.pilot.shape))
+        with torch.enable_grad():  # J x as the derivative in w of ⟨x, Jᵀ w⟩: torch has no Jx for every operator
+            primal = primal.detach().requires_grad_()
+            u = self.likelihood.noiseless(primal)
+            w = torch.zeros_like(u, requires_grad=True)
+            (image,) = torch.autograd.grad(u, primal, w, create_graph=True)
+            (tangent,) = torch.autograd.grad(image, w, x.expand(primal.shape), materialize_grads=True)
+        return self.root * tangent
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        inner = self.likelihood.operator
+        if isinstance(inner, LinearOperator):
+            return self.likelihood.input_scale * inner.adjoint(self.root * y)
+        lead = torch.broadcast_shapes(y.shape[: y.ndim - len(self.measurement_shape)], self.pilot.shape[:1])
+        with torch.enable_grad():
+            primal = self.pilot.expand(*lead, *self.event_shape).detach().requires_grad_()
+            u = self.likelihood.noiseless(primal)
+        return torch.autograd.grad(u, primal, self.root * y)[0]

@@ -1,0 +1,46 @@
+import pytest
+import torch
+from torch import Tensor
+
+from posterior import GaussianLikelihood, PoissonLikelihood, Posterior
+from posterior.errors import IncompatibleError, ShapeError
+from posterior.likelihoods import Likelihood
+from posterior.noise import Noise
+from posterior.operators import Inpainting, Magnitude, Matrix
+from posterior.priors import EmpiricalPrior
+from tests.problems import DOUBLE
+
+
+class Logarithmic(Likelihood):
+    """A density that is not finite where nothing is measured: log p = y log u − u, u > 0."""
+
+    def log_density(self, u: Tensor, y: Tensor) -> Tensor:
+        return (y + 1) * u.log() - u
+
+
+def test_entries_that_are_not_measured_contribute_nothing_even_if_not_finite():
+    likelihood = Logarithmic(Inpainting(torch.tensor([True, False])))
+    x, y = torch.tensor([[2.0, 5.0]], dtype=DOUBLE), torch.tensor([[3.0, 0.0]], dtype=DOUBLE)
+    assert torch.allclose(likelihood.log_prob(x, y), 4 * x[:, 0].log() - x[:, 0])
+    assert torch.equal(likelihood.grad(x, y), torch.tensor([[1.0, 0.0]], dtype=DOUBLE))
+    curved = Logarithmic(Magnitude(Inpainting(torch.tensor([True, False]))))
+    assert torch.equal(curved.grad(-x, y), torch.tensor([[-1.0, 0.0]], dtype=DOUBLE))
+
+
+def test_linear_is_what_the_operator_is():
+    matrix = Matrix(torch.eye(2, dtype=DOUBLE))
+    assert GaussianLikelihood(matrix, 1.0).is_linear and not GaussianLikelihood(Magnitude(matrix), 1.0).is_linear
+
+
+def test_images_and_noise_must_be_of_one_shape():
+    likelihood = GaussianLikelihood(Matrix(torch.eye(2, dtype=DOUBLE)), 1.0)
+    with pytest.raises(ShapeError, match=r"\(5, 3\)"):
+        likelihood.simulate(torch.zeros(4, 3, 2, dtype=DOUBLE), Noise.of(0, 3, 5, dtype=DOUBLE))
+
+
+def test_a_problem_is_checked_by_its_likelihood():
+    prior, matrix = EmpiricalPrior(torch.zeros(2, 2, dtype=DOUBLE)), Matrix(torch.eye(2, dtype=DOUBLE))
+    with pytest.raises(ShapeError, match="gain has 3 entries for 2"):
+        Posterior(prior, PoissonLikelihood(matrix, torch.ones(3), 1.0), torch.ones(2, 2, dtype=DOUBLE))
+    with pytest.raises(IncompatibleError, match="takes real measurements"):
+        PoissonLikelihood(matrix, 1.0, 1.0).check(torch.zeros(1, 2, dtype=torch.complex128))
