@@ -17,12 +17,11 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+BENCHES := linear_gaussian gaussian_mixture nonlinear digits calibration exactness reverse_diffusion overhead
+
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow
-	$(VENV)/bin/python -m benchmarks.gaussian_mixture $(BENCH_FLAGS)
-	$(VENV)/bin/python -m benchmarks.linear_gaussian $(BENCH_FLAGS)
-	$(VENV)/bin/python -m benchmarks.reverse_diffusion $(BENCH_FLAGS)
-	$(VENV)/bin/python -m benchmarks.overhead $(BENCH_FLAGS)
+	@set -e; for name in $(BENCHES); do $(VENV)/bin/python -m benchmarks.$$name $(BENCH_FLAGS); done
 
 $(STAMP): pyproject.toml
 	@echo "installing into $(VENV) (PyTorch is large: a few minutes, once)"

@@ -100,7 +100,7 @@ class Noise:
         return replace(self, draws=self.draws[:1] + torch.arange(num_draws, device=self.draws.device))
 
     def split(self, count: int) -> Noise:
-        """A source for `count` copies of each measurement, one after the other, that draw independently of each other."""
+        """A source for `count` copies of each measurement, next to each other, that draw independently."""
         copies = torch.arange(count, device=self.keys.device)
         zero = torch.zeros_like(copies)
         words = philox4x32((copies, zero, zero, zero), (self.keys[:, :1], self.keys[:, 1:]))

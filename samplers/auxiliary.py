@@ -14,9 +14,9 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.base import Info, Sampler, State, per_draw
 from samplers.curvature import Curvature, is_linear_gaussian
-from samplers.diagnosis import plain_words
 from samplers.kernel import ACCEPTANCE, ConditionalDraw, auxiliary_move, check_auxiliary, largest_rho
 
+CHAIN_ADVICE = "take a longer burn_in and more thinning"
 _R_HAT, _EFFECTIVE = 1.05, 50  # beyond which draws are not to be trusted (Vehtari et al. 2021 ask for 1.01 and 400)
 
 
@@ -43,9 +43,9 @@ class ChainState(State):
 class AuxiliaryMH(Sampler):
     r"""Markov chains of `auxiliary_move`, for any likelihood: exact in the limit, given exact draws of p(x0 | z).
 
-    Chains start from draws of the prior. During burn-in the likelihood is brought in (β rises to 1 over its first half),
-    ρ is tuned towards an acceptance of 65 %, and the pilot of the curvature follows the chains' mean; all are then
-    fixed. Chains of one prior mode seldom reach another: for posteriors with separate modes take `TemperedSMC` or
+    Chains start from draws of the prior. During burn-in the likelihood is brought in (β rises to 1 over its first
+    half), ρ is tuned towards an acceptance of 65 %, and the pilot of the curvature follows the chains' mean; all are
+    then fixed. Chains of one prior mode seldom reach another: for posteriors with separate modes take `TemperedSMC` or
     `ReplicaExchange`.
 
     Args:
@@ -61,11 +61,12 @@ class AuxiliaryMH(Sampler):
     """
 
     state_type: ClassVar = ChainState
+    advice: ClassVar = CHAIN_ADVICE
     chains: int = 8
     burn_in: int = 100
     thinning: int = 5
-    steps: int = 6
-    prior_steps: int = 24
+    steps: int = 8
+    prior_steps: int = 16
     exact_denoise: bool = False
 
     @property
@@ -144,8 +145,8 @@ class AuxiliaryMH(Sampler):
         assert isinstance(state, ChainState)
         return state.kept, convergence(state.kept, self.chains)
 
-    def warnings(self, problem: Posterior, info: Info, num_samples: int) -> tuple[str, ...]:
-        return chain_warnings(self.name, problem, info)
+    def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        return chain_reasons(info)
 
 
 @dataclass(frozen=True)
@@ -179,10 +180,9 @@ def convergence(kept: Tensor, chains: int) -> Info:
     }
 
 
-def chain_warnings(name: str, problem: Posterior, info: Info) -> tuple[str, ...]:
+def chain_reasons(info: Info) -> dict[str, Tensor]:
     """What R-hat and the effective sample size tell against the draws of chains."""
-    reasons = {
+    return {
         "the chains disagree (r_hat)": info["r_hat"] > _R_HAT,
         "the draws of a chain are much alike (effective_samples)": info["effective_samples"] < _EFFECTIVE,
     }
-    return plain_words(name, problem, reasons, "take a longer burn_in and more thinning")

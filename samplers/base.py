@@ -63,13 +63,15 @@ class State:
 class Sampler:
     """An algorithm that draws from p(x | y): a frozen set of hyper-parameters.
 
-    Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `warnings`.
+    Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `reasons`.
 
     Attributes:
         state_type: What `init` and `step` return.
+        advice: What to do when draws should not be trusted.
     """
 
     state_type: ClassVar[type[State]] = State
+    advice: ClassVar[str] = ""
 
     @property
     def name(self) -> str:
@@ -105,9 +107,9 @@ class Sampler:
         """The draws (num_samples, B, *event) of a finished state, and the last figures to report, (B,) each."""
         return state.x[:num_samples], {}
 
-    def warnings(self, problem: Posterior, info: Info, num_samples: int) -> tuple[str, ...]:
-        """Why the draws should not be trusted, in plain words, from all that was reported."""
-        return ()
+    def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        """Why draws should not be trusted, in plain words, and those of which measurements, (B,), from all reports."""
+        return {}
 
     def __call__(
         self,

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from posterior.likelihoods import GaussianLikelihood, Likelihood
+from posterior.operators import Magnitude
 from posterior.operators.base import LinearOperator, Operator
 from posterior.operators.spectra import SpectralFunction
 from posterior.problem import Posterior
@@ -15,8 +16,8 @@ from posterior.shapes import expand_right
 class Curvature:
     r"""The matrix \(\bar H = J^T W J \succeq 0\) for each measurement: J the derivative of u, W its Fisher information.
 
-    Of a Gaussian likelihood with a linear operator it is the curvature \(A^T A/\sigma_y^2\) itself; elsewhere it is
-    taken at a pilot image, and does not depend on where a chain is.
+    Of Gaussian noise on a linear operator it is the curvature \(A^T A/\sigma_y^2\) itself, and on its magnitudes that
+    of the operator within; elsewhere it is taken at a pilot image, and does not depend on where a chain is.
 
     Args:
         problem: The measurements.
@@ -25,8 +26,8 @@ class Curvature:
 
     def __init__(self, problem: Posterior, pilot: Tensor) -> None:
         likelihood = problem.likelihood
-        if is_linear_gaussian(problem):
-            self._operator: LinearOperator = problem.operator
+        if is_linear_gaussian(problem) or has_signs(problem):
+            self._operator: LinearOperator = problem.operator.operator if has_signs(problem) else problem.operator
             self._scale = likelihood.noise_std.to(pilot).expand(len(problem)) ** -2
         else:
             weight = likelihood.measured(likelihood.fisher(likelihood.noiseless(pilot)))
@@ -46,6 +47,12 @@ class Curvature:
 def is_linear_gaussian(problem: Posterior) -> bool:
     """Whether the likelihood is Gaussian noise on a linear operator."""
     return isinstance(problem.likelihood, GaussianLikelihood) and isinstance(problem.operator, LinearOperator)
+
+
+def has_signs(problem: Posterior) -> bool:
+    """Whether the likelihood is Gaussian noise on magnitudes of real numbers: linear-Gaussian but for their signs."""
+    operator = problem.operator
+    return isinstance(problem.likelihood, GaussianLikelihood) and isinstance(operator, Magnitude) and operator.is_real
 
 
 class _Linearisation(LinearOperator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,11 +10,12 @@ import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError, NoiseLevelError
+from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.curvature import Curvature, is_linear_gaussian
+from samplers.curvature import Curvature, has_signs, is_linear_gaussian
 
 # ρ²β‖H̄‖ = 0.95²: larger ρ mix faster, and at 1 the proposal's covariance has no inverse.
 _FRACTION = 0.95
@@ -64,14 +66,17 @@ def auxiliary_move(
 
     With \(R = (I - \rho^2\beta\bar H)^{1/2}\) the auxiliary variable has the law
 
-    $$ z \mid x = \mu(x) + \rho R \epsilon, \quad \mu(x) = x + \rho^2\beta\,\nabla\log L(x), \quad \epsilon \sim N(0, I);
-       \qquad x' \mid z \sim p(x_0 \mid x_0 + \rho\varepsilon = z). $$
+    $$ z \mid x = \mu(x) + \rho R \epsilon, \quad \mu(x) = x + \rho^2\beta\,\nabla\log L(x), \quad
+       \epsilon \sim N(0, I); \qquad x' \mid z \sim p(x_0 \mid x_0 + \rho\varepsilon = z). $$
 
     The prior cancels in the Metropolis–Hastings ratio of x′ against x given z, and with \(\epsilon' = R^{-1}(z -
     \mu(x'))/\rho\) it is
 
     $$ \log r = \beta\log\frac{L(x')}{L(x)} + \frac{\|z - x'\|^2 - \|z - x\|^2}{2\rho^2}
        + \frac{\|\epsilon\|^2 - \|\epsilon'\|^2}{2}. $$
+
+    Where L is Gaussian and the operator measures magnitudes of real numbers, their signs are drawn first, and the move
+    is that of the linear-Gaussian problem they leave (`_given_signs`).
 
     Where L is Gaussian and the operator linear r = 1: z = x + ρ·noise, with the measurement's noise coupled to it, and
     the move is a Gibbs sweep. ε is carried along and over-relaxed, \(\epsilon \leftarrow -a\epsilon + \sqrt{1 - a^2}\,
@@ -96,9 +101,13 @@ def auxiliary_move(
     """
     dims = len(problem.event_shape)
     kappa, scale = rho**2 * beta, expand_right(rho, dims)
+    grad: Callable[[Tensor], Tensor] = problem.log_likelihood_grad
+    excess: Callable[[Tensor], Tensor] | None = None
+    if has_signs(problem):
+        grad, excess = _given_signs(problem, x, beta, noise.use("signs"))
 
     def mu(image: Tensor) -> Tensor:
-        return image + expand_right(kappa, dims) * problem.log_likelihood_grad(image)
+        return image + expand_right(kappa, dims) * grad(image)
 
     def spectrum(eigenvalue: Tensor) -> Tensor:
         return 1 - expand_right(kappa, eigenvalue.ndim - 1).to(eigenvalue) * eigenvalue
@@ -115,15 +124,45 @@ def auxiliary_move(
     def length(image: Tensor) -> Tensor:
         return image.flatten(-dims).square().sum(-1)
 
-    log_ratio = beta * (new - log_likelihood) + 0.5 * (
-        length((z - ahead) / scale) - length((z - x) / scale) + length(epsilon) - length(back)
-    )
+    if excess is not None:
+        log_ratio = excess(ahead) - excess(x)
+    else:
+        log_ratio = beta * (new - log_likelihood) + 0.5 * (
+            length((z - ahead) / scale) - length((z - x) / scale) + length(epsilon) - length(back)
+        )
     accepted = log_ratio.nan_to_num(nan=-torch.inf).clamp_max(0).exp()
     take = noise.use("accept").uniform() < accepted
     wide = expand_right(take, dims)
     return Move(
         torch.where(wide, ahead, x), torch.where(wide, back, epsilon), torch.where(take, new, log_likelihood), accepted
     )
+
+
+def _given_signs(
+    problem: Posterior, x: Tensor, beta: Tensor, noise: Noise
+) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+    r"""Draw the lost signs of y = |u| + σn, u = Ax, and give what a move needs to know given them.
+
+    $$ P(s_i \mid x) = \frac{e^{\kappa s_i u_i}}{e^{\kappa u_i} + e^{-\kappa u_i}}, \quad \kappa = \beta y_i/\sigma^2;
+       \qquad L(x)^\beta P(s \mid x) \propto N(s y; u, \sigma^2/\beta)\, \prod_i \frac{1}{1 + e^{-2\kappa |u_i|}} $$
+
+    Given s all is linear-Gaussian but the product: its ratio is the probability to accept.
+
+    Returns:
+        The gradient of log N(s y; Ax, σ²), and the logarithm of the product, as functions of images.
+    """
+    inner, likelihood = problem.operator.operator, problem.likelihood
+    dims = len(inner.measurement_shape)
+    variance = expand_right(likelihood.noise_std.to(x) ** 2, dims)
+    kappa = expand_right(beta, dims) * problem.y / variance
+    signs = torch.where(noise.uniform(inner.measurement_shape) < torch.sigmoid(2 * kappa * inner(x)), 1.0, -1.0)
+    linear = GaussianLikelihood(inner, likelihood.noise_std)
+
+    def excess(image: Tensor) -> Tensor:
+        terms = torch.nn.functional.logsigmoid(2 * kappa * problem.operator(image))
+        return likelihood.measured(terms).flatten(-dims).sum(-1)
+
+    return lambda image: linear.grad(image, signs * problem.y), excess
 
 
 def largest_rho(problem: Posterior, curvature: Curvature, beta: Tensor) -> Tensor:
@@ -147,5 +186,5 @@ def check_auxiliary(method: str, problem: Posterior) -> None:
         if float(rho.min()) < prior.sigma_min:
             raise NoiseLevelError(
                 f"{method} denoises at 0.95 σ_y/‖A‖ = {float(rho.min()):.3g}, below {prior.sigma_min:g}, the smallest "
-                f"noise level of {type(prior).__name__}: raise noise_std, or use a prior trained to smaller noise levels"
+                f"noise level of {type(prior).__name__}: raise noise_std, or use a prior trained to smaller ones"
             )

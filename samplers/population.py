@@ -86,10 +86,12 @@ def systematic_by_island(log_weights: Tensor, islands: int, uniform: Tensor, cou
 def variance_inflation(x: Tensor, family: Tensor) -> Tensor:
     r"""How many times the variance of the population's mean is that of as many independent draws, (B,).
 
-    $$ \sum_f \Big\| \sum_{i \in f} (x_i - \bar x) \Big\|^2 \Big/ \sum_i \|x_i - \bar x\|^2 $$
+    $$ \frac{r}{1 + r/N}, \quad
+       r = \frac{\sum_f \| \sum_{i \in f} (x_i - \bar x) \|^2}{(1 - \sum_f n_f^2/N^2) \sum_i \|x_i - \bar x\|^2} $$
 
-    over families f, the particles of one ancestor. Families are independent; within one, what has not drifted apart
-    still counts as one draw. (The estimator of Lee & Whiteley for one function, summed over all pixels.)
+    over families f of n_f particles, those of one ancestor. Families are independent; within one, what has not drifted
+    apart still counts as one draw. (The estimator of Lee & Whiteley for one function, summed over all pixels; both sums
+    are too small for few families, which the other terms make up for.) N where there is one family: it tells nothing.
 
     Args:
         x: Particles (N, B, *event).
@@ -98,11 +100,15 @@ def variance_inflation(x: Tensor, family: Tensor) -> Tensor:
     References:
         Lee & Whiteley 2018, Variance estimation in the particle filter, Biometrika 105.
     """
+    size = len(x)
     centred = (x - x.mean(0)).flatten(2)
-    index = family[..., None].expand_as(centred)
-    sums = torch.zeros_like(centred).scatter_add_(0, index, centred)
+    sums = torch.zeros_like(centred).scatter_add_(0, family[..., None].expand_as(centred), centred)
+    members = x.new_zeros(family.shape).scatter_add_(0, family, x.new_ones(family.shape))
+    several = 1 - (members / size).square().sum(0)
     total = centred.square().sum((0, 2))
-    return torch.where(total > 0, sums.square().sum((0, 2)) / total, 1.0)
+    ratio = sums.square().sum((0, 2)) / (several * total)
+    inflation = torch.where(total > 0, ratio / (1 + ratio / size), 1.0)
+    return torch.where(distinct(family) > 1, inflation, float(size))
 
 
 def r_hat(x: Tensor, island: Tensor, islands: int) -> Tensor:

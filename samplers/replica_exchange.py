@@ -12,10 +12,10 @@ from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.auxiliary import chain_warnings, convergence
+from samplers.auxiliary import CHAIN_ADVICE, chain_reasons, convergence
 from samplers.base import Info, Sampler, State, per_draw
 from samplers.curvature import Curvature, is_linear_gaussian
-from samplers.kernel import ACCEPTANCE, ConditionalDraw, auxiliary_move, check_auxiliary, largest_rho
+from samplers.kernel import ACCEPTANCE, ConditionalDraw, Move, auxiliary_move, check_auxiliary, largest_rho
 
 
 @dataclass(kw_only=True)
@@ -74,12 +74,13 @@ class ReplicaExchange(Sampler):
     """
 
     state_type: ClassVar = ReplicaState
+    advice: ClassVar = CHAIN_ADVICE
     chains: int = 4
     replicas: int = 10
     burn_in: int = 60
     thinning: int = 2
-    steps: int = 6
-    prior_steps: int = 24
+    steps: int = 8
+    prior_steps: int = 16
     exact_denoise: bool = False
 
     @property
@@ -173,25 +174,28 @@ class ReplicaExchange(Sampler):
         steps = len(state.kept) // self.chains * self.thinning
         return state.kept, {"round_trips": state.trips / steps} | convergence(state.kept, self.chains)
 
-    def warnings(self, problem: Posterior, info: Info, num_samples: int) -> tuple[str, ...]:
-        return chain_warnings(self.name, problem, info)
+    def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        return chain_reasons(info)
 
     def _move(self, problem: Posterior, state: ReplicaState, noise: Noise) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """A move of every replica: x, ε, log L (chains, B, replicas, …) and the mean acceptance (B, replicas)."""
-        shape = len(problem), self.replicas
-        many = self._replicated(problem, self.replicas)
-        curvature = Curvature(many, state.pilot.flatten(0, 1))
-        beta = state.beta.flatten()
-        rho = state.scale.flatten() * largest_rho(many, curvature, beta.clamp_min(torch.finfo(beta.dtype).tiny))
-        moved = auxiliary_move(
-            many, state.x.flatten(1, 2), state.epsilon.flatten(1, 2), state.log_likelihood.flatten(1, 2), beta, rho,
-            curvature, noise, ConditionalDraw(self.steps, self.exact_denoise),
-        )  # fmt: skip
-        x, epsilon, log_likelihood, accepted = (values.unflatten(1, shape) for values in moved)
-        fresh = self._from_prior(problem, noise.select(torch.arange(len(problem), device=x.device) * self.replicas))
-        x = torch.cat([fresh[:, :, None], x[:, :, 1:]], 2)
-        hottest = problem.log_likelihood(fresh)
-        return x, epsilon, torch.cat([hottest[..., None], log_likelihood[..., 1:]], 2), accepted.mean(0)
+        batch, each = len(problem), self.replicas - 1
+        place = torch.arange(batch * self.replicas, device=problem.device).unflatten(0, (batch, -1))
+        many, own = self._replicated(problem, each), noise.select(place[:, 1:].flatten())
+        curvature = Curvature(many, state.pilot[:, 1:].flatten(0, 1))
+        beta = state.beta[:, 1:].flatten()
+        rho = state.scale[:, 1:].flatten() * largest_rho(many, curvature, beta)
+        x, epsilon, likely = (v[:, :, 1:].flatten(1, 2) for v in (state.x, state.epsilon, state.log_likelihood))
+        draw = ConditionalDraw(self.steps, self.exact_denoise)
+        moved = auxiliary_move(many, x, epsilon, likely, beta, rho, curvature, own, draw)
+        fresh = self._from_prior(problem, noise.select(place[:, 0]))
+        likely = problem.log_likelihood(fresh)
+        hottest = Move(fresh, state.epsilon[:, :, 0], likely, torch.ones_like(likely))
+        x, epsilon, likely, accepted = (
+            torch.cat([first[:, :, None], others.unflatten(1, (batch, each))], 2)
+            for first, others in zip(hottest, moved, strict=True)
+        )
+        return x, epsilon, likely, accepted.mean(0)
 
     def _from_prior(self, problem: Posterior, noise: Noise) -> Tensor:
         prior, size = problem.prior, len(noise.draws)

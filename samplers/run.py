@@ -18,6 +18,7 @@ from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.results import Samples
 from samplers.base import Callback, Info, Sampler, State
+from samplers.diagnosis import plain_words
 
 _SAVE_EVERY = 60.0  # seconds
 
@@ -93,7 +94,10 @@ class Run:
         self._count(nfe, everyone)
         names = trace[0] if trace else {}
         info = {name: torch.stack([entry[name] for entry in trace]) for name in names} | last
-        warnings = self.sampler.warnings(self.problem, info, self.num_samples)
+        reasons = self.sampler.reasons(self.problem, info, self.num_samples)
+        if reasons:
+            info["warned"] = torch.stack(list(reasons.values())).any(0)
+        warnings = plain_words(self.sampler, self.problem, reasons)
         for warning in warnings:
             warn(warning, TrustWarning, stacklevel=4)
         decoded = self.problem.prior.decode(x)

@@ -15,7 +15,6 @@ from posterior.problem import Posterior
 from samplers import population as pop
 from samplers.base import Info, Sampler, State, per_draw
 from samplers.curvature import Curvature, is_linear_gaussian
-from samplers.diagnosis import plain_words
 from samplers.kernel import ACCEPTANCE, ConditionalDraw, auxiliary_move, check_auxiliary, largest_rho
 
 _RESAMPLE = 0.5  # effective size, as a fraction, below which an island is resampled
@@ -51,9 +50,9 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "fast": Budget(population=128, start=2, keep=0.7, steps=5, prior_steps=20, settle=10, inflation=1.5),
-    "standard": Budget(population=256, start=4, keep=0.9, steps=6, prior_steps=24, settle=40, inflation=1.15),
-    "high": Budget(population=1024, start=8, keep=0.95, steps=12, prior_steps=40, settle=100, inflation=1.05),
+    "fast": Budget(population=128, start=2, keep=0.7, steps=5, prior_steps=12, settle=10, inflation=1.5),
+    "standard": Budget(population=256, start=4, keep=0.88, steps=8, prior_steps=16, settle=35, inflation=1.15),
+    "high": Budget(population=1024, start=8, keep=0.95, steps=12, prior_steps=32, settle=100, inflation=1.05),
 }
 
 
@@ -103,14 +102,14 @@ class TemperedSMC(Sampler):
     | accuracy | particles, at least | prior draws for each | kept at a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
     | fast | 128 | 2 | 70 % | 5 | 10 |
-    | standard | 256 | 4 | 90 % | 6 | 40 |
+    | standard | 256 | 4 | 88 % | 8 | 35 |
     | high | 1,024 | 8 | 95 % | 12 | 100 |
 
     Args:
         accuracy: How much to spend.
-        population: Particles N, if more than `accuracy` says; there are never fewer than samples are wanted. Samples are
-            a subset, at the cost of all. Four islands (eight from N = 512 on) are resampled apart until β = 1, so that
-            they tell the error of the evidence; a population is rounded up to whole islands.
+        population: Particles N, in place of what `accuracy` says; there are never fewer than samples are wanted.
+            Samples are a subset, at the cost of all. Four islands (eight from N = 512 on) are resampled apart until
+            β = 1, so that they tell the error of the evidence; a population is rounded up to whole islands.
         exact_denoise: Use the exact draws of an analytic prior, to see what reverse diffusion costs.
 
     Reports (in `Samples.info`): beta, rho, acceptance and inflation (variance of the population's mean in units of that
@@ -124,6 +123,7 @@ class TemperedSMC(Sampler):
     """
 
     state_type: ClassVar = PopulationState
+    advice: ClassVar = "take a larger population or accuracy='high'"
     accuracy: Literal["fast", "standard", "high"] = "standard"
     population: int | None = None
     exact_denoise: bool = False
@@ -255,8 +255,8 @@ class TemperedSMC(Sampler):
         }
         return x, {name: values.to(x.dtype) for name, values in figures.items()}
 
-    def warnings(self, problem: Posterior, info: Info, num_samples: int) -> tuple[str, ...]:
-        reasons = {
+    def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        return {
             "the draws stand for few independent ones (effective_samples)": (
                 info["effective_samples"] * _INFLATION < num_samples
             ),
@@ -265,4 +265,3 @@ class TemperedSMC(Sampler):
             "islands of particles disagree on the evidence (log_evidence_error)": info["log_evidence_error"]
             > _EVIDENCE,
         }
-        return plain_words(self.name, problem, reasons, "take a larger population or accuracy='high'")

@@ -5,7 +5,19 @@ import importlib
 import pytest
 
 
-@pytest.mark.parametrize("name", ["gaussian_mixture", "linear_gaussian", "overhead", "reverse_diffusion"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "calibration",
+        "digits",
+        "exactness",
+        "gaussian_mixture",
+        "linear_gaussian",
+        "nonlinear",
+        "overhead",
+        "reverse_diffusion",
+    ],
+)
 def test_quick_run(name):
     benchmark = importlib.import_module(f"benchmarks.{name}")
     text = benchmark.main(True)

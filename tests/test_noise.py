@@ -77,6 +77,22 @@ def test_an_integer_and_its_text_are_different_ids():
     assert not torch.equal(Noise.of(0, [1]).normal((4,)), Noise.of(0, ["1"]).normal((4,)))
 
 
+def test_copies_of_a_measurement_are_independent_and_reproducible():
+    noise = Noise.of(7, ["a", "b"], 2000, dtype=torch.float64).at(3).use("x")
+    copies = noise.split(3)
+    assert copies.lead == (2000, 6)
+    values = copies.normal((4,))
+    assert torch.equal(values, noise.split(3).normal((4,)))
+    # a copy depends on its measurement and its number only
+    assert torch.equal(values[:, 3:5], noise.select(torch.tensor([1])).split(2).normal((4,)))
+    assert torch.equal(copies.at(4).normal((4,)), noise.at(4).split(3).normal((4,)))
+    # neither copies of one measurement, nor those of two, nor the measurements themselves have anything in common
+    everything = torch.cat([values, noise.normal((4,))], 1).flatten(1)
+    correlation = torch.corrcoef(everything.T) - torch.eye(32, dtype=torch.float64)
+    assert correlation.abs().max() < 4.5 / math.sqrt(2000)  # of 496: probability .003
+    assert abs(values.mean()) < 4 / math.sqrt(values.numel())
+
+
 def test_chunks_do_not_show():
     big = Noise.of(0, 3, 50).normal((10_000,))  # many chunks
     one = Noise.of(0, [2], 50).normal((10_000,))

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from posterior import PointEstimate, Samples
-from posterior.errors import FileFormatError, InvalidValueError
+from posterior.errors import FileFormatError, InvalidValueError, ShapeError
 from posterior.noise import Noise
 
 
@@ -87,3 +87,70 @@ def test_to_xarray_names_dimensions():
     assert dataset["beta"].dims == ("step", "measurement")
     assert dataset["log_evidence"].dims == ("measurement",)
     assert np.array_equal(dataset["x"].values[0], samples().x.numpy())
+
+
+def bernoulli(share: float, size: int, batch: int) -> Samples:
+    x = (Noise.of(1, batch, size, dtype=torch.float64).uniform((2,)) < share).double()
+    return Samples(x, torch.ones(batch), torch.ones(batch))
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.01])
+def test_probability_is_as_accurate_as_it_says(share: float) -> None:
+    estimate, error = bernoulli(share, 100, 2000).probability(lambda x: x[:, 0] > 0.5)
+    assert estimate.shape == error.shape == (2000,)
+    # Agresti and Coull: two errors about the centre (100 p̂ + 2)/104 cover 95 % of the time, more at small p
+    centre = (100 * estimate + 2) / 104
+    assert ((centre - share).abs() <= 2 * error).double().mean() > 0.95 - 4 * np.sqrt(0.95 * 0.05 / 2000)
+    assert (error > 0).all()
+
+
+def test_a_probability_of_zero_or_one_has_an_error() -> None:
+    draws = samples(100)
+    for estimate, error in (draws.probability(lambda x, s=s: x.flatten(1).sum(1) > s) for s in (1e9, -1e9)):
+        assert (estimate == estimate.round()).all()
+        # about the rule of three: 3/n at 95 %
+        assert torch.allclose(2 * error, torch.full((3,), 2 * np.sqrt(2 / 104 * 102 / 104 / 104)).double())
+
+
+def test_expectation_and_its_error() -> None:
+    draws = samples(4000)
+    mean, error = draws.expectation(lambda x: torch.stack([x[:, 0, 0, 0], x[:, 0, 0, 1] ** 2], 1))
+    assert mean.shape == error.shape == (3, 2)
+    # std/√S of N(0, 1) and χ²₁, within 4 √(κ/4S) of themselves: 2 and 14 are the excess kurtoses plus 2
+    expected = torch.tensor([1.0, 2**0.5], dtype=torch.float64) / 4000**0.5
+    assert torch.allclose(error / expected, torch.ones(3, 2).double(), atol=4 * (14 / 4 / 4000) ** 0.5)
+    assert ((mean - torch.tensor([0.0, 1.0])).abs() < 4 * error).all()
+
+
+def test_dependent_draws_have_larger_errors() -> None:
+    x = samples(400).x.repeat_interleave(10, 0)  # each draw ten times in a row
+    chains = Samples(x, torch.ones(3), torch.ones(3), chains=4)
+    independent = Samples(x, torch.ones(3), torch.ones(3))
+    reported = Samples(x, torch.ones(3), torch.ones(3), {"effective_samples": torch.tensor([400.0, 40.0, 1e9])})
+
+    def first(images: torch.Tensor) -> torch.Tensor:
+        return images[:, 0, 0, 0]
+
+    small = independent.expectation(first)[1]
+    # an estimate from 400 values: within a third
+    assert torch.allclose(chains.expectation(first)[1] / small, torch.full((3,), 10**0.5).double(), rtol=0.33)
+    # no more draws than there are
+    ratio = torch.tensor([10**0.5, 10.0, 1.0], dtype=torch.float64)
+    assert torch.allclose(reported.expectation(first)[1] / small, ratio, rtol=1e-6)
+    hit, never = (lambda images, s=s: images[:, 0, 0, 0] > s for s in (0.0, 1e9))
+    assert (chains.probability(hit)[1] > 2 * independent.probability(hit)[1]).all()
+    # Chains that never see the event do not tell how they mix: the images say it.
+    assert (chains.probability(never)[1] > 4 * independent.probability(never)[1]).all()
+    assert reported.probability(never)[1][1] > 0.02
+
+
+def test_events_and_functions_that_make_no_sense() -> None:
+    draws = samples()
+    with pytest.raises(InvalidValueError, match="truth value"):
+        draws.probability(lambda x: x[:, 0, 0, 0])
+    with pytest.raises(InvalidValueError, match="truth value"):
+        draws.probability(lambda x: x > 0)
+    with pytest.raises(ShapeError, match="one for each"):
+        draws.expectation(lambda x: x.mean(0))
+    with pytest.raises(InvalidValueError, match="two draws"):
+        samples(1).expectation(lambda x: x)

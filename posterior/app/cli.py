@@ -1,24 +1,26 @@
-"""The command line: `posterior demo | sample | solve | train | priors`."""
+"""The command line: `posterior demo | sample | solve | calibrate | train | priors`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from posterior import training
 from posterior.app import specs
-from posterior.app.compare import default_device, run, table
+from posterior.app.compare import default_device, report, run
 from posterior.app.demo import demo
 from posterior.app.parsing import one_line_errors, parse
 from posterior.data import load_images
+from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
 from posterior.errors import InvalidValueError
-from posterior.figures import posterior_figure, save_figure
+from posterior.figures import calibration_figure, posterior_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
 from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
 from posterior.priors.zoo import list_priors, load_prior, prior_card, save_prior
 from posterior.problem import Posterior
 from posterior.results import Samples
@@ -38,8 +40,8 @@ def sample(
 
     Args:
         prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
-        sampler: TemperedSMC, AnnealedLangevin or AnnealedLangevin.jalal2021, with settings of your own as in
-            TemperedSMC:population=512,steps=8.
+        sampler: TemperedSMC, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, AnnealedLangevin or
+            AnnealedLangevin.jalal2021, with settings of your own as in TemperedSMC:accuracy=high,population=2048.
         num_samples: Draws of each posterior.
         out: Folder for samples.npz and for figures of the first 20 images.
     """
@@ -143,12 +145,106 @@ def priors_show(name: str) -> None:
     print(prior_card(name))
 
 
+def priors_check(
+    name: str,
+    *,
+    images: Path | None = None,
+    levels: list[float] | None = None,
+    steps: int = 6,
+    num_images: int = 100,
+    num_draws: int = 19,
+    out: Path | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Check the draws of p(x0 | x0 + ρε = z) that samplers take of a score prior, shipped or your own.
+
+    Args:
+        name: Name of a shipped score prior, or a folder.
+        images: Images that the prior has not seen, to judge its network too: a folder of pictures (png, jpg) or an
+            array in [-1, 1] (npy, npz). Unless given, images are drawn from the prior, which takes 200 calls each.
+        levels: Noise levels ρ, as in [0.1,1]; 0.1, 0.3, 1 and 3 times the images' standard deviation unless given.
+        steps: Network calls a draw.
+        num_images: Images, at most.
+        num_draws: Draws that each image is ranked among at each level.
+        out: Folder for prior_check.md.
+        batch_size: Images in one network call at the most; 50 unless given.
+        seed: Seed of images, noise and draws.
+        progress: Whether to show a progress bar.
+    """
+    model = load_prior(name, device=default_device())
+    given = None if images is None else load_images(images, model.event_shape)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    result = check_prior(
+        cast(ScorePrior, model), images=given, levels=levels, steps=steps, num_images=num_images, num_draws=num_draws,
+        seed=seed, batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    _report(result, None if out is None else out / "prior_check.md")
+
+
+def calibration(
+    prior: str = "digits",
+    operator: str = "half:keep=top",
+    noise_std: float = 0.1,
+    sampler: str = "TemperedSMC",
+    images: Path | None = None,
+    num_problems: int = 200,
+    num_samples: int = 39,
+    thin: int = 1,
+    batch: int = 50,
+    out: Path = Path("results/calibrate"),
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Judge whether a sampler's draws are draws of the posterior, by many problems with known truth.
+
+    Args:
+        prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
+        operator: Forward operator, as in `posterior sample`.
+        noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
+        sampler: What is judged, as in `posterior sample`, with settings of your own as in
+            TemperedSMC:accuracy=fast,population=64.
+        images: Images that the prior has not seen, as truths, to judge the prior too: a folder of pictures (png, jpg)
+            or an array in [-1, 1] (npy, npz). Unless given, truths are drawn from the prior and judge the sampler.
+        num_problems: Problems, at most as many as images.
+        num_samples: Draws that each truth is ranked among; two more are drawn.
+        thin: Use one of so many draws. Those of a chain must be as far apart as it takes to forget.
+        batch: Problems answered at a time.
+        out: Folder for calibration.md and calibration.png.
+        batch_size: Images in one network call at the most; lower it if memory runs out.
+        seed: Seed of truths, measurements and draws.
+        progress: Whether to show a progress bar.
+    """
+    device = default_device()
+    model = load_prior(prior, device=device)
+    forward = specs.build("operator", specs.OPERATORS, operator, event_shape=model.event_shape).to(device)
+    method = specs.build("sampler", specs.SAMPLERS, sampler)
+    truth = None if images is None else load_images(images, model.event_shape)
+    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    result = calibrate(
+        method, model, GaussianLikelihood(forward, noise_std).to(device), truth=truth, num_problems=num_problems,
+        num_samples=num_samples, thin=thin, seed=seed, batch=batch, batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    _report(result, out / "calibration.md")
+    save_figure(calibration_figure(result), out / "calibration.png")
+    print(f"figure: {out / 'calibration.png'}")
+
+
 COMMANDS: dict[str, Any] = {
     "demo": demo,
     "sample": sample,
     "solve": solve,
     "train": {"_help": "Train a prior of your own.", "score": train_score, "vae": train_vae},
-    "priors": {"_help": "See what the shipped priors are.", "list": priors_list, "show": priors_show},
+    "priors": {
+        "_help": "See what the shipped priors are, and check one.",
+        "list": priors_list,
+        "show": priors_show,
+        "check": priors_check,
+    },
+    "calibrate": calibration,
 }
 
 
@@ -209,7 +305,7 @@ def _answer(
         operator, problem, method, truth=truth, num_samples=num_samples, seed=seed, batch_size=batch_size,
         progress=progress,
     )  # fmt: skip
-    print(table([row]))
+    print(report([row]))
     print(f"saved to {result.save(file)}")
     draws, estimate = (result, None) if isinstance(result, Samples) else (None, result)
     title, mask = f"{method.name} · {operator}, noise {noise_std:g}", getattr(forward, "mask", None)
@@ -218,6 +314,15 @@ def _answer(
         figure = posterior_figure(truth, y, draws, estimate, model.value_range, title, mask=mask, index=index)
         save_figure(figure, path)
     print(f"figures: {paths[0]}" + (f" … {paths[-1].name}" if len(paths) > 1 else ""))
+
+
+def _report(result: Calibration | PriorCheck, file: Path | None) -> None:
+    """Print what a study found, and keep it."""
+    text = f"{result.table()}\n\n{result.summary()}\n"
+    print(text)
+    if file is not None:
+        file.write_text(text, encoding="utf-8")
+        print(f"saved to {file}")
 
 
 def _train(train: Callable[..., Any], data: Path, out: Path, held_out: int, **options: Any) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from posterior.errors import TrustWarning
 from posterior.methods import Method
 from posterior.metrics import psnr
 from posterior.problem import Posterior
@@ -30,6 +32,7 @@ class Row:
         misfit: Root mean squared residual of the draws or of the estimate, in units of σ_y.
         calls: Network evaluations a draw, backward ones counted too.
         seconds: Wall time.
+        warnings: Why the draws should not be trusted, in plain words.
     """
 
     problem: str
@@ -39,6 +42,7 @@ class Row:
     misfit: float
     calls: float
     seconds: float
+    warnings: tuple[str, ...] = ()
 
     def cells(self) -> tuple[str, ...]:
         """The row as text, in the order of `COLUMNS`."""
@@ -64,7 +68,7 @@ def run(
     batch_size: int | None = None,
     progress: bool = True,
 ) -> tuple[Samples | PointEstimate, Row]:
-    """Answer a problem, and say how well, at what cost.
+    """Answer a problem, and say how well, at what cost; what a sampler warns of is in the row, for `report`.
 
     Args:
         label: What the table calls the problem.
@@ -73,7 +77,9 @@ def run(
     The other arguments are those of `Method`.
     """
     start = time.perf_counter()
-    result = method(problem, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        result = method(problem, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress)
     seconds = time.perf_counter() - start
     value_range = problem.prior.value_range
     centre = result.mean() if isinstance(result, Samples) else result.x
@@ -90,6 +96,7 @@ def run(
         misfit=float(problem.likelihood.misfit(result.x, problem.y).mean()),
         calls=float((result.nfe + result.nfe_grad).mean()),
         seconds=seconds,
+        warnings=result.warnings if isinstance(result, Samples) else (),
     )
 
 
@@ -104,6 +111,12 @@ def table(rows: Sequence[Row]) -> str:
 
     rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
     return "\n".join([text(COLUMNS), text(rule), *(text(row.cells()) for row in rows)])
+
+
+def report(rows: Sequence[Row]) -> str:
+    """The table, and below it all that samplers warn of."""
+    lines = [f"- {warning}" for row in rows for warning in row.warnings]
+    return "\n".join([table(rows), *(["", "Warnings:", "", *lines] if lines else [])])
 
 
 def default_device() -> torch.device:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from posterior.app.compare import default_device, run, table
+from posterior.app.compare import default_device, report, run
 from posterior.data import load_digits
 from posterior.figures import posterior_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
@@ -59,7 +59,7 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
         assert isinstance(estimate, PointEstimate)
         rows.append(row)
         draws: dict[str, Samples] = {}
-        for sampler in (TemperedSMC(population=max(num_samples, 64)), AnnealedLangevin()):
+        for sampler in (TemperedSMC(accuracy="fast", population=96), AnnealedLangevin()):
             result, row = run(
                 name, problem, sampler, truth=truth, num_samples=num_samples, seed=seed, progress=progress
             )
@@ -71,6 +71,6 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
             figure = posterior_figure(truth, y, draws, estimate, score.value_range, title=name, mask=mask)
             save_figure(figure, path)
             print(f"  {path}: {', '.join(draws)}  ({time.perf_counter() - start:.0f} s since the start)")
-    print("\n" + table(rows))
+    print("\n" + report(rows))
     print("\nPSNR is that of the posterior mean or of MAP; coverage that of the 90 % intervals of pixels in doubt.")
-    (out / "table.md").write_text(table(rows) + "\n", encoding="utf-8")
+    (out / "table.md").write_text(report(rows) + "\n", encoding="utf-8")

@@ -24,7 +24,7 @@ def parse(args: Sequence[str] | None, commands: dict[str, Any], description: str
     """What the words ask for, ready to be called.
 
     A function's arguments become options, named, typed and explained as its signature and docstring say; a function
-    without optional arguments takes them as plain words.
+    without optional arguments takes them as plain words, and so does one whose options are keyword-only.
 
     Args:
         args: The words; those of the command line unless given.
@@ -109,9 +109,18 @@ def _add_commands(parser: _Parser, commands: dict[str, Any]) -> None:
         elif all(argument.default is argument.empty for argument in inspect.signature(target).parameters.values()):
             sub.add_function_arguments(target, as_group=False, as_positional=True)
         else:
-            sub.usage = "%(prog)s [options]"
+            words = _words(target)
+            sub.usage = " ".join(["%(prog)s", *(word.upper() for word in words), "[options]"])
             sub.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these arguments.")
-            sub.add_function_arguments(target, as_group=False)
+            sub.add_function_arguments(target, as_group=False, as_positional=bool(words))
+
+
+def _words(function: Callable[..., object]) -> list[str]:
+    """Arguments that are plain words beside options: those before the keyword-only ones, if there are such."""
+    kinds = {name: argument.kind for name, argument in inspect.signature(function).parameters.items()}
+    if inspect.Parameter.KEYWORD_ONLY not in kinds.values():
+        return []
+    return [name for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
 
 
 def _quit(message: str, code: int) -> NoReturn:

@@ -21,7 +21,7 @@ from torch import Tensor
 from posterior.errors import FileFormatError, InvalidValueError, UnknownNameError
 from posterior.operators import Blur, Downsampling, GaussianMeasurement, Grayscale, Identity, Inpainting, Matrix
 from posterior.operators.base import Operator
-from samplers import AnnealedLangevin, Sampler, Solver, TemperedSMC
+from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, Sampler, Solver, TemperedSMC
 from samplers.map import CSGM
 
 
@@ -51,6 +51,9 @@ OPERATORS: dict[str, Callable[..., Operator]] = {
 }
 SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "TemperedSMC": TemperedSMC,
+    "AuxiliaryGibbs": AuxiliaryGibbs,
+    "AuxiliaryMH": AuxiliaryMH,
+    "ReplicaExchange": ReplicaExchange,
     "AnnealedLangevin": AnnealedLangevin,
     "AnnealedLangevin.jalal2021": AnnealedLangevin.jalal2021,
 }

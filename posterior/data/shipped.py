@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from posterior.data.images import load_images
+from posterior.errors import UnknownNameError
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 
-def load_digits() -> tuple[Tensor, Tensor]:
-    """A hundred handwritten digits that no shipped prior was trained on.
+def load_digits(split: Literal["held_out", "training"] = "held_out") -> tuple[Tensor, Tensor]:
+    """Handwritten digits: a hundred that no shipped prior was trained on, or two thousand that they were trained on.
+
+    Args:
+        split: Which of the two.
 
     Returns:
-        Images (100, 1, 28, 28) in [−1, 1] and what they show, int64 (100,): 0, 1, …, 9 ten times over.
+        Images (N, 1, 28, 28) in [−1, 1] and what they show, int64 (N,): 0, 1, …, 9 equally often.
+
+    Raises:
+        UnknownNameError: There is no such split.
 
     References:
         LeCun, Cortes & Burges, The MNIST database of handwritten digits (CC BY-SA 3.0).
     """
-    path = _ASSETS / "digits_held_out.npz"
+    if split not in ("held_out", "training"):
+        raise UnknownNameError(f"no digits are called {split!r}; there are 'held_out' and 'training'")
+    path = _ASSETS / f"digits_{split}.npz"
     with np.load(path, allow_pickle=False) as file:
         labels = torch.from_numpy(file["label"].astype(np.int64))
     return load_images(path, (1, 28, 28)), labels

@@ -12,6 +12,8 @@ from posterior.diagnostics.discrepancy import (
 )
 from posterior.diagnostics.functionals import DEFAULT_FUNCTIONALS, Functional
 from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
+from posterior.diagnostics.prior_check import check_prior
+from posterior.diagnostics.prior_verdict import PriorCheck
 from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import (
     DetectableEffect,
@@ -30,7 +32,9 @@ __all__ = [
     "DetectableEffect",
     "Functional",
     "PredictiveCheck",
+    "PriorCheck",
     "calibrate",
+    "check_prior",
     "covariance_error",
     "crps",
     "detectable_effect",

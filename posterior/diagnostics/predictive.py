@@ -60,7 +60,8 @@ def predictive_check(samples: Samples, problem: Posterior, seed: int = 0) -> Pre
     with \(p_-\) of the opposite inequality: noise may be less than the likelihood says, or more. The draws have seen y,
     so p is not uniform for a true model: it gathers about its middle, and p ≤ α has a probability of at most 2α
     (Meng 1994), as a rule far less. A small p is evidence against prior, likelihood or sampler; a large one is none
-    in favour: what the measurement does not see, or T not weigh, is not checked.
+    in favour: what the measurement does not see, or T not weigh, is not checked, and noise that is less than stated
+    shows only where y has many more values than the posterior leaves free.
 
     Args:
         samples: Draws (S, B, *event_shape) of the problem's posteriors, such as any `Sampler` gives.

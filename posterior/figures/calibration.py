@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,11 +19,7 @@ _COLUMNS = 5
 _PANEL = 1.5  # inches
 _CALM, _FAULT = "#0072B2", "#D55E00"  # blue and vermilion of Okabe & Ito's colour-blind-safe palette
 _BAND = "#DDDDDD"
-_AXES = {
-    "rank": "share of ranks below, minus nominal",
-    "TARP": "expected coverage",
-    "coverage": "share of truths inside, minus nominal",
-}
+_LETTERS = 28  # of a caption, a line
 
 
 def calibration_figure(calibration: Calibration, title: str | None = None) -> Figure:
@@ -32,7 +29,8 @@ def calibration_figure(calibration: Calibration, title: str | None = None) -> Fi
     the right means that draws are too narrow, the reverse that they are too wide, one sign that they are too high
     (above) or too low. Second row: expected coverage after TARP, and coverage of the joint region and of the pixels'
     intervals; a curve below zero says that regions hold the truth less often than they claim. Curves are vermilion
-    where the study finds a fault, all checks taken together. One scale serves each row.
+    where the study finds a fault, all checks taken together, and p-values are adjusted for that.
+    One scale serves each block.
 
     Args:
         calibration: What `posterior.diagnostics.calibrate` found.
@@ -50,12 +48,12 @@ def calibration_figure(calibration: Calibration, title: str | None = None) -> Fi
         page = Page(max(3, min(_COLUMNS, len(ranks))), 1.0, panel=_PANEL)
         page.title(calibration.title if title is None else title)
         for heading, note, group in (
-            ("Ranks of the truth", "distribution function − uniform", rows),
-            ("Coverage", "observed − nominal", [regions]),
+            ("Ranks of the truth", "distribution function of ranks − uniform", rows),
+            ("Coverage", "observed − nominal", [regions] if regions else []),
         ):
             scale = _scale([check for row in group for check in row])
-            if group and group[0]:
-                page.header(heading, f"{note}; every vertical axis ±{scale:.2g}")
+            if group:
+                page.header(heading, f"{note}, from −{scale:.2g} to {scale:.2g}; grey: 95 % of studies of exact draws")
             for row in group:
                 page.panels([(check.name, partial(_show, check, scale)) for check in row])
         return page.figure()
@@ -71,7 +69,7 @@ def _show(check: Check, scale: float, axes: Axes) -> str:
     axes.plot(levels, curve, color=colour, linewidth=1.1)
     axes.set(xlim=(0, 1), ylim=(-scale, scale))
     p = f"p = {check.adjusted:.2g}"
-    return p if check.passed else f"{p}\n{check.reading()}"
+    return p if check.passed else "\n".join([p, *textwrap.wrap(check.reading(), _LETTERS)])
 
 
 def _scale(checks: list[Check]) -> float:

@@ -34,6 +34,12 @@ class Magnitude(Operator):
         """Number of entries that A measures, all real here."""
         return self.operator.num_measured
 
+    @property
+    def is_real(self) -> bool:
+        """Whether A measures real numbers, so that signs are lost and not phases."""
+        image = self.operator._example().new_zeros(self.event_shape)
+        return self._cached(("real", image.dtype), lambda: not self.operator(image).is_complex())
+
     def restrict(self, y: Tensor) -> Tensor:
         """Zero y where A measures nothing."""
         return self.operator.restrict(y)

@@ -1,4 +1,4 @@
-r"""Reverse diffusion: draws of p(x) and of p(x0 | x0 + ρε = z) from a denoiser, by second-order multistep solvers.
+r"""Reverse diffusion: draws of p(x) and of p(x0 | x0 + ρε = z) from a denoiser, by a multistep solver.
 
 The probability-flow ODE \(dw/dt = (w - D(w, t))/t\) of a noisy variable \(w_t = x_0 + t\varepsilon\) is integrated
 from a large t to zero. With a reference Gaussian N(m, v) it reads
@@ -18,7 +18,6 @@ References:
 from __future__ import annotations
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -30,9 +29,11 @@ from posterior.noise import Noise
 if TYPE_CHECKING:
     from posterior.priors.base import ScorePrior
 
-# First and last noise level of a conditional draw at ρ = 1 in six calls, and the variance of its reference Gaussian: with
-# them the variance of a Gaussian of any width comes out within 0.002 ρ², a third of that in eight calls.
+# First and last noise level of a conditional draw at ρ = 1 in six calls, and the variance of its reference Gaussian:
+# with them the variance of a Gaussian of any width comes out within 0.002 ρ², a third of that in eight calls.
 _FIRST, _LAST, _VARIANCE = 3.3, 0.16, 0.255
+# The same of a draw from the prior, in units of sigma_data and for 16 calls: modes far apart get their weights right.
+_PRIOR_FIRST, _PRIOR_LAST, _PRIOR_VARIANCE = 10.0, 0.05, 0.3
 
 
 def geometric_levels(first: Tensor, last: Tensor, count: int) -> Tensor:
@@ -40,13 +41,6 @@ def geometric_levels(first: Tensor, last: Tensor, count: int) -> Tensor:
     fraction = torch.linspace(0, 1, count, dtype=first.dtype, device=first.device)
     fraction = fraction.reshape(-1, *[1] * first.ndim)
     return first * (last / first) ** fraction
-
-
-def power_levels(first: Tensor, last: Tensor, count: int, power: float = 7.0) -> Tensor:
-    """Noise levels equally spaced in σ^{1/power} (Karras et al. 2022), (count, *shape of first)."""
-    fraction = torch.linspace(0, 1, count, dtype=first.dtype, device=first.device)
-    fraction = fraction.reshape(-1, *[1] * first.ndim)
-    return (first ** (1 / power) * (1 - fraction) + last ** (1 / power) * fraction) ** power
 
 
 def flow_ode(
@@ -63,26 +57,26 @@ def flow_ode(
         levels: Decreasing positive noise levels (steps, *shape broadcastable to u).
         centre, variance: Reference Gaussian m and v > 0, broadcastable to u.
     """
-    times, slopes = [torch.zeros_like(levels[0])], [torch.zeros_like(u)]  # the slope at τ = 0
+    wide = variance.double()  # times lie close together where t is small
+    times, slopes = [torch.zeros_like(levels[0], dtype=torch.float64)], [torch.zeros_like(u)]  # the slope at τ = 0
     for t in levels:
-        time = (variance + t**2).rsqrt()
-        w = centre + (u + _integral(times[-3:], slopes[-3:], times[-1], time)) / time
+        time = (wide + t.double() ** 2).rsqrt()
+        w = centre + (u + _integral(times[-3:], slopes[-3:], times[-1], time)) / time.to(u.dtype)
         times.append(time)
         slopes.append(flow_slope(denoise(w, t), w, t, centre, variance))
         u = u + _integral(times[-4:], slopes[-4:], times[-2], time)
-    u = u + _integral(times[-3:], slopes[-3:], times[-1], variance.rsqrt())
+    u = u + _integral(times[-3:], slopes[-3:], times[-1], wide.rsqrt())
     return centre + u * variance.sqrt()
 
 
 def _integral(times: list[Tensor], slopes: list[Tensor], start: Tensor, end: Tensor) -> Tensor:
     """The integral from start to end of the polynomial through the slopes at some times."""
-    nodes = torch.stack([(time / end).double() for time in times], -1)  # relative to the end, for conditioning
+    step = end - start
+    nodes = torch.stack([(time - start) / step for time in times], -1)  # in units of the step, for conditioning
     powers = torch.arange(len(times), device=end.device)
-    moments = (1 - (start / end).double()[..., None] ** (powers + 1)) / (powers + 1)
-    weights = torch.linalg.solve((nodes[..., None] ** powers).mT, moments)
-    return sum(
-        ((end * w).to(slope.dtype) * slope for w, slope in zip(weights.unbind(-1), slopes, strict=True)), 0 * end
-    )
+    weights = torch.linalg.solve((nodes[..., None] ** powers).mT, 1.0 / (powers.to(nodes) + 1).expand_as(nodes))
+    terms = ((step * weight).to(slope.dtype) * slope for weight, slope in zip(weights.unbind(-1), slopes, strict=True))
+    return sum(terms, torch.zeros_like(slopes[0]))
 
 
 def flow_slope(denoised: Tensor, w: Tensor, t: Tensor, centre: Tensor, variance: Tensor) -> Tensor:
@@ -90,36 +84,16 @@ def flow_slope(denoised: Tensor, w: Tensor, t: Tensor, centre: Tensor, variance:
     return (denoised - centre) + (variance / t**2) * (denoised - w)
 
 
-def stochastic(
-    denoise: Callable[[Tensor, Tensor], Tensor], w: Tensor, levels: Tensor, noise: Noise, event: tuple[int, ...]
-) -> Tensor:
-    r"""Integrate the reverse SDE from w at levels[0] through levels[-1] to zero; one call a level.
-
-    $$ w' = (t'/t)^2 w + (1 - (t'/t)^2)\,(D + (D - D_{past})\, h / 2h_{past}) + t' \sqrt{1 - (t'/t)^2}\,\varepsilon $$
-
-    with h the steps in log t (DPM-Solver++ SDE, second order, multistep).
-    """
-    past: Tensor | None = None
-    for i, (t, after) in enumerate(pairwise(levels)):
-        denoised = denoise(w, t)
-        ahead = denoised
-        if past is not None:
-            ahead = denoised + (denoised - past) * ((t / after).log() / (2 * (levels[i - 1] / t).log()))
-        ratio = (after / t) ** 2
-        w = ratio * w + (1 - ratio) * ahead + after * (1 - ratio).sqrt() * noise.use(i).normal(event)
-        past = denoised
-    return denoise(w, levels[-1])
-
-
 def sample(prior: ScorePrior, noise: Noise, steps: int) -> Tensor:
-    """Draw from p(x): (S, B, *event_shape)."""
+    """Draw from p(x) by the probability-flow ODE: (S, B, *event_shape)."""
     if steps < 2:
         raise InvalidValueError(f"a draw from the prior takes at least 2 steps, got {steps}")
-    event = tuple(prior.event_shape)
-    first = torch.tensor(prior.sigma_max, dtype=noise.dtype, device=noise.keys.device)
-    levels = power_levels(first, first.new_tensor(max(prior.sigma_min, 0.02 * prior.sigma_data)), steps)
-    w = prior.mean().to(first) + (first**2 + prior.sigma_data**2).sqrt() * noise.use("start").normal(event)
-    return stochastic(prior.denoise, w, levels, noise.use("sde"), event)
+    variance = torch.tensor(prior.sigma_data**2, dtype=noise.dtype, device=noise.keys.device)
+    first = min(_PRIOR_FIRST * (steps / 16) ** 0.5 * prior.sigma_data, prior.sigma_max)
+    last = max(_PRIOR_LAST * 16 / steps * prior.sigma_data, prior.sigma_min)
+    levels = geometric_levels(variance.new_tensor(first), variance.new_tensor(last), steps)
+    start = noise.use("start").normal(tuple(prior.event_shape))
+    return flow_ode(prior.denoise, start, levels, prior.mean().to(variance), _PRIOR_VARIANCE * variance)
 
 
 def sample_denoised(prior: ScorePrior, z: Tensor, sigma: Tensor | float, noise: Noise, steps: int) -> Tensor:

@@ -1,5 +1,6 @@
 import json
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from posterior.priors.zoo import save_prior
 from posterior.results import PointEstimate, Samples
 
 SHAPE = (1, 8, 8)
-SAMPLER = "TemperedSMC:population=4,steps=3,prior_steps=3"
+SAMPLER = "TemperedSMC:accuracy=fast,population=8"
 SOLVER = "CSGM:restarts=2,steps=5"
 
 
@@ -120,6 +121,29 @@ def test_sample_of_pictures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert sorted(path.name for path in Path("again").iterdir()) == ["000.png", "samples.npz"]
     # Pictures are rounded to 255 levels, and arrays are not: nearly the same problem, the same noise.
     torch.testing.assert_close(Samples.load("again/samples.npz").x, result.x, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("sampler", ["AuxiliaryGibbs", "AuxiliaryMH", "ReplicaExchange"])
+def test_chains(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = f"--sampler={sampler}:chains=2,burn_in=2,thinning=1,steps=3,prior_steps=3"
+    sample("--measurement=y.npy", spec, "--num_samples=4", "--out=out")
+    assert Samples.load("out/samples.npz").chains == 2
+    assert f"| {sampler} |" in capsys.readouterr().out
+    assert "multiple of 2, not 3" in fails(capsys, sample, "--measurement=y.npy", spec)
+
+
+def test_warnings_are_printed_once_below_the_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yes = torch.tensor([True, True])
+    monkeypatch.setattr(specs.SAMPLERS["TemperedSMC"], "reasons", lambda *args: {"one reason": yes, "another": yes})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sample("--measurement=y.npy", "--out=out")
+    captured = capsys.readouterr()
+    assert all(captured.out.count(f"1: {text};") == 1 for text in ("one reason", "another"))
+    assert captured.out.index("| TemperedSMC") < captured.out.index("Warnings:") < captured.out.index("saved to")
+    assert captured.err == ""
 
 
 def test_sample_of_measurements() -> None:
@@ -237,7 +261,7 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     load = demo.load_prior
     monkeypatch.setattr(demo, "load_prior", lambda name, device: score if name == "digits" else load(name))
     monkeypatch.setattr(demo, "CSGM", lambda: specs.SOLVERS["CSGM"](restarts=1, steps=5))
-    monkeypatch.setattr(demo, "TemperedSMC", lambda population: specs.SAMPLERS["AnnealedLangevin"](levels=6))
+    monkeypatch.setattr(demo, "TemperedSMC", lambda accuracy, population: specs.SAMPLERS["AnnealedLangevin"](levels=6))
     monkeypatch.setattr(demo, "AnnealedLangevin", lambda: specs.SAMPLERS["AnnealedLangevin"](levels=5))
     main(["demo", "--out=shown", "--num_samples=3", *QUIET])
     assert Path("shown/table.md").read_text().strip() in capsys.readouterr().out

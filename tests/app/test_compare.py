@@ -1,10 +1,12 @@
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from posterior.app.compare import COLUMNS, Row, run, table
+from posterior.app.compare import COLUMNS, Row, report, run, table
+from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Identity
 from posterior.priors import ScorePrior
@@ -69,6 +71,22 @@ def test_point_estimates() -> None:
     assert found.psnr == pytest.approx(10 * torch.log10(torch.tensor(4.0)).item(), rel=1e-5)
     assert found.misfit == pytest.approx(2)
     assert found.calls == 4
+
+
+def test_warnings_go_into_the_row_and_below_the_table() -> None:
+    @dataclass(frozen=True)
+    class Doubtful(Answer):
+        def __call__(self, problem: Posterior, **options: object) -> Samples | PointEstimate:
+            warnings.warn("a reason", TrustWarning, stacklevel=1)
+            return self.result
+
+    result = replace(samples(19), warnings=("a reason", "another"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        _, found = run("label", problem(), Doubtful(result))
+    assert found.warnings == ("a reason", "another")
+    assert report([found]) == table([found]) + "\n\nWarnings:\n\n- a reason\n- another"
+    assert "Warnings" not in report([row(samples(19))])
 
 
 def test_table() -> None:

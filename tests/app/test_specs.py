@@ -7,7 +7,7 @@ import torch
 from posterior.app import specs
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError, UnknownNameError
 from posterior.operators import Downsampling, Inpainting
-from samplers import AnnealedLangevin, TemperedSMC
+from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC
 from samplers.map import CSGM
 
 SHAPE = (3, 8, 8)
@@ -53,8 +53,11 @@ def test_arguments_arrive() -> None:
     assert isinstance(down, Downsampling)
     assert down.factor == 2
     assert sampler("TemperedSMC") == TemperedSMC()
-    assert sampler("TemperedSMC:population=8,ess=5e-1") == TemperedSMC(population=8, ess=0.5)
+    assert sampler("TemperedSMC:population=8,accuracy=fast") == TemperedSMC(population=8, accuracy="fast")
     assert sampler("TemperedSMC:population=null") == TemperedSMC()
+    assert sampler("AuxiliaryGibbs:chains=2") == AuxiliaryGibbs(chains=2)
+    assert sampler("AuxiliaryMH:exact_denoise=true") == AuxiliaryMH(exact_denoise=True)
+    assert sampler("ReplicaExchange:replicas=6,thinning=3") == ReplicaExchange(replicas=6, thinning=3)
     assert sampler("AnnealedLangevin:form=code,") == AnnealedLangevin(form="code")
     assert sampler("AnnealedLangevin.jalal2021:form=code") == AnnealedLangevin.jalal2021("code")
     # 1 for a float, and 1e-3, which YAML takes for text
@@ -116,6 +119,8 @@ def test_what_the_classes_refuse() -> None:
         operator("grayscale", (1, 8, 8))
     with pytest.raises(InvalidValueError, match="population cannot be 'many'"):
         sampler("TemperedSMC:population=many")
+    with pytest.raises(InvalidValueError, match="accuracy cannot be 'best'.*'fast', 'standard', 'high'"):
+        sampler("TemperedSMC:accuracy=best")
 
 
 def test_arrays_that_cannot_be_read(tmp_path: Path) -> None:

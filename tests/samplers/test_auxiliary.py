@@ -1,132 +1,134 @@
 import math
+import warnings
 
 import pytest
 import torch
+from torch import Tensor
 
-from posterior.errors import IncompatibleError, NoiseLevelError
-from posterior.likelihoods import GaussianLikelihood
-from posterior.noise import Noise
-from posterior.operators import Blur, Inpainting, Matrix, Operator
-from posterior.priors import GaussianMixturePrior, ScorePrior
+from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.likelihoods import GaussianLikelihood, OneBitLikelihood, PoissonLikelihood, StudentTLikelihood
+from posterior.operators import Magnitude, Matrix
+from posterior.priors import GaussianMixturePrior
+from posterior.priors.exact import ExactPosterior
 from posterior.problem import Posterior
-from samplers.auxiliary import ConditionalDraw, auxiliary_gibbs, check_linear_gaussian
-from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture_problem
+from posterior.results import Samples
+from samplers import AuxiliaryGibbs, AuxiliaryMH
+from tests.problems import DOUBLE, gaussian_problem, mixture_problem
 
-SMOOTH = torch.exp(-0.5 * (torch.arange(4.0)[:, None] - torch.arange(4.0)) ** 2).to(DOUBLE) + 0.1 * torch.eye(
-    4, dtype=DOUBLE
-)
-
-
-def one_sweep(problem: Posterior, size: int, beta: float = 1.0, seed: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
-    """Exact draws of the tempered posterior, before and after one sweep with exact draws of p(x0 | z)."""
-    tempered = GaussianLikelihood(problem.operator, problem.likelihood.noise_std / math.sqrt(beta))
-    before = problem.prior.posterior(tempered, problem.y).sample(size, seed=seed)
-    noise = problem.noise(seed, size)
-    betas = torch.full((len(problem),), beta, dtype=DOUBLE)
-    epsilon = noise.use("epsilon").normal(problem.event_shape)
-    after, _ = auxiliary_gibbs(problem, before, epsilon, betas, noise, ConditionalDraw(0, exact=True))
-    return before, after
+ROTATED = Matrix(1.3 * torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=DOUBLE))
+each_sampler = pytest.mark.parametrize("sampler", [AuxiliaryGibbs, AuxiliaryMH])
 
 
-@pytest.mark.parametrize("beta", [1.0, 0.2])
-@pytest.mark.parametrize(
-    "operator",
-    [
-        Inpainting(torch.tensor([True, False, True, True])),  # a tight operator
-        Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE)),  # by its spectrum
-    ],
-)
-def test_a_sweep_leaves_the_posterior_invariant(operator, beta):
-    problem = measure(gaussian(4), operator, 0.4)
-    tempered = GaussianLikelihood(operator, 0.4 / math.sqrt(beta))
-    exact = problem.prior.posterior(tempered, problem.y)
-    size = 20_000
-    _, after = one_sweep(problem, size, beta)
-    variance = exact.std()[0] ** 2
-    assert ((after[:, 0].mean(0) - exact.mean()[0]).abs() < 4 * (variance / size).sqrt()).all()
-    # an entry of a covariance has standard error √((C_ii C_jj + C_ij²)/N) ≤ √(2 C_ii C_jj/N)
-    bound = 4 * (2 * variance[:, None] * variance / size).sqrt()
-    assert ((torch.cov(after[:, 0].T) - exact.covariance()[0]).abs() < bound).all()
+def check_chains(samples: Samples, exact: ExactPosterior) -> None:
+    """Mean and second moments within 4.2 standard errors, that of the means of independent chains."""
+    draws = samples.x.unflatten(0, (samples.chains, -1)).flatten(3)
+    centred = draws - exact.mean().flatten(1)
+    products = (centred[..., :, None] * centred[..., None, :]).flatten(3)
+    for values, target in ((centred, 0 * exact.mean().flatten(1)), (products, exact.covariance().flatten(1))):
+        chains: Tensor = values.mean(1)
+        error = (chains.mean(0) - target).abs() - 1e-3 * target.abs()  # exact covariances are quadratures
+        assert (error < 4.2 * chains.std(0) / math.sqrt(samples.chains)).all()
+
+
+@pytest.mark.parametrize("exact", [True, False])
+@each_sampler
+def test_gaussian_posterior(sampler: type[AuxiliaryMH], exact: bool) -> None:
+    problem = gaussian_problem(4, batch=2)
+    chains = sampler(chains=200, burn_in=40, thinning=2, steps=8, exact_denoise=exact)
+    samples = chains.sample(problem, 2000, progress=False)
+    check_chains(samples, problem.prior.posterior(problem.likelihood, problem.y))
+    assert (samples.info["acceptance"] == 1).all()
+
+
+def test_long_chains_of_one_mode_do_not_warn() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrustWarning)
+        samples = AuxiliaryGibbs(exact_denoise=True).sample(gaussian_problem(4), 800, progress=False)
+    assert samples.warnings == ()
+    assert (samples.info["r_hat"] < 1.05).all() and (samples.info["effective_samples"] > 100).all()
 
 
 @pytest.mark.parametrize(
-    "operator",
+    ("likelihood", "y"),
     [
-        Inpainting(torch.tensor([True, False, True, True]), (1, 1, 4)),
-        Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE), (1, 1, 4)),
-        Blur((1, 1, 4), torch.tensor([[0.2, 0.6, 0.2]], dtype=DOUBLE), boundary="reflect"),
+        (StudentTLikelihood(ROTATED, 0.4, 3.0), [0.5, 1.0]),
+        (PoissonLikelihood(ROTATED, 2.0, 0.5), [2.0, 1.0]),
+        (OneBitLikelihood(ROTATED, 0.5), [1.0, -1.0]),
+        (GaussianLikelihood(Magnitude(ROTATED), 0.8), [0.4, 1.5]),
     ],
-    ids=["tight", "spectrum", "Chebyshev"],
+    ids=["outliers", "counts", "signs", "magnitude"],
 )
-def test_sweeps_with_carried_noise_at_temperatures_of_their_own(operator):
-    prior = GaussianMixturePrior(torch.zeros(1, 1, 1, 4, dtype=DOUBLE), covariance=SMOOTH)
-    std, beta, size = torch.tensor([0.4, 0.8], dtype=DOUBLE), torch.tensor([1.0, 0.2], dtype=DOUBLE), 20_000
-    y = operator(torch.ones(2, 1, 1, 4, dtype=DOUBLE))
-    problem = Posterior(prior, GaussianLikelihood(operator, std), y)
-    exact = prior.posterior(GaussianLikelihood(operator, std / beta.sqrt()), y)
-    noise = problem.noise(2, size)
-    x, epsilon = exact.sample(size, seed=1), noise.use("epsilon").normal((1, 1, 4))
-    for sweep in range(4):
-        x, epsilon = auxiliary_gibbs(problem, x, epsilon, beta, noise.at(sweep), ConditionalDraw(0, exact=True))
-    for b in range(2):
-        variance = exact.std()[b].flatten() ** 2
-        bound = 4.5 * (2 * variance[:, None] * variance / size).sqrt()
-        assert ((torch.cov(x[:, b].flatten(1).T) - exact.covariance()[b]).abs() < bound).all()
-        assert ((x[:, b].mean(0) - exact.mean()[b]).flatten().abs() < 4.5 * (variance / size).sqrt()).all()
+def test_other_likelihoods(likelihood: StudentTLikelihood, y: list[float]) -> None:
+    # One component: chains do not have to find a mode.
+    prior = GaussianMixturePrior(torch.tensor([[0.3, 0.5]], dtype=DOUBLE), std=0.7)
+    problem = Posterior(prior, likelihood, torch.tensor([y], dtype=DOUBLE))
+    samples = AuxiliaryMH(chains=200, burn_in=60, thinning=3, exact_denoise=True).sample(problem, 2000, progress=False)
+    check_chains(samples, prior.posterior(likelihood, problem.y))
+    accepted = samples.info["acceptance"][60:]
+    assert (accepted > 0.2).all() and (accepted < 1).all()
 
 
-def test_a_sweep_leaves_the_posterior_invariant_without_a_spectrum():
-    prior = GaussianMixturePrior(torch.zeros(1, 1, 3, 3, dtype=DOUBLE), std=1.0)
-    operator = Blur.gaussian((1, 3, 3), 0.6, boundary="reflect").double()  # Chebyshev expansion
-    problem = measure(prior, operator, 0.3)
-    exact = prior.posterior(problem.likelihood, problem.y)
-    _, after = one_sweep(problem, 20_000)
-    variance = (exact.std()[0] ** 2).flatten()
-    bound = 4 * (2 * variance[:, None] * variance / 20_000).sqrt()
-    assert ((torch.cov(after[:, 0].flatten(1).T) - exact.covariance()[0]).abs() < bound).all()
+@each_sampler
+def test_draws_of_a_chain_are_consecutive_and_thinned(sampler: type[AuxiliaryMH]) -> None:
+    seen = []
+    chains = sampler(chains=3, burn_in=4, thinning=2, steps=4, prior_steps=5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        samples = chains.sample(
+            mixture_problem(batch=2), 15, progress=False, callback=lambda step, state, info: seen.append(state.x)
+        )
+    assert len(seen) == 4 + 5 * 2
+    expected = torch.stack(seen[5::2], 1)  # the sixth state is the second after burn-in
+    assert torch.equal(samples.x.unflatten(0, (3, 5)), expected)
+    assert samples.chains == chains.num_chains == 3
+    # three chains for 15 draws: 5 calls to begin with and 4 a move
+    assert torch.allclose(samples.nfe, torch.tensor(3 / 15 * (5 + 14 * 4), dtype=DOUBLE))
+    assert samples.info["beta"].shape == (14, 2)
+    assert (samples.info["beta"][2:] == 1).all() and (samples.info["beta"].diff(dim=0) >= 0).all()
 
 
-def test_a_sweep_keeps_the_weights_of_components():
-    problem = mixture_problem(batch=2)
-    exact = problem.prior.posterior(problem.likelihood, problem.y)
-    assert ((exact.weights > 0.1).sum(1) >= 2).all()  # or there would be nothing to see
-    _, after = one_sweep(problem, 20_000)
-    share = problem.prior.responsibilities(after).mean(0)
-    assert (share - exact.weights).abs().max() < 4 * 0.5 / math.sqrt(20_000)
+def test_settings_are_fixed_after_burn_in() -> None:
+    problem = Posterior(
+        mixture_problem().prior, StudentTLikelihood(ROTATED, 0.4, 3.0), torch.tensor([[0.5, 1.0]], dtype=DOUBLE)
+    )
+    states = []
+    AuxiliaryMH(chains=4, burn_in=10, thinning=2, exact_denoise=True).sample(
+        problem, 8, progress=False, callback=lambda step, state, info: states.append(state)
+    )
+    assert len({float(state.scale) for state in states[:10]}) > 5
+    for state in states[10:]:
+        assert torch.equal(state.scale, states[9].scale) and torch.equal(state.pilot, states[9].pilot)
 
 
-def test_the_auxiliary_noise_stays_gaussian_and_apart_from_the_image():
-    problem = gaussian_problem(4)
-    size = 20_000
-    before = problem.prior.posterior(problem.likelihood, problem.y).sample(size, seed=1)
-    noise, beta = problem.noise(1, size), torch.ones(1, dtype=DOUBLE)
-    x, epsilon = before, noise.use("epsilon").normal((4,))
-    for sweep in range(3):
-        x, epsilon = auxiliary_gibbs(problem, x, epsilon, beta, noise.at(sweep), ConditionalDraw(0, exact=True))
-    both = torch.cat([(x - x.mean(0)) / x.std(0), epsilon], -1)[:, 0]
-    covariance = both.T @ both / size
-    assert (covariance[4:, 4:] - torch.eye(4, dtype=DOUBLE)).abs().max() < 4 * math.sqrt(2 / size)
-    assert covariance[:4, 4:].abs().max() < 4 / math.sqrt(size)
+@each_sampler
+def test_chains_in_separate_modes_warn(sampler: type[AuxiliaryMH]) -> None:
+    # Two far modes that explain y alike; a chain stays where it began, so that chains disagree.
+    prior = GaussianMixturePrior(torch.tensor([[-4.0, 0.0], [4.0, 0.0]], dtype=DOUBLE), std=0.3)
+    likelihood = GaussianLikelihood(Matrix(torch.tensor([[0.1, 1.0]], dtype=DOUBLE)), 0.5)
+    problem = Posterior(prior, likelihood, torch.zeros(1, 1, dtype=DOUBLE), ids=["two"])
+    with pytest.warns(TrustWarning, match=r"measurement\(s\) two: the chains disagree \(r_hat\)"):
+        samples = sampler(burn_in=40, exact_denoise=True).sample(problem, 80, progress=False)
+    assert len(samples.warnings) >= 1 and samples.info["r_hat"] > 1.05
 
 
-def test_a_sweep_moves():
-    before, after = one_sweep(mixture_problem(), 100)
-    assert (before != after).all()
+def test_few_draws_of_a_chain_say_nothing_about_it() -> None:
+    samples = AuxiliaryGibbs(burn_in=4, thinning=1, exact_denoise=True).sample(mixture_problem(), 8, progress=False)
+    assert samples.info["r_hat"].isnan().all() and samples.info["effective_samples"].isnan().all()
+    assert samples.warnings == ()
 
 
-def test_what_it_does_not_take_is_refused():
-    curved = Operator.from_callable(lambda x: x**2, event_shape=(2,), measurement_shape=(2,))
-    prior = ScorePrior.from_denoiser(lambda x, s: x, (2,), sigma_min=0.5, sigma_max=10.0)
-    y = torch.zeros(1, 2)
-    with pytest.raises(IncompatibleError, match="Gaussian noise on a linear operator"):
-        check_linear_gaussian("X", Posterior(prior, GaussianLikelihood(curved, 1.0), y))
-    everything = Inpainting(torch.tensor([True, True]))
-    with pytest.raises(NoiseLevelError, match=r"0\.38, below 0\.5"):
-        check_linear_gaussian("X", Posterior(prior, GaussianLikelihood(everything, 0.4), y))
+@each_sampler
+def test_bad_settings_are_refused(sampler: type[AuxiliaryMH]) -> None:
+    problem = mixture_problem()
+    for setting in ({"chains": 0}, {"burn_in": 1}, {"thinning": 0}):
+        with pytest.raises(InvalidValueError, match="needs chains"):
+            sampler(**setting).sample(problem, 8, progress=False)
+    with pytest.raises(InvalidValueError, match="num_samples must be a multiple of 8, not 12"):
+        sampler().sample(problem, 12, progress=False)
 
 
-def test_precision_of_the_state_is_kept():
-    problem = mixture_problem().to(dtype=torch.float32)
-    x = torch.zeros(5, 1, 2)
-    moved, epsilon = auxiliary_gibbs(problem, x, x, torch.ones(1), Noise.of(0, 1, 5), ConditionalDraw(4))
-    assert moved.dtype == epsilon.dtype == torch.float32
+def test_gibbs_takes_gaussian_noise_on_linear_operators_only() -> None:
+    y = torch.ones(1, 2, dtype=DOUBLE)
+    for likelihood in (StudentTLikelihood(ROTATED, 0.4, 3.0), GaussianLikelihood(Magnitude(ROTATED), 0.4)):
+        with pytest.raises(IncompatibleError, match="AuxiliaryMH takes any likelihood"):
+            AuxiliaryGibbs().sample(Posterior(mixture_problem().prior, likelihood, y), 8, progress=False)

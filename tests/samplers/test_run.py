@@ -6,34 +6,48 @@ import pytest
 import torch
 
 from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, NotFiniteError
+from posterior.likelihoods import PoissonLikelihood
 from posterior.methods import Method
+from posterior.operators import Matrix
 from posterior.priors import GeneratorPrior, ScorePrior
 from posterior.problem import Posterior
-from samplers import AnnealedLangevin, TemperedSMC
+from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC
 from samplers.base import Sampler, State
 from tests.problems import DOUBLE, mixture, mixture_problem
 
+COUNTS = PoissonLikelihood(Matrix(torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=DOUBLE)), 2.0, 0.5)
 SAMPLERS = [
-    TemperedSMC(population=24, final_sweeps=2, steps=4),
+    TemperedSMC(accuracy="fast", population=24),
+    AuxiliaryGibbs(chains=2, burn_in=3, thinning=1, steps=4, prior_steps=5),
+    AuxiliaryMH(chains=4, burn_in=3, thinning=1, steps=4, prior_steps=5),
+    ReplicaExchange(chains=2, replicas=3, burn_in=8, thinning=1, steps=4, prior_steps=5),
     AnnealedLangevin(levels=10, sigma_last=0.1),
     AnnealedLangevin(levels=10, sigma_last=0.1, form="code", step_size=0.2),
 ]
+LANGEVIN = SAMPLERS[4]
 each_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: f"{s.name}-{getattr(s, 'form', '')}")
+
+
+def problem_of(sampler: Sampler, batch: int = 1) -> Posterior:
+    """Gaussian measurements, and counts where moves are accepted or not."""
+    if not isinstance(sampler, AuxiliaryMH) or isinstance(sampler, AuxiliaryGibbs):
+        return mixture_problem(batch)
+    return Posterior(mixture(), COUNTS, torch.tensor([[2.0, 1.0], [0.0, 4.0], [5.0, 5.0]], dtype=DOUBLE)[:batch])
 
 
 @each_sampler
 def test_draws_do_not_depend_on_the_batch_size(sampler):
-    problem = mixture_problem(batch=3)
-    whole = sampler.sample(problem, 30, progress=False)
+    problem = problem_of(sampler, 3)
+    whole = sampler.sample(problem, 32, progress=False)
     for size in (1, 3, 7):
-        part = sampler.sample(problem, 30, batch_size=size, progress=False)
+        part = sampler.sample(problem, 32, batch_size=size, progress=False)
         assert torch.allclose(part.x, whole.x, atol=1e-9, rtol=0)
         assert torch.equal(part.nfe, whole.nfe)
 
 
 @each_sampler
 def test_seeds_reproduce(sampler):
-    problem = mixture_problem(batch=2)
+    problem = problem_of(sampler, 2)
     zero = sampler.sample(problem, 8, seed=0, progress=False)
     assert torch.equal(zero.x, sampler.sample(problem, 8, progress=False).x)
     assert not torch.equal(zero.x, sampler.sample(problem, 8, seed=1, progress=False).x)
@@ -41,7 +55,7 @@ def test_seeds_reproduce(sampler):
 
 @each_sampler
 def test_a_measurement_does_not_see_its_neighbours(sampler):
-    problem = mixture_problem(batch=3)
+    problem = problem_of(sampler, 3)
     whole = sampler.sample(problem, 8, progress=False)
     alone = sampler.sample(problem.select([1]), 8, progress=False)
     assert torch.allclose(whole.x[:, 1:2], alone.x, atol=1e-9, rtol=0)
@@ -51,13 +65,13 @@ def test_a_measurement_does_not_see_its_neighbours(sampler):
 @each_sampler
 def test_global_random_state_is_left_alone(sampler):
     before = torch.random.get_rng_state()
-    sampler.sample(mixture_problem(), 4, progress=False)
+    sampler.sample(problem_of(sampler), 8, progress=False)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
 @each_sampler
 def test_a_stopped_run_goes_on(sampler, tmp_path, monkeypatch):
-    problem, path = mixture_problem(batch=2), tmp_path / "run.pt"
+    problem, path = problem_of(sampler, 2), tmp_path / "run.pt"
     expected = sampler.sample(problem, 40, progress=False)
     monkeypatch.setattr("samplers.run._SAVE_EVERY", 0.0)
 
@@ -75,7 +89,7 @@ def test_a_stopped_run_goes_on(sampler, tmp_path, monkeypatch):
         assert all(torch.equal(result.info[k].nan_to_num(-1), v.nan_to_num(-1)) for k, v in expected.info.items())
     with pytest.raises(FileFormatError, match="another run"):
         sampler.sample(problem, 40, seed=1, progress=False, checkpoint=path)
-    other = mixture_problem(batch=2).with_prior(mixture(std=0.6))
+    other = problem.with_prior(mixture(std=0.6))
     with pytest.raises(FileFormatError, match="another run"):
         sampler.sample(other, 40, progress=False, checkpoint=path)
     path.write_bytes(b"nonsense")
@@ -84,7 +98,7 @@ def test_a_stopped_run_goes_on(sampler, tmp_path, monkeypatch):
 
 
 def test_independent_draws_depend_on_their_own_index_only():
-    sampler, problem = SAMPLERS[1], mixture_problem()
+    sampler, problem = LANGEVIN, mixture_problem()
     assert torch.equal(sampler.sample(problem, 9, progress=False).x[:4], sampler.sample(problem, 4, progress=False).x)
 
 
@@ -145,4 +159,4 @@ def test_bad_calls_are_refused():
         event_shape = (2,)
 
     with pytest.raises(IncompatibleError, match="takes a ScorePrior"):
-        SAMPLERS[1].sample(problem.with_prior(Generator()), 4, progress=False)
+        LANGEVIN.sample(problem.with_prior(Generator()), 4, progress=False)

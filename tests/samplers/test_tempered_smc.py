@@ -1,122 +1,210 @@
-import dataclasses
 import math
+import warnings
 
 import pytest
 import torch
+from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
-from posterior.likelihoods import GaussianLikelihood
+from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.likelihoods import (
+    GaussianLikelihood,
+    Likelihood,
+    OneBitLikelihood,
+    PoissonLikelihood,
+    SaturatedLikelihood,
+    StudentTLikelihood,
+)
 from posterior.noise import Noise
-from posterior.operators import Matrix
-from posterior.priors import GaussianMixturePrior, GeneratorPrior
+from posterior.operators import Inpainting, Magnitude, Matrix, Operator
+from posterior.priors import EmpiricalPrior, GaussianMixturePrior, GeneratorPrior
+from posterior.priors.exact import ExactPosterior
 from posterior.problem import Posterior
+from posterior.results import Samples
 from samplers import TemperedSMC
-from samplers.tempered_smc import effective_sample_size, systematic, temperature_increment
-from tests.problems import DOUBLE, gaussian_problem, mixture, mixture_problem, relative_error
+from samplers.tempered_smc import BUDGETS
+from tests.problems import DOUBLE, gaussian_problem, mixture, mixture_problem
+
+ROTATED = Matrix(1.3 * torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=DOUBLE))
+LIKELIHOODS: dict[str, tuple[Likelihood, list[float]]] = {
+    "magnitude": (GaussianLikelihood(Magnitude(ROTATED), 0.5), [0.4, 1.5]),
+    "counts": (PoissonLikelihood(ROTATED, 2.0, 0.5), [2.0, 1.0]),
+    "saturated": (SaturatedLikelihood(ROTATED, 0.6, -1.0, 1.0), [1.0, -0.3]),
+    "outliers": (StudentTLikelihood(ROTATED, 0.4, 3.0), [0.5, 1.0]),
+    "signs": (OneBitLikelihood(ROTATED, 0.5), [1.0, -1.0]),
+}
 
 
-def test_effective_sample_size():
-    weights = torch.tensor([[1.0, 1.0], [1.0, 0.0], [2.0, 0.0]], dtype=DOUBLE)
-    assert torch.allclose(effective_sample_size(weights.log()), torch.tensor([16 / 6, 1.0], dtype=DOUBLE))
+def check_moments(samples: Samples, exact: ExactPosterior, inflation: float) -> None:
+    """Mean, covariance and evidence, where a mean has `inflation` times the variance of that of independent draws."""
+    error = 4 * math.sqrt(inflation / len(samples))
+    std = exact.std().flatten(1)
+    assert ((samples.mean() - exact.mean()).flatten(1).abs() < error * std).all()
+    # A covariance's entry has a standard error of at most √(2/N) of the two deviations, if tails are those of a
+    # Gaussian or lighter, as those of mixtures of separate modes are.
+    scale = std[:, :, None] * std[:, None]
+    for b in range(len(std)):
+        covariance = torch.cov(samples.x[:, b].flatten(1).T)
+        assert ((covariance - exact.covariance()[b]).abs() < math.sqrt(2) * error * scale[b]).all()
 
 
-def test_temperature_increment_meets_its_target():
-    log_likelihood = -1e4 * Noise.of(0, 3, 500, dtype=DOUBLE).normal(()).square()
-    beta = torch.tensor([0.0, 0.3, 1 - 1e-9], dtype=DOUBLE)
-    increment = temperature_increment(log_likelihood, beta, 250.0)
-    reached = effective_sample_size(increment * log_likelihood)
-    assert torch.allclose(reached[:2], torch.tensor(250.0, dtype=DOUBLE), rtol=1e-6)
-    assert increment[2] == 1 - beta[2]  # the rest of the way keeps more than the target: go all of it
-
-
-def test_systematic_resampling_is_within_one_of_the_expected_counts():
-    log_weights = Noise.of(0, 4, 100, dtype=DOUBLE).normal(())
-    index = systematic(log_weights, Noise.of(1, 4, dtype=DOUBLE).uniform()[0])
-    counts = torch.stack([torch.bincount(index[:, b], minlength=100) for b in range(4)], 1)
-    expected = 100 * log_weights.softmax(0)
-    assert (counts >= expected.floor()).all()
-    assert (counts <= expected.ceil()).all()
+def check_evidence(samples: Samples, exact: ExactPosterior) -> None:
+    """The evidence is right to four of its reported errors, and these are small."""
+    error = samples.info["log_evidence_error"]
+    # Reported from few islands, with 3 or 7 degrees of freedom: less than half the truth with probability 0.1.
+    assert ((samples.info["log_evidence"] - exact.log_evidence).abs() < 8 * error + 0.02).all()
+    assert (error < 0.2).all()
 
 
 @pytest.mark.parametrize("exact", [True, False])
-def test_gaussian_posterior(exact):
+def test_gaussian_posterior(exact: bool) -> None:
     problem = gaussian_problem(4, batch=3)
     truth = problem.prior.posterior(problem.likelihood, problem.y)
-    samples = TemperedSMC(population=2000, exact_denoise=exact, steps=8).sample(problem, 2000, progress=False)
-    # Particles are dependent, so the bounds are twice those of independent draws, 4 standard errors each.
-    assert ((samples.mean() - truth.mean()).abs() < 8 * truth.std() / math.sqrt(2000)).all()
-    for b in range(3):
-        assert relative_error(torch.cov(samples.x[:, b].T), truth.covariance()[b]) < 8 * math.sqrt(4 / 2000)
-    assert (samples.info["log_evidence"] - truth.log_evidence).abs().max() < 0.2
-
-
-@pytest.mark.parametrize("exact", [True, False])
-def test_weights_of_separate_modes(exact):
-    problem = mixture_problem(batch=3)
-    truth = problem.prior.posterior(problem.likelihood, problem.y)
-    samples = TemperedSMC(population=2000, exact_denoise=exact).sample(problem, 2000, progress=False)
-    share = problem.prior.responsibilities(samples.x).mean(0)
-    assert (share - truth.weights).abs().max() < 8 * 0.5 / math.sqrt(2000)
+    samples = TemperedSMC(exact_denoise=exact).sample(problem, 1000, progress=False)
+    check_moments(samples, truth, inflation=2)  # above the 1.15 at which moves end, for what one estimate of it is off
+    check_evidence(samples, truth)
+    assert samples.warnings == () and (samples.info["effective_samples"] > 500).all()
     assert (samples.nfe == 0).all() == exact
 
 
-def test_reports():
+@pytest.mark.parametrize("exact", [True, False])
+def test_weights_of_separate_modes(exact: bool) -> None:
+    problem = mixture_problem(batch=3)
+    truth = problem.prior.posterior(problem.likelihood, problem.y)
+    samples = TemperedSMC(exact_denoise=exact).sample(problem, 1000, progress=False)
+    share = problem.prior.responsibilities(samples.x).mean(0)
+    # Four times the variance of independent draws: the resamplings at all levels, as no move takes a mode to another.
+    assert (share - truth.weights).abs().max() < 4 * 0.5 * math.sqrt(4 / 1000)
+    check_evidence(samples, truth)
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_other_likelihoods(name: str) -> None:
+    likelihood, y = LIKELIHOODS[name]
+    problem = Posterior(mixture(), likelihood, torch.tensor([y], dtype=DOUBLE))
+    truth = problem.prior.posterior(likelihood, problem.y)
+    samples = TemperedSMC(exact_denoise=True).sample(problem, 1000, progress=False)
+    check_moments(samples, truth, inflation=4)  # as for modes
+    check_evidence(samples, truth)
+    assert (samples.info["acceptance"] < 1).any()
+
+
+def test_points_under_a_nonlinear_operator() -> None:
+    curved = Operator.from_callable(lambda x: x**3, event_shape=(2,), measurement_shape=(2,), dtype=DOUBLE)
+    points = torch.tensor([[0.0, 1.0], [1.0, 0.2], [0.4, -0.5]], dtype=DOUBLE)
+    likelihood = GaussianLikelihood(curved, 0.7)
+    problem = Posterior(EmpiricalPrior(points), likelihood, torch.tensor([[0.6, 0.3]], dtype=DOUBLE))
+    truth = problem.prior.posterior(likelihood, problem.y)
+    samples = TemperedSMC(accuracy="fast", exact_denoise=True).sample(problem, 1000, progress=False)
+    share = (samples.x[:, 0, None] == points).all(-1).double().mean(0)
+    assert (share - truth.weights[0]).abs().max() < 4 * 0.5 * math.sqrt(2 / 1000)  # as for modes, few levels
+    check_evidence(samples, truth)
+
+
+def test_the_evidence_is_unbiased_and_its_error_is_what_is_reported() -> None:
+    # 300 runs of the same measurement. E[Z] is p(y); the mean of 300 estimates is off by its own standard error.
+    one = mixture_problem()
+    problem = Posterior(one.prior, one.likelihood, one.y.expand(300, -1))
+    exact = one.prior.posterior(one.likelihood, one.y).log_evidence
+    samples = TemperedSMC(accuracy="fast", population=64, exact_denoise=True).sample(problem, 8, progress=False)
+    ratio = (samples.info["log_evidence"] - exact).exp()
+    assert abs(ratio.mean() - 1) < 4 * ratio.std() / math.sqrt(300)
+    # Mean squares of the reported errors (3 degrees of freedom each) and of the true ones agree to 4 √(2/300 + 2/900),
+    # up to the little by which log Z and Z/E[Z] − 1 differ.
+    reported = samples.info["log_evidence_error"].square().mean()
+    assert abs((ratio.var() / reported).log()) < 4 * math.sqrt(2 / 300 + 2 / 900)
+
+
+def test_reports() -> None:
     problem = mixture_problem(batch=2)
-    samples = TemperedSMC(population=64).sample(problem, 10, progress=False)
+    samples = TemperedSMC(accuracy="fast", population=64).sample(problem, 10, progress=False)
     assert samples.x.shape == (10, 2, 2)
-    beta, sweeps = samples.info["beta"], (~samples.info["beta"].isnan()).sum(0)
-    assert ((beta == 1).sum(0) == 10).all()
+    beta, steps = samples.info["beta"], (~samples.info["beta"].isnan()).sum(0)
+    assert ((beta == 1).sum(0) >= 3).all() and ((beta == 1).sum(0) <= BUDGETS["fast"].settle).all()
     assert (beta.diff(dim=0).nan_to_num(0) >= 0).all()
-    assert (samples.info["ess"][0] > 0.79).all()
-    assert torch.equal(samples.info["levels"], (sweeps - 9).double())  # nine of the ten last sweeps change no level
-    distinct = samples.info["distinct_ancestors"]
-    assert ((distinct >= 1) & (distinct <= 64)).all()
-    assert torch.allclose(samples.nfe, 64 / 10 * (30 + sweeps * 6).double())
+    assert (samples.info["acceptance"].nan_to_num(1) == 1).all()
+    assert (samples.info["rho"].nan_to_num(1) > 0).all()
+    assert ((samples.info["families"] >= 1) & (samples.info["families"] <= 64)).all()
+    assert (samples.info["effective_samples"] <= 10.5).all()
+    # draws of the prior for each particle, and calls a move; ten of 64 particles are kept
+    budget = BUDGETS["fast"]
+    assert torch.allclose(samples.nfe, 64 / 10 * (budget.start * budget.prior_steps + steps * budget.steps).double())
     assert (samples.nfe_grad == 0).all()
 
 
-def test_more_samples_than_particles_come_from_islands():
-    problem = mixture_problem()
-    sampler = TemperedSMC(population=32)
-    two = sampler.sample(problem, 50, progress=False)
-    one = sampler.sample(problem, 32, progress=False)
-    assert two.x.shape[0] == 50
-    assert torch.equal(two.x[:32], one.x)
-
-    noise = problem.noise(0, 64)
-    islands = [dataclasses.replace(noise, draws=noise.draws[part]) for part in (slice(0, 32), slice(32, 64))]
-    first, second = (sampler.init(problem, island).x for island in islands)
-    assert not (first == second).any()  # not even the first draws are shared
-    uniforms = [island.use("resample").draw(1).uniform() for island in islands]
-    assert uniforms[0] != uniforms[1]
-
-
-def test_islands_are_independent():
-    # Two modes at ±4 and nothing to tell them apart: the share of one mode among 16 draws of an island, 300 times over.
-    prior = GaussianMixturePrior(torch.tensor([[-4.0, 0.0], [4.0, 0.0]], dtype=DOUBLE), std=0.5)
-    likelihood = GaussianLikelihood(Matrix(torch.tensor([[0.0, 1.0]], dtype=DOUBLE)), 1.0)
-    problem = Posterior(prior, likelihood, torch.zeros(300, 1, dtype=DOUBLE))
-    sampler = TemperedSMC(population=16, final_sweeps=1, exact_denoise=True)
-    shares = (sampler.sample(problem, 32, progress=False).x[..., 0] > 0).double().reshape(2, 16, 300).mean(1)
-    assert torch.corrcoef(shares)[0, 1].abs() < 4 / math.sqrt(300)
+@pytest.mark.parametrize(
+    ("sampler", "expected"),
+    [
+        (TemperedSMC(), [256, 256, 704, 704, 5000]),  # eight islands from 512 on
+        (TemperedSMC(accuracy="fast"), [128, 256, 704, 704, 5000]),
+        (TemperedSMC(accuracy="high"), [1024, 1024, 1024, 1024, 5000]),
+        (TemperedSMC(population=10), [12, 256, 704, 704, 5000]),
+    ],
+    ids=["standard", "fast", "high", "own"],
+)
+def test_populations_are_whole_islands(sampler: TemperedSMC, expected: list[int]) -> None:
+    found = [sampler.draws_at_once(n) for n in (1, 256, 700, 703, 5000)]
+    assert found == expected
 
 
-def test_fewer_samples_than_particles_pay_for_all():
-    samples = TemperedSMC(population=32).sample(mixture_problem(), 8, progress=False)
-    whole = TemperedSMC(population=32).sample(mixture_problem(), 32, progress=False)
+def test_fewer_samples_than_particles_are_a_subset_that_pays_for_all() -> None:
+    problem, sampler = mixture_problem(), TemperedSMC(accuracy="fast", population=32)
+    samples, whole = (sampler.sample(problem, count, progress=False) for count in (8, 32))
     assert torch.equal(samples.x, whole.x[:8])
     assert torch.allclose(samples.nfe, 4 * whole.nfe)
 
 
+def test_more_samples_than_the_population_enlarge_it() -> None:
+    problem, sampler = mixture_problem(), TemperedSMC(accuracy="fast", population=32)
+    samples = sampler.sample(problem, 50, progress=False)
+    assert samples.x.shape == (50, 1, 2)
+    wide = TemperedSMC(accuracy="fast", population=52).sample(problem, 50, progress=False)
+    assert torch.equal(samples.x, wide.x)
+
+
+HARD = Posterior(  # nine tenths of 40 values seen sharply: 8 particles of a prior with 60 modes cannot
+    GaussianMixturePrior(3 * Noise.of(0, 60, dtype=DOUBLE).normal((40,))[0], std=0.3),
+    GaussianLikelihood(Inpainting(torch.arange(40) % 10 != 0), 0.05),
+    (3 * Noise.of(0, 60, dtype=DOUBLE).normal((40,))[0, 7:8] + 0.1) * (torch.arange(40) % 10 != 0),
+    ids=["hard"],
+)
+
+
+def test_a_hopeless_run_warns_and_an_easy_one_does_not() -> None:
+    with pytest.warns(TrustWarning, match="hard"):
+        samples = TemperedSMC(accuracy="fast", population=8, exact_denoise=True).sample(HARD, 8, progress=False)
+    assert any("families" in text for text in samples.warnings)
+    assert any("log_evidence_error" in text for text in samples.warnings)
+    assert any("effective_samples" in text for text in samples.warnings)
+    assert all("TemperedSMC" in text and "hard" in text and "larger population" in text for text in samples.warnings)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrustWarning)
+        easy = TemperedSMC(accuracy="fast", exact_denoise=True).sample(gaussian_problem(4), 64, progress=False)
+    assert easy.warnings == ()
+
+
+def test_one_family_is_worth_one_draw() -> None:
+    samples = TemperedSMC(accuracy="fast", population=8, exact_denoise=True).sample(HARD, 8, progress=False)
+    assert samples.info["families"] == 1
+    assert samples.info["effective_samples"] == 1
+
+
+def test_a_likelihood_that_says_nothing_leaves_the_prior() -> None:
+    problem = Posterior(mixture(), GaussianLikelihood(ROTATED, 1e4), torch.zeros(1, 2, dtype=DOUBLE))
+    samples = TemperedSMC(accuracy="fast", exact_denoise=True).sample(problem, 1000, progress=False)
+    assert (samples.info["beta"] == 1).all() and (samples.info["families"] > 900).all()
+    share = problem.prior.responsibilities(samples.x).mean((0, 1))
+    assert (share - problem.prior.log_weights.exp()).abs().max() < 4 * 0.5 / math.sqrt(1000)
+
+
 @pytest.mark.slow
-def test_draws_of_many_measurements_are_draws_of_the_prior():
-    # x* from the prior, y from x*, x from p(x | y): x and x* have one law. Kolmogorov–Smirnov on 4,000 pairs, p = .001.
-    prior, size = mixture(), 4000
+def test_draws_of_many_measurements_are_draws_of_the_prior() -> None:
+    # x* from the prior, y from x*, x from p(x | y): x and x* have one law. Kolmogorov–Smirnov on 2,000 pairs, p = .001.
+    prior, size = mixture(), 2000
     likelihood = GaussianLikelihood(Matrix(torch.tensor([[1.0, 0.6]], dtype=DOUBLE)), 0.7)
     noise = Noise.of(0, size, dtype=DOUBLE)
     truth = prior.exact_sample(1, noise.use("truth"))[0]
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, noise))
-    x = TemperedSMC(population=64).sample(problem, 1, progress=False).x[0]
+    x = TemperedSMC(accuracy="fast").sample(problem, 1, progress=False).x[0]
     for direction in torch.eye(2, dtype=DOUBLE):
         a, b = (x @ direction).sort().values, (truth @ direction).sort().values
         points = torch.cat([a, b])
@@ -124,16 +212,10 @@ def test_draws_of_many_measurements_are_draws_of_the_prior():
         assert distance / size < 1.95 * math.sqrt(2 / size)
 
 
-def test_default_population_grows_with_the_samples():
-    sampler = TemperedSMC()
-    assert [sampler.draws_at_once(n) for n in (1, 256, 700, 5000)] == [256, 256, 700, 1024]
-
-
-def test_bad_settings_are_refused():
+def test_bad_settings_are_refused() -> None:
     problem = mixture_problem()
-    wrong = [{"population": 0}, {"population": 1}, {"final_sweeps": 0}, {"ess": 1.0}, {"steps": 2}, {"prior_steps": 0}]
-    for setting in wrong:
-        with pytest.raises(InvalidValueError, match=r"TemperedSMC needs|at least [23] steps"):
+    for setting in ({"population": 0}, {"population": 7}, {"accuracy": "best"}):
+        with pytest.raises(InvalidValueError, match=r"TemperedSMC needs|accuracy is one of fast, standard, high"):
             TemperedSMC(**setting).sample(problem, 4, progress=False)
 
     class Generator(GeneratorPrior):
@@ -141,3 +223,11 @@ def test_bad_settings_are_refused():
 
     with pytest.raises(IncompatibleError, match="takes a ScorePrior"):
         TemperedSMC().sample(problem.with_prior(Generator()), 4, progress=False)
+
+
+def test_precision_is_that_of_the_measurements() -> None:
+    samples = TemperedSMC(accuracy="fast", population=16).sample(
+        mixture_problem().to(dtype=torch.float32), 4, progress=False
+    )
+    values: dict[str, Tensor] = {name: samples.info[name] for name in ("log_evidence", "families")}
+    assert samples.x.dtype == torch.float32 and all(v.dtype == torch.float32 for v in values.values())

@@ -1,0 +1,118 @@
+"""The exactness page: what all benches with known posteriors found, sampler by sampler, and how well warnings work.
+
+Reads the outcomes that the other benchmarks leave in docs/outcomes/; runs nothing itself. Cost: seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.outcomes import Outcome, load
+from benchmarks.table import DOCS, markdown, run
+from posterior.figures.page import house_style, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PARTS = ["linear_gaussian", "gaussian_mixture", "nonlinear", "digits"]
+SAMPLERS = {
+    "TemperedSMC": ["TemperedSMC"],
+    "ReplicaExchange": ["ReplicaExchange"],
+    "AuxiliaryGibbs, AuxiliaryMH": ["AuxiliaryGibbs", "AuxiliaryMH"],
+    "AnnealedLangevin": ["AnnealedLangevin"],
+}
+BAD, GOOD = 3.0, 1.3  # times the floor
+
+
+def cells(outcomes: list[Outcome]) -> list[str]:
+    """Names of cells, in order."""
+    return list(dict.fromkeys(o.cell for o in outcomes))
+
+
+def text_of(rows: list[Outcome]) -> str:
+    """Median ratio and mean number of network calls."""
+    if not rows:
+        return "–"
+    return f"{np.median([o.ratio for o in rows]):.2f} ({np.mean([o.calls for o in rows]):.0f})"
+
+
+def figure(parts: dict[str, list[Outcome]]) -> Figure:
+    """Every run's error ÷ floor, by problem and sampler."""
+    colours = ["#0072B2", "#009E73", "#E69F00", "#D55E00"]  # Okabe & Ito
+    rows = [(part, cell) for part, outcomes in parts.items() for cell in cells(outcomes)]
+    with house_style():
+        from matplotlib.figure import Figure
+
+        shown = Figure(figsize=(7.2, 0.9 + 0.27 * len(rows)), dpi=150, layout="constrained")
+        axes = shown.add_subplot()
+        for (label, names), colour in zip(SAMPLERS.items(), colours, strict=True):
+            found = [
+                (min(o.ratio, 100.0), y)
+                for y, (part, cell) in enumerate(rows)
+                for o in parts[part]
+                if o.cell == cell and o.sampler in names
+            ]
+            if found:
+                x, y = np.array(found).T
+                shift = 0.16 * (list(SAMPLERS).index(label) - 1.5)
+                axes.scatter(x, y + shift, s=9, color=colour, alpha=0.6, linewidths=0, label=label)
+        axes.axvline(1, color="#1a1a1a", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_xticks([0.5, 1, 2, 5, 10, 30, 100], ["0.5", "1", "2", "5", "10", "30", "≥ 100"])
+        axes.set_yticks(range(len(rows)), [f"{part.replace('_', ' ')}, {cell}" for part, cell in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel("error ÷ floor, one point a run (1: as good as as many exact draws)")
+        axes.grid(axis="x", linewidth=0.3)
+        axes.legend(loc="upper right", frameon=True, fontsize=7)
+        return shown
+
+
+def warnings_table(parts: dict[str, list[Outcome]]) -> str:
+    """How often a sampler says not to trust its draws, by how far off they are."""
+    rows = []
+    for name in ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH"]:
+        runs = [o for outcomes in parts.values() for o in outcomes if o.sampler == name]
+        bands = [
+            [o.warned for o in runs if low <= o.ratio < high]
+            for low, high in ((0, GOOD), (GOOD, BAD), (BAD, float("inf")))
+        ]
+        rows.append([name, *(f"{sum(b)} of {len(b)}" for b in bands)])
+    return markdown(["sampler", f"error < {GOOD} × floor", f"{GOOD}–{BAD:g} ×", f"> {BAD:g} ×"], rows)
+
+
+def main(quick: bool) -> str:
+    """The page, as Markdown."""
+    parts = {part: outcomes for part in PARTS if (outcomes := load(part))}
+    table = []
+    for part, outcomes in parts.items():
+        for cell in cells(outcomes):
+            rows = [o for o in outcomes if o.cell == cell]
+            table.append(
+                [f"[{part.replace('_', ' ')}]({part}.md), {cell}"]
+                + [text_of([o for o in rows if o.sampler in names]) for names in SAMPLERS.values()]
+            )
+    if not quick:
+        save_figure(figure(parts), DOCS / "exactness.png")
+    return "\n\n".join([
+        "# How exact",
+        "[Which method converges to what](samplers.md#what-converges-to-what) is known; here is how far off each is.",
+        "The errors of a sampler are told apart by `exact_denoise=True` on an analytic prior: it then draws p(x0 | z) "
+        "exactly, and what remains is the sampler's. [What the integrator costs](reverse_diffusion.md), by network "
+        "calls, is measured where the answer is known; `posterior priors check` measures it on a prior of your own.",
+        "## Measured",
+        "Median error ÷ the floor of as many exact draws, with default settings; in brackets network calls a draw. "
+        "Each page has the error's definition, every bar, and the runs; linear Gaussian: covariance; mixture and "
+        "nonlinear: sliced W1; digits: energy distance.",
+        markdown(["problem", *SAMPLERS], table),
+        "![Every run's error in units of the floor](exactness.png)",
+        "## Do the warnings work?",
+        "Runs with a warning, by how far off the draws were. A mode that all particles missed leaves no trace in what "
+        "a sampler can see of itself, and no warning can tell.",
+        warnings_table(parts),
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(main, "exactness.md", __doc__ or "")
