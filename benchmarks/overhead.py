@@ -28,10 +28,10 @@ SHAPE, DRAWS, BAR = (1, 28, 28), 64, 1.05
 @torch.no_grad()
 def main(quick: bool) -> str:
     """The table, as Markdown."""
-    samplers: list[Sampler] = [TemperedSMC(population=DRAWS, ess=0.5, final_sweeps=3), AnnealedLangevin(levels=33)]
+    samplers: list[Sampler] = [TemperedSMC("fast", population=DRAWS), AnnealedLangevin(levels=33)]
     repeats = 5
     if quick:
-        samplers, repeats = [TemperedSMC(population=8, final_sweeps=1, steps=3, ess=0.3)], 1
+        samplers, repeats = [TemperedSMC("fast", population=8)], 1
     prior = load_prior("digits")
     likelihood = GaussianLikelihood(Inpainting.half(SHAPE, keep="top"), 0.1)
     truth = load_digits()[0][:1]

@@ -66,7 +66,7 @@ class AuxiliaryMH(Sampler):
     burn_in: int = 100
     thinning: int = 5
     steps: int = 8
-    prior_steps: int = 16
+    prior_steps: int = 20
     exact_denoise: bool = False
 
     @property

@@ -80,7 +80,7 @@ class ReplicaExchange(Sampler):
     burn_in: int = 60
     thinning: int = 2
     steps: int = 8
-    prior_steps: int = 16
+    prior_steps: int = 20
     exact_denoise: bool = False
 
     @property

@@ -51,7 +51,7 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "fast": Budget(population=128, start=2, keep=0.7, steps=5, prior_steps=12, settle=10, inflation=1.5),
-    "standard": Budget(population=256, start=4, keep=0.88, steps=8, prior_steps=16, settle=35, inflation=1.15),
+    "standard": Budget(population=256, start=4, keep=0.88, steps=8, prior_steps=20, settle=35, inflation=1.15),
     "high": Budget(population=1024, start=8, keep=0.95, steps=12, prior_steps=32, settle=100, inflation=1.05),
 }
 

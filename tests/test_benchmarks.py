@@ -22,6 +22,6 @@ def test_quick_run(name):
     benchmark = importlib.import_module(f"benchmarks.{name}")
     text = benchmark.main(True)
     assert text.startswith("# ")
-    assert "| --- |" in text
+    assert "| ---" in text or "|---" in text
     assert "nan" not in text
     assert "Cost:" in benchmark.__doc__

@@ -17,6 +17,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 # First and last noise level of a conditional draw at ρ = 1 in six calls, and the variance of its reference Gaussian:
 # with them the variance of a Gaussian of any width comes out within 0.002 ρ², a third of that in eight calls.
 _FIRST, _LAST, _VARIANCE = 3.3, 0.16, 0.255
-# The same of a draw from the prior, in units of sigma_data and for 16 calls: modes far apart get their weights right.
-_PRIOR_FIRST, _PRIOR_LAST, _PRIOR_VARIANCE = 10.0, 0.05, 0.3
+# The same of a draw from the prior in 16 calls, in units of sigma_data; the first level is at least so high.
+_PRIOR_FIRST, _PRIOR_LAST, _PRIOR_VARIANCE = 5.0, 0.05, 0.3
 
 
 def geometric_levels(first: Tensor, last: Tensor, count: int) -> Tensor:
@@ -89,7 +90,9 @@ def sample(prior: ScorePrior, noise: Noise, steps: int) -> Tensor:
     if steps < 2:
         raise InvalidValueError(f"a draw from the prior takes at least 2 steps, got {steps}")
     variance = torch.tensor(prior.sigma_data**2, dtype=noise.dtype, device=noise.keys.device)
-    first = min(_PRIOR_FIRST * (steps / 16) ** 0.5 * prior.sigma_data, prior.sigma_max)
+    # √(2n)·sigma_data is about the largest distance between two images (Song & Ermon 2020, arXiv:2006.09011).
+    distance = math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data
+    first = min(max(distance, _PRIOR_FIRST * prior.sigma_data), prior.sigma_max)
     last = max(_PRIOR_LAST * 16 / steps * prior.sigma_data, prior.sigma_min)
     levels = geometric_levels(variance.new_tensor(first), variance.new_tensor(last), steps)
     start = noise.use("start").normal(tuple(prior.event_shape))
