@@ -22,16 +22,18 @@ class Curvature:
     Args:
         problem: The measurements.
         pilot: Images (B, *event) at which J and W are taken.
+        norm: The bound on the largest eigenvalue, (B,), if it is known of the same pilot; else it takes some forty
+            products with the matrix.
     """
 
-    def __init__(self, problem: Posterior, pilot: Tensor) -> None:
+    def __init__(self, problem: Posterior, pilot: Tensor, norm: Tensor | None = None) -> None:
         likelihood = problem.likelihood
         if is_linear_gaussian(problem) or has_signs(problem):
             self._operator: LinearOperator = problem.operator.operator if has_signs(problem) else problem.operator
             self._scale = likelihood.noise_std.to(pilot).expand(len(problem)) ** -2
         else:
             weight = likelihood.measured(likelihood.fisher(likelihood.noiseless(pilot)))
-            self._operator = _Linearisation(likelihood, pilot, weight.clamp_min(0).sqrt())
+            self._operator = _Linearisation(likelihood, pilot, weight.clamp_min(0).sqrt(), norm)
             self._scale = torch.ones(len(problem), dtype=pilot.dtype, device=pilot.device)
         self.norm = self._scale * self._operator.norm().to(pilot) ** 2  # an upper bound of the largest eigenvalue, (B,)
 
@@ -58,11 +60,14 @@ def has_signs(problem: Posterior) -> bool:
 class _Linearisation(LinearOperator):
     """v → W^½ J v at a pilot image of each measurement."""
 
-    def __init__(self, likelihood: Likelihood, pilot: Tensor, root: Tensor) -> None:
+    def __init__(self, likelihood: Likelihood, pilot: Tensor, root: Tensor, squared_norm: Tensor | None = None) -> None:
         inner: Operator = likelihood.operator
         super().__init__(inner.event_shape, inner.measurement_shape)
-        self.likelihood, self.pilot, self.root = likelihood, pilot, root
+        self.likelihood, self.pilot, self.root, self.squared_norm = likelihood, pilot, root, squared_norm
         self.example = pilot.new_empty(0)
+
+    def norm(self) -> Tensor:
+        return super().norm() if self.squared_norm is None else self.squared_norm.sqrt()
 
     def _forward(self, x: Tensor) -> Tensor:
         inner = self.likelihood.operator

@@ -20,22 +20,31 @@ from samplers.curvature import Curvature, has_signs, is_linear_gaussian
 # ρ²β‖H̄‖ = 0.95²: larger ρ mix faster, and at 1 the proposal's covariance has no inverse.
 _FRACTION = 0.95
 _OVER_RELAXATION = 0.8
-ACCEPTANCE = 0.65  # towards which ρ is tuned where moves can be rejected
+# Where moves can be rejected ρ is tuned to this acceptance, from and not below these fractions of the largest.
+_ACCEPTANCE, _FIRST, _LEAST = 0.65, 0.3, 1e-3
 
 
 @dataclass(frozen=True)
-class ConditionalDraw:
-    """How p(x0 | x0 + ρε = z) is drawn: by reverse diffusion, or exactly where the prior is analytic.
+class Draws:
+    """How a prior is drawn from: by reverse diffusion, or exactly where it is analytic.
 
     Attributes:
-        steps: Network calls a draw.
+        steps: Network calls for a draw of p(x0 | x0 + ρε = z).
+        prior_steps: Network calls for a draw of p(x).
         exact: Whether to use the prior's exact draws instead.
     """
 
     steps: int
+    prior_steps: int = 0
     exact: bool = False
 
-    def __call__(self, prior: ScorePrior, z: Tensor, rho: Tensor, noise: Noise) -> Tensor:
+    def of(self, prior: ScorePrior, count: int, noise: Noise) -> Tensor:
+        """Draw from p(x), (count, B, *event)."""
+        if self.exact:
+            return prior.exact_sample(count, noise)
+        return prior.sample(count, noise, steps=self.prior_steps)
+
+    def given(self, prior: ScorePrior, z: Tensor, rho: Tensor, noise: Noise) -> Tensor:
         """Draw x0 given z (S, B, *event) and ρ (B,)."""
         if self.exact:
             return prior.exact_denoise(z, rho, noise)
@@ -60,7 +69,7 @@ class Move(NamedTuple):
 
 def auxiliary_move(
     problem: Posterior, x: Tensor, epsilon: Tensor, log_likelihood: Tensor, beta: Tensor, rho: Tensor,
-    curvature: Curvature, noise: Noise, draw: ConditionalDraw,
+    curvature: Curvature, noise: Noise, draws: Draws,
 ) -> Move:  # fmt: skip
     r"""One move that leaves \(p(x) L(x)^\beta\,N(\epsilon; 0, I)\) invariant, for any likelihood L.
 
@@ -75,8 +84,8 @@ def auxiliary_move(
     $$ \log r = \beta\log\frac{L(x')}{L(x)} + \frac{\|z - x'\|^2 - \|z - x\|^2}{2\rho^2}
        + \frac{\|\epsilon\|^2 - \|\epsilon'\|^2}{2}. $$
 
-    Where L is Gaussian and the operator measures magnitudes of real numbers, their signs are drawn first, and the move
-    is that of the linear-Gaussian problem they leave (`_given_signs`).
+    Where L is Gaussian and the operator measures magnitudes of real numbers, their signs are drawn first, and L(x)^β is
+    L(x)^β P(s | x) above (`_given_signs`).
 
     Where L is Gaussian and the operator linear r = 1: z = x + ρ·noise, with the measurement's noise coupled to it, and
     the move is a Gibbs sweep. ε is carried along and over-relaxed, \(\epsilon \leftarrow -a\epsilon + \sqrt{1 - a^2}\,
@@ -92,7 +101,7 @@ def auxiliary_move(
         rho: Noise level of z, (B,), with ρ²β‖H̄‖ < 1.
         curvature: H̄, which does not depend on x.
         noise: Source of randomness.
-        draw: How x given z is drawn.
+        draws: How x given z is drawn.
 
     References:
         Titsias & Papaspiliopoulos 2018, Auxiliary gradient-based sampling algorithms, JRSS B 80 (Gaussian priors).
@@ -101,35 +110,29 @@ def auxiliary_move(
     """
     dims = len(problem.event_shape)
     kappa, scale = rho**2 * beta, expand_right(rho, dims)
-    grad: Callable[[Tensor], Tensor] = problem.log_likelihood_grad
-    excess: Callable[[Tensor], Tensor] | None = None
-    if has_signs(problem):
-        grad, excess = _given_signs(problem, x, beta, noise.use("signs"))
+    target = _given_signs(problem, x, beta, noise.use("signs")) if has_signs(problem) else _plain(problem, beta)
 
     def mu(image: Tensor) -> Tensor:
-        return image + expand_right(kappa, dims) * grad(image)
+        return image + expand_right(kappa, dims) * target.grad(image)
 
     def spectrum(eigenvalue: Tensor) -> Tensor:
         return 1 - expand_right(kappa, eigenvalue.ndim - 1).to(eigenvalue) * eigenvalue
 
+    def length(image: Tensor) -> Tensor:
+        return image.flatten(-dims).square().sum(-1)
+
     xi = noise.use("z").normal(problem.event_shape)
     epsilon = (1 - _OVER_RELAXATION**2) ** 0.5 * xi - _OVER_RELAXATION * epsilon
     z = mu(x) + scale * curvature.function(lambda eigenvalue: spectrum(eigenvalue).sqrt(), epsilon)
-    ahead = draw(problem.prior, z, rho, noise.use("x"))
+    ahead = draws.given(problem.prior, z, rho, noise.use("x"))
     back = curvature.function(lambda eigenvalue: spectrum(eigenvalue).rsqrt(), (z - mu(ahead)) / scale)
     new = problem.log_likelihood(ahead)
     if is_linear_gaussian(problem):
         return Move(ahead, back, new, torch.ones_like(new))
-
-    def length(image: Tensor) -> Tensor:
-        return image.flatten(-dims).square().sum(-1)
-
-    if excess is not None:
-        log_ratio = excess(ahead) - excess(x)
-    else:
-        log_ratio = beta * (new - log_likelihood) + 0.5 * (
-            length((z - ahead) / scale) - length((z - x) / scale) + length(epsilon) - length(back)
-        )
+    log_ratio = target.log_prob(ahead, new) - target.log_prob(x, log_likelihood)
+    log_ratio = log_ratio + 0.5 * (
+        length((z - ahead) / scale) - length((z - x) / scale) + length(epsilon) - length(back)
+    )
     accepted = log_ratio.nan_to_num(nan=-torch.inf).clamp_max(0).exp()
     take = noise.use("accept").uniform() < accepted
     wide = expand_right(take, dims)
@@ -138,36 +141,56 @@ def auxiliary_move(
     )
 
 
-def _given_signs(
-    problem: Posterior, x: Tensor, beta: Tensor, noise: Noise
-) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
-    r"""Draw the lost signs of y = |u| + σn, u = Ax, and give what a move needs to know given them.
+class _Target(NamedTuple):
+    """What a move leaves invariant besides the prior.
 
-    $$ P(s_i \mid x) = \frac{e^{\kappa s_i u_i}}{e^{\kappa u_i} + e^{-\kappa u_i}}, \quad \kappa = \beta y_i/\sigma^2;
-       \qquad L(x)^\beta P(s \mid x) \propto N(s y; u, \sigma^2/\beta)\, \prod_i \frac{1}{1 + e^{-2\kappa |u_i|}} $$
+    Attributes:
+        grad: g of images, whose product with ρ²β is the drift; any function keeps the move exact.
+        log_prob: log L(x)^β, and of what has been drawn given x, for images and their log p(y | x).
+    """
 
-    Given s all is linear-Gaussian but the product: its ratio is the probability to accept.
+    grad: Callable[[Tensor], Tensor]
+    log_prob: Callable[[Tensor, Tensor], Tensor]
 
-    Returns:
-        The gradient of log N(s y; Ax, σ²), and the logarithm of the product, as functions of images.
+
+def _plain(problem: Posterior, beta: Tensor) -> _Target:
+    return _Target(problem.log_likelihood_grad, lambda x, log_likelihood: beta * log_likelihood)
+
+
+def _given_signs(problem: Posterior, x: Tensor, beta: Tensor, noise: Noise) -> _Target:
+    r"""The target once the lost signs of y = |u| + σn, u = Ax, have been drawn: L(x)^β P(s | x).
+
+    $$ P(s \mid x) = \prod_i \frac{1}{1 + e^{-2\kappa_i s_i u_i}}, \quad \kappa = \beta y/\sigma^2 $$
+
+    It is \(N(sy; Ax, \sigma^2/\beta)\) but for a factor that lies between ½ and 1 for each positive y, so that its
+    gradient makes a drift with which nearly all moves are accepted.
     """
     inner, likelihood = problem.operator.operator, problem.likelihood
     dims = len(inner.measurement_shape)
-    variance = expand_right(likelihood.noise_std.to(x) ** 2, dims)
-    kappa = expand_right(beta, dims) * problem.y / variance
+    kappa = expand_right(beta / likelihood.noise_std.to(x) ** 2, dims) * problem.y
     signs = torch.where(noise.uniform(inner.measurement_shape) < torch.sigmoid(2 * kappa * inner(x)), 1.0, -1.0)
     linear = GaussianLikelihood(inner, likelihood.noise_std)
 
-    def excess(image: Tensor) -> Tensor:
-        terms = torch.nn.functional.logsigmoid(2 * kappa * problem.operator(image))
-        return likelihood.measured(terms).flatten(-dims).sum(-1)
+    def log_prob(image: Tensor, log_likelihood: Tensor) -> Tensor:
+        terms = torch.nn.functional.logsigmoid(2 * kappa * signs * inner(image))
+        return beta * log_likelihood + likelihood.measured(terms).flatten(-dims).sum(-1)
 
-    return lambda image: linear.grad(image, signs * problem.y), excess
+    return _Target(lambda image: linear.grad(image, signs * problem.y), log_prob)
 
 
 def largest_rho(problem: Posterior, curvature: Curvature, beta: Tensor) -> Tensor:
     """The largest ρ of a move, (B,): 0.95/√(β‖H̄‖), or the prior's largest noise level."""
     return (_FRACTION * (beta * curvature.norm).rsqrt()).clamp_max(problem.prior.sigma_max)
+
+
+def first_scale(problem: Posterior, like: Tensor) -> Tensor:
+    """With what fraction of the largest ρ to begin, the shape of `like`: all of it where every move is accepted."""
+    return torch.full_like(like, 1.0 if is_linear_gaussian(problem) else _FIRST)
+
+
+def tuned(scale: Tensor, accepted: Tensor) -> Tensor:
+    """The fraction of the largest ρ to go on with, given the mean probability of acceptance."""
+    return (scale * (accepted - _ACCEPTANCE).exp()).clamp(_LEAST, 1.0)
 
 
 def check_auxiliary(method: str, problem: Posterior) -> None:

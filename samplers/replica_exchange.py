@@ -12,42 +12,34 @@ from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.auxiliary import CHAIN_ADVICE, chain_reasons, convergence
-from samplers.base import Info, Sampler, State, per_draw
-from samplers.curvature import Curvature, is_linear_gaussian
-from samplers.kernel import ACCEPTANCE, ConditionalDraw, Move, auxiliary_move, check_auxiliary, largest_rho
+from samplers.base import Info, State, per_draw
+from samplers.chains import ChainSampler, ChainState
+from samplers.curvature import Curvature
+from samplers.kernel import Move, auxiliary_move, first_scale, largest_rho, tuned
 
 
 @dataclass(kw_only=True)
-class ReplicaState(State):
-    """The replicas of each chain, from the hottest (β = 0) to the coldest (β = 1).
+class ReplicaState(ChainState):
+    """The replicas of each chain, from the hottest (β = 0) to the coldest (β = 1), of which `kept` holds draws.
+
+    Where `ChainState` has (chains, B, …) these have (chains, B, replicas, …); pilot, norm and scale are of all but the
+    hottest, (B, replicas − 1, …).
 
     Attributes:
-        kept: Draws of the coldest replica kept so far, those of one chain one after the other, (S, B, *event); x is
-            (chains, B, replicas, *event).
-        epsilon: The auxiliary noise of each replica, as x.
-        log_likelihood: log p(y | x) of each replica, (chains, B, replicas).
         rising: Whether what is in a place was at the hottest more recently than at the coldest, as log_likelihood.
-        pilot: Images at which the curvature is taken, (B, replicas, *event).
         beta: Inverse temperatures, (B, replicas).
-        scale: ρ as a fraction of the largest, (B, replicas).
         rejected: Sum of the rejection probabilities between neighbours since they were last used, (B, replicas − 1).
         trips: Round trips from the coldest place to the hottest and back since burn-in, (B,).
     """
 
-    kept: Tensor = per_draw()
-    epsilon: Tensor = per_draw()
-    log_likelihood: Tensor = per_draw()
     rising: Tensor = per_draw()
-    pilot: Tensor
     beta: Tensor
-    scale: Tensor
     rejected: Tensor
     trips: Tensor
 
 
 @dataclass(frozen=True)
-class ReplicaExchange(Sampler):
+class ReplicaExchange(ChainSampler):
     r"""Parallel tempering with auxiliary-variable moves, for any likelihood: exact in the limit, and modes mix.
 
     Replica k follows \(p(x) L(x)^{\beta_k}\), 0 = β_0 < … < 1; the hottest draws anew from the prior at every step.
@@ -74,56 +66,39 @@ class ReplicaExchange(Sampler):
     """
 
     state_type: ClassVar = ReplicaState
-    advice: ClassVar = CHAIN_ADVICE
     chains: int = 4
-    replicas: int = 10
     burn_in: int = 60
     thinning: int = 2
-    steps: int = 8
-    prior_steps: int = 20
-    exact_denoise: bool = False
-
-    @property
-    def num_chains(self) -> int:
-        return self.chains
+    replicas: int = 10
 
     def check(self, problem: Posterior) -> None:
-        check_auxiliary(self.name, problem)
-        if self.chains < 1 or self.replicas < 2 or self.burn_in < 2 or self.thinning < 1:
-            raise InvalidValueError(
-                f"{self.name} needs chains ≥ 1, replicas ≥ 2, burn_in ≥ 2, thinning ≥ 1; got {self}"
-            )
-
-    def draws_at_once(self, num_samples: int) -> int:
-        if num_samples % self.chains:
-            raise InvalidValueError(
-                f"{self.name} keeps as many draws of each of its {self.chains} chains: num_samples must be a multiple "
-                f"of {self.chains}, not {num_samples}"
-            )
-        return num_samples
+        super().check(problem)
+        if self.replicas < 2:
+            raise InvalidValueError(f"{self.name} needs replicas ≥ 2; got {self}")
 
     def init(self, problem: Posterior, noise: Noise) -> ReplicaState:
-        size, batch, each = len(noise.draws), len(problem), self.replicas
+        batch, each = len(problem), self.replicas
         source = noise.draw(self.chains).split(each)
-        x = self._from_prior(problem, source)
-        log_likelihood = self._replicated(problem, each).log_likelihood(x)
+        flat = self.draws.of(problem.prior, self.chains, source)
+        x = flat.unflatten(1, (batch, each))
         zero = x.new_zeros(batch)
-        pilot = x.mean(0).unflatten(0, (batch, each))
+        cold = zero[:, None].repeat(1, each - 1)
+        pilot = x[:, :, 1:].mean(0)
         # Equal factors of temperature, from where the likelihood is half as wide again as the prior.
         norm = Curvature(problem, pilot[:, 0]).norm * problem.prior.sigma_data**2
         powers = torch.linspace(1, 0, each - 1, dtype=x.dtype, device=x.device)
-        beta = (2.25 * norm.clamp_min(1.0))[:, None] ** -powers
-        start = 1.0 if is_linear_gaussian(problem) else 0.3
+        beta = (2.25 * norm.clamp_min(1.0))[:, None] ** -powers if each > 2 else cold + 1
         return ReplicaState(
-            x=x.unflatten(1, (batch, each)),
-            kept=x.new_zeros(size, batch, *problem.event_shape),
+            x=x,
+            kept=x.new_zeros(len(noise.draws), batch, *problem.event_shape),
             epsilon=source.use("epsilon").normal(problem.event_shape).unflatten(1, (batch, each)),
-            log_likelihood=log_likelihood.unflatten(1, (batch, each)),
+            log_likelihood=self._replicated(problem, each).log_likelihood(flat).unflatten(1, (batch, each)),
             rising=torch.zeros(self.chains, batch, each, dtype=torch.bool, device=x.device),
             pilot=pilot,
-            beta=torch.cat([zero[:, None], beta if each > 2 else torch.ones_like(zero)[:, None]], 1),
-            scale=zero[:, None].repeat(1, each) + start,
-            rejected=zero[:, None].repeat(1, each - 1),
+            norm=cold.clone(),
+            beta=torch.cat([zero[:, None], beta], 1),
+            scale=first_scale(problem, cold),
+            rejected=cold.clone(),
             trips=zero.clone(),
             done=zero.bool(),
             progress=zero.clone(),
@@ -131,13 +106,11 @@ class ReplicaExchange(Sampler):
 
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
         assert isinstance(state, ReplicaState)
-        step, batch, each, burning = noise.step, len(problem), self.replicas, noise.step < self.burn_in
+        step, batch, each, burning = noise.step, len(problem), self.replicas, self.burning(noise.step)
         source = noise.draw(self.chains)
-        x, epsilon, log_likelihood, accepted = self._move(problem, state, source.split(each).use("move"))
-        beta, scale, pilot, rejected = state.beta, state.scale, state.pilot, state.rejected
-        if burning:
-            scale = (scale * (accepted - ACCEPTANCE).exp()).clamp(1e-3, 1.0)
-            pilot = x.mean(0)
+        move, norm = self._move(problem, state, source.split(each).use("move"), self.burning(step - 1))
+        x, epsilon, log_likelihood, accepted = move
+        beta, rejected = state.beta, state.rejected
 
         # Deterministic even–odd swaps: place k gives to k + 1 and takes from it.
         probability = (log_likelihood[..., 1:] - log_likelihood[..., :-1]) * (beta[:, :-1] - beta[:, 1:])
@@ -158,50 +131,47 @@ class ReplicaExchange(Sampler):
         if burning and step + 1 in self._adaptations():
             beta = _even_ladder(beta, rejected)
             rejected = torch.zeros_like(rejected)
-        kept, total = state.kept, self.burn_in + len(state.kept) // self.chains * self.thinning
-        if not burning and (step - self.burn_in + 1) % self.thinning == 0:
-            kept = kept.clone()
-            kept[(step - self.burn_in) // self.thinning :: len(kept) // self.chains] = x[:, :, -1]
+        self.keep(state, x[:, :, -1], step)
+        likely = accepted.mean(0)[:, 1:]
         new = ReplicaState(
-            x=x, kept=kept, epsilon=epsilon, log_likelihood=log_likelihood, rising=rising, pilot=pilot, beta=beta,
-            scale=scale, rejected=rejected, trips=trips, done=torch.full_like(state.done, step + 1 >= total),
-            progress=torch.full_like(state.progress, (step + 1) / total),
-        )  # fmt: skip
-        return new, {"acceptance": accepted[:, -1], "rejection": 1 - probability.mean((0, 2))}
+            x=x,
+            kept=state.kept,
+            epsilon=epsilon,
+            log_likelihood=log_likelihood,
+            rising=rising,
+            pilot=x[:, :, 1:].mean(0) if burning else state.pilot,
+            norm=norm,
+            beta=beta,
+            scale=tuned(state.scale, likely) if burning else state.scale,
+            rejected=rejected,
+            trips=trips,
+            **self.clock(state, step),
+        )
+        return new, {"acceptance": likely[:, -1], "rejection": 1 - probability.mean((0, 2))}
 
     def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         assert isinstance(state, ReplicaState)
-        steps = len(state.kept) // self.chains * self.thinning
-        return state.kept, {"round_trips": state.trips / steps} | convergence(state.kept, self.chains)
+        x, figures = super().finish(problem, state, noise, num_samples)
+        return x, {"round_trips": state.trips / (num_samples // self.chains * self.thinning)} | figures
 
-    def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
-        return chain_reasons(info)
-
-    def _move(self, problem: Posterior, state: ReplicaState, noise: Noise) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """A move of every replica: x, ε, log L (chains, B, replicas, …) and the mean acceptance (B, replicas)."""
+    def _move(self, problem: Posterior, state: ReplicaState, noise: Noise, moving: bool) -> tuple[Move, Tensor]:
+        """A move of every replica, each entry (chains, B, replicas, …), and the curvature's norm (B, replicas − 1)."""
         batch, each = len(problem), self.replicas - 1
         place = torch.arange(batch * self.replicas, device=problem.device).unflatten(0, (batch, -1))
         many, own = self._replicated(problem, each), noise.select(place[:, 1:].flatten())
-        curvature = Curvature(many, state.pilot[:, 1:].flatten(0, 1))
+        curvature = Curvature(many, state.pilot.flatten(0, 1), None if moving else state.norm.flatten())
         beta = state.beta[:, 1:].flatten()
-        rho = state.scale[:, 1:].flatten() * largest_rho(many, curvature, beta)
+        rho = state.scale.flatten() * largest_rho(many, curvature, beta)
         x, epsilon, likely = (v[:, :, 1:].flatten(1, 2) for v in (state.x, state.epsilon, state.log_likelihood))
-        draw = ConditionalDraw(self.steps, self.exact_denoise)
-        moved = auxiliary_move(many, x, epsilon, likely, beta, rho, curvature, own, draw)
-        fresh = self._from_prior(problem, noise.select(place[:, 0]))
+        moved = auxiliary_move(many, x, epsilon, likely, beta, rho, curvature, own, self.draws)
+        fresh = self.draws.of(problem.prior, self.chains, noise.select(place[:, 0]))
         likely = problem.log_likelihood(fresh)
         hottest = Move(fresh, state.epsilon[:, :, 0], likely, torch.ones_like(likely))
-        x, epsilon, likely, accepted = (
+        both = [
             torch.cat([first[:, :, None], others.unflatten(1, (batch, each))], 2)
             for first, others in zip(hottest, moved, strict=True)
-        )
-        return x, epsilon, likely, accepted.mean(0)
-
-    def _from_prior(self, problem: Posterior, noise: Noise) -> Tensor:
-        prior, size = problem.prior, len(noise.draws)
-        return (
-            prior.exact_sample(size, noise) if self.exact_denoise else prior.sample(size, noise, steps=self.prior_steps)
-        )
+        ]
+        return Move(*both), curvature.norm.unflatten(0, (batch, each))
 
     @staticmethod
     def _replicated(problem: Posterior, count: int) -> Posterior:

@@ -14,12 +14,11 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers import population as pop
 from samplers.base import Info, Sampler, State, per_draw
-from samplers.curvature import Curvature, is_linear_gaussian
-from samplers.kernel import ACCEPTANCE, ConditionalDraw, auxiliary_move, check_auxiliary, largest_rho
+from samplers.curvature import Curvature
+from samplers.kernel import Draws, auxiliary_move, check_auxiliary, first_scale, largest_rho, tuned
 
 _RESAMPLE = 0.5  # effective size, as a fraction, below which an island is resampled
 _FEWEST = 3  # moves at β = 1
-_START = 0.3  # ρ of the first Metropolis–Hastings move, as a fraction of the largest
 _MOVED = 0.9  # moves accepted before the temperature changes again, on average
 # What makes the draws untrustworthy (docs/exactness.md has how often each is right).
 _INFLATION, _FAMILIES, _R_HAT, _EVIDENCE = 4.0, 8, 1.1, 0.5
@@ -132,6 +131,10 @@ class TemperedSMC(Sampler):
     def budget(self) -> Budget:
         return BUDGETS[self.accuracy]
 
+    @property
+    def _draws(self) -> Draws:
+        return Draws(self.budget.steps, self.budget.prior_steps, self.exact_denoise)
+
     def check(self, problem: Posterior) -> None:
         check_auxiliary(self.name, problem)
         if self.accuracy not in BUDGETS:
@@ -148,15 +151,11 @@ class TemperedSMC(Sampler):
         return 4 if size < 512 else 8
 
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
-        prior, budget, size, batch = problem.prior, self.budget, len(noise.draws), len(problem)
+        size, batch = len(noise.draws), len(problem)
         islands = self.islands(size)
         # Independent draws of the prior, so many that importance weights alone go some way at no loss.
-        many = budget.start * size
-        x = (
-            prior.exact_sample(many, noise)
-            if self.exact_denoise
-            else prior.sample(many, noise, steps=budget.prior_steps)
-        )
+        many = self.budget.start * size
+        x = self._draws.of(problem.prior, many, noise)
         log_likelihood = problem.log_likelihood(x)
         zero = x.new_zeros(batch)
         beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
@@ -172,7 +171,7 @@ class TemperedSMC(Sampler):
             log_weights=means.repeat_interleave(size // islands, 0),
             family=pop.families(index),
             beta=beta,
-            scale=torch.full_like(zero, 1.0 if is_linear_gaussian(problem) else _START),
+            scale=first_scale(problem, zero),
             moved=torch.ones_like(zero),
             settled=zero.long(),
             inflation=torch.ones_like(zero),
@@ -198,11 +197,10 @@ class TemperedSMC(Sampler):
         rho = state.scale * largest_rho(problem, curvature, beta)
         move = auxiliary_move(
             problem, x, pop.take(state.epsilon, index), pop.take(state.log_likelihood, index), beta, rho, curvature,
-            noise.use("move"), ConditionalDraw(budget.steps, self.exact_denoise),
+            noise.use("move"), self._draws,
         )  # fmt: skip
         accepted = move.accepted.mean(0)
         moved = torch.where(ready, 0.0, state.moved) + accepted
-        scale = (state.scale * (accepted - ACCEPTANCE).exp()).clamp(1e-3, 1.0)
         settled = state.settled + (beta >= 1)
         inflation = pop.variance_inflation(move.x, family)
         compare = settled % _COMPARE == 0
@@ -217,7 +215,7 @@ class TemperedSMC(Sampler):
             log_weights=log_weights,
             family=family,
             beta=beta,
-            scale=scale,
+            scale=tuned(state.scale, accepted),
             moved=moved,
             settled=settled,
             inflation=inflation,

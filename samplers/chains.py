@@ -1,0 +1,113 @@
+"""What Markov-chain samplers share: chains, burn-in, thinning, and what their draws say of convergence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from posterior.diagnostics.convergence import ess_mean, rhat
+from posterior.errors import InvalidValueError
+from posterior.noise import Noise
+from posterior.problem import Posterior
+from samplers.base import Info, Sampler, State, per_draw
+from samplers.kernel import Draws, check_auxiliary
+
+_R_HAT, _EFFECTIVE = 1.05, 50  # beyond which draws are not to be trusted (Vehtari et al. 2021 ask for 1.01 and 400)
+
+
+@dataclass(kw_only=True)
+class ChainState(State):
+    """Where the chains are, and what has been kept of them.
+
+    Attributes:
+        kept: Draws kept so far, those of one chain one after the other, (S, B, *event); x is (chains, B, …).
+        epsilon: The auxiliary noise of each chain, as x.
+        log_likelihood: log p(y | x) of each chain, (chains, B, …).
+        pilot: The images at which the curvature is taken, (B, …).
+        norm: The curvature's norm there, (B, …).
+        scale: ρ as a fraction of the largest, (B, …).
+    """
+
+    kept: Tensor = per_draw()
+    epsilon: Tensor = per_draw()
+    log_likelihood: Tensor = per_draw()
+    pilot: Tensor
+    norm: Tensor
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class ChainSampler(Sampler):
+    """Markov chains, of which every `thinning`-th state after `burn_in` is kept.
+
+    Subclasses define `init` and `step`, and what the fields' defaults are.
+    """
+
+    advice: ClassVar = "take a longer burn_in and more thinning"
+    chains: int
+    burn_in: int
+    thinning: int
+    steps: int = 8
+    prior_steps: int = 20
+    exact_denoise: bool = False
+
+    @property
+    def num_chains(self) -> int:
+        return self.chains
+
+    @property
+    def draws(self) -> Draws:
+        """How the prior is drawn from."""
+        return Draws(self.steps, self.prior_steps, self.exact_denoise)
+
+    def check(self, problem: Posterior) -> None:
+        check_auxiliary(self.name, problem)
+        if self.chains < 1 or self.burn_in < 2 or self.thinning < 1:
+            raise InvalidValueError(f"{self.name} needs chains ≥ 1, burn_in ≥ 2 and thinning ≥ 1; got {self}")
+
+    def draws_at_once(self, num_samples: int) -> int:
+        if num_samples % self.chains:
+            raise InvalidValueError(
+                f"{self.name} keeps as many draws of each of its {self.chains} chains: num_samples must be a multiple "
+                f"of {self.chains}, not {num_samples}"
+            )
+        return num_samples
+
+    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
+        assert isinstance(state, ChainState)
+        each = num_samples // self.chains
+        if each < 4:
+            unknown = state.kept.new_full((len(problem),), float("nan"))
+            return state.kept, {"r_hat": unknown, "effective_samples": unknown}
+        draws = state.kept.unflatten(0, (self.chains, each)).flatten(3)
+        return state.kept, {
+            "r_hat": rhat(draws).nan_to_num(1.0).amax(-1),
+            "effective_samples": ess_mean(draws).nan_to_num(float(num_samples)).amin(-1),
+        }
+
+    def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        return {
+            "the chains disagree (r_hat)": info["r_hat"] > _R_HAT,
+            "the draws of a chain are much alike (effective_samples)": info["effective_samples"] < _EFFECTIVE,
+        }
+
+    def burning(self, step: int) -> bool:
+        """Whether a step, counted from 0, is of the burn-in."""
+        return step < self.burn_in
+
+    def keep(self, state: ChainState, x: Tensor, step: int) -> None:
+        """Keep x (chains, B, *event) if a step's draws are to be kept."""
+        slot, rest = divmod(step - self.burn_in + 1, self.thinning)
+        if step >= self.burn_in and rest == 0:
+            state.kept[slot - 1 :: len(state.kept) // self.chains] = x
+
+    def clock(self, state: ChainState, step: int) -> dict[str, Tensor]:
+        """The fields `done` and `progress` after a step."""
+        total = self.burn_in + len(state.kept) // self.chains * self.thinning
+        return {
+            "done": torch.full_like(state.done, step + 1 >= total),
+            "progress": torch.full_like(state.progress, (step + 1) / total),
+        }
