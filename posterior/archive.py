@@ -28,7 +28,7 @@ def save_result(path: str | Path, header: dict[str, Any], arrays: Result) -> Pat
 
 
 def load_result(path: str | Path, kind: str) -> tuple[dict[str, Any], Result]:
-    """Read the header and the tensors of a kind of result, and its `info`.
+    """Read the header and the tensors of a kind of result, and its `info`; text stays in arrays.
 
     Raises:
         FileFormatError: Not such a file, or a corrupt one.
@@ -42,6 +42,8 @@ def load_result(path: str | Path, kind: str) -> tuple[dict[str, Any], Result]:
         raise FileFormatError(f"{path} is not a saved {kind}: {error}") from error
     if found != kind:
         raise FileFormatError(f"{path} holds {found}, not {kind}; use {found}.load")
-    tensors: dict[str, Any] = {name: torch.from_numpy(values) for name, values in content.items()}
+    tensors: dict[str, Any] = {
+        name: values if values.dtype.kind == "U" else torch.from_numpy(values) for name, values in content.items()
+    }
     info = {name.removeprefix("info."): tensors.pop(name) for name in list(tensors) if name.startswith("info.")}
     return tensors, info

@@ -157,7 +157,8 @@ class Samples:
 
     def save(self, path: str | Path) -> Path:
         """Write to an npz file."""
-        return save_result(path, {"kind": "Samples", "chains": self.chains}, self._arrays())
+        header = {"kind": "Samples", "chains": self.chains, "warnings": np.array(self.warnings, dtype=np.str_)}
+        return save_result(path, header, self._arrays())
 
     @classmethod
     def load(cls, path: str | Path) -> Samples:
@@ -167,7 +168,9 @@ class Samples:
             FileFormatError: Not such a file, or a corrupt one.
         """
         fields, info = load_result(path, "Samples")
-        return cls(fields["x"], fields["nfe"], fields["nfe_grad"], info, int(fields["chains"]), fields.get("latent"))
+        x, nfe, nfe_grad = (fields[name] for name in ("x", "nfe", "nfe_grad"))
+        warnings = tuple(map(str, fields.get("warnings", ())))
+        return cls(x, nfe, nfe_grad, info, int(fields["chains"]), fields.get("latent"), warnings)
 
     def to_xarray(self) -> xarray.Dataset:
         """An xarray dataset with dimensions (chain, draw, measurement, x_dim_0, …), as ArviZ reads them."""

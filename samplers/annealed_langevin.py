@@ -16,6 +16,7 @@ from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Info, Sampler, State
+from samplers.curvature import is_linear_gaussian
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,10 @@ class AnnealedLangevin(Sampler):
             raise InvalidValueError(f"{self.name} needs step_size > 0, two levels and one step a level; got {self}")
         if self.form == "paper" and not (self.gamma > 0 and self.step_size * (1 + self.gamma**-2) < 2):
             raise InvalidValueError(f"{self.name} needs gamma > 0 and step_size·(1 + 1/gamma²) < 2; got {self}")
-        if not problem.likelihood.is_linear and self.form == "paper":
-            raise IncompatibleError(f"{self.name}(form='paper') takes a linear operator; use form='code'")
+        if not is_linear_gaussian(problem) and self.form == "paper":
+            raise IncompatibleError(
+                f"{self.name}(form='paper') takes Gaussian noise on a linear operator; use form='code'"
+            )
         levels = self._levels(problem)
         if levels[0] <= levels[-1]:
             raise InvalidValueError(

@@ -10,7 +10,7 @@ from warnings import warn
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from posterior.errors import FileFormatError, NotFiniteError, TrustWarning
 from posterior.noise import Noise

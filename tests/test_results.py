@@ -9,7 +9,8 @@ from posterior.noise import Noise
 
 def samples(size: int = 99) -> Samples:
     x = Noise.of(0, 3, size, dtype=torch.float64).normal((1, 2, 2))
-    return Samples(x, torch.full((3,), 5.0), torch.zeros(3), {"beta": torch.rand(4, 3), "log_evidence": torch.ones(3)})
+    info = {"beta": torch.rand(4, 3), "log_evidence": torch.ones(3)}
+    return Samples(x, torch.full((3,), 5.0), torch.zeros(3), info, warnings=("do not trust: ρ",))
 
 
 def test_moments_and_quantiles():
@@ -45,6 +46,7 @@ def test_chains():
 def test_samples_survive_a_file(tmp_path):
     draws = samples()
     back = Samples.load(draws.save(tmp_path / "deep" / "draws"))
+    assert back.warnings == draws.warnings
     assert torch.equal(back.x, draws.x)
     assert torch.equal(back.nfe, draws.nfe)
     assert back.info.keys() == draws.info.keys()

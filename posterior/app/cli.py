@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from posterior import training
 from posterior.app import specs
+from posterior.app.checks import calibration, priors_check
 from posterior.app.compare import default_device, report, run
 from posterior.app.demo import demo
 from posterior.app.parsing import one_line_errors, parse
+from posterior.app.train import train_score, train_vae
 from posterior.data import load_images
-from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
 from posterior.errors import InvalidValueError
-from posterior.figures import calibration_figure, posterior_figure, save_figure
+from posterior.figures import posterior_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
-from posterior.priors.zoo import list_priors, load_prior, prior_card, save_prior
+from posterior.priors.zoo import list_priors, load_prior, prior_card
 from posterior.problem import Posterior
 from posterior.results import Samples
 
@@ -61,74 +60,6 @@ def solve(prior: str = "digits-vae", solver: str = "CSGM", out: Path = Path("res
     _answer(method=method, prior=prior, num_samples=1, file=out / "estimate.npz", **question)
 
 
-def train_score(
-    data: Path,
-    out: Path,
-    held_out: int = 0,
-    widths: list[int] = [64, 64, 128],  # noqa: B006
-    blocks: int = 1,
-    patch: int = 2,
-    dropout: float = 0.1,
-    steps: int = 10_000,
-    batch_size: int = 96,
-    learning_rate: float = 1e-3,
-    seed: int = 0,
-    progress: bool = True,
-) -> None:
-    """Train a score prior by denoising; a run that stopped goes on from its checkpoint.
-
-    Args:
-        data: Images of one size: a folder of pictures (png, jpg) or an array in [-1, 1] (npy, npz).
-        out: Folder for the prior, its checkpoint, log and sample sheets.
-        held_out: How many of the last images to keep out of training, to log the denoising error on.
-        widths: Features of the UNet at each resolution, finest first.
-        blocks: Residual blocks at each resolution.
-        patch: Side of the square of pixels that becomes one position of the finest resolution.
-        dropout: Dropout rate, from 0 to 1.
-        steps: Optimiser steps in all.
-        batch_size: Images in each step.
-        learning_rate: Peak step size of Adam.
-        seed: Seed of first weights, batches and noise.
-        progress: Whether to show a progress bar.
-    """
-    _train(
-        training.train_score, data, out, held_out, widths=widths, blocks=blocks, patch=patch, dropout=dropout,
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, progress=progress,
-    )  # fmt: skip
-
-
-def train_vae(
-    data: Path,
-    out: Path,
-    held_out: int = 0,
-    latent: int = 20,
-    hidden: int = 500,
-    steps: int = 10_000,
-    batch_size: int = 100,
-    learning_rate: float = 1e-3,
-    seed: int = 0,
-    progress: bool = True,
-) -> None:
-    """Train a generator prior, the decoder of a VAE; a run that stopped goes on from its checkpoint.
-
-    Args:
-        data: Images of one size: a folder of pictures (png, jpg) or an array in [-1, 1] (npy, npz).
-        out: Folder for the prior, its checkpoint, log and sample sheets.
-        held_out: How many of the last images to keep out of training, to log the reconstruction error on.
-        latent: Length of the latent z.
-        hidden: Width of the two hidden layers.
-        steps: Optimiser steps in all.
-        batch_size: Images in each step.
-        learning_rate: Peak step size of Adam.
-        seed: Seed of first weights, batches and noise.
-        progress: Whether to show a progress bar.
-    """
-    _train(
-        training.train_vae, data, out, held_out, latent=latent, hidden=(hidden, hidden), steps=steps,
-        batch_size=batch_size, learning_rate=learning_rate, seed=seed, progress=progress,
-    )  # fmt: skip
-
-
 def priors_list() -> None:
     """List the shipped priors."""
     names = list_priors()
@@ -143,94 +74,6 @@ def priors_show(name: str) -> None:
         name: Its name.
     """
     print(prior_card(name))
-
-
-def priors_check(
-    name: str,
-    *,
-    images: Path | None = None,
-    levels: list[float] | None = None,
-    steps: int = 6,
-    num_images: int = 100,
-    num_draws: int = 19,
-    out: Path | None = None,
-    batch_size: int | None = None,
-    seed: int = 0,
-    progress: bool = True,
-) -> None:
-    """Check the draws of p(x0 | x0 + ρε = z) that samplers take of a score prior, shipped or your own.
-
-    Args:
-        name: Name of a shipped score prior, or a folder.
-        images: Images that the prior has not seen, to judge its network too: a folder of pictures (png, jpg) or an
-            array in [-1, 1] (npy, npz). Unless given, images are drawn from the prior, which takes 200 calls each.
-        levels: Noise levels ρ, as in [0.1,1]; 0.1, 0.3, 1 and 3 times the images' standard deviation unless given.
-        steps: Network calls a draw.
-        num_images: Images, at most.
-        num_draws: Draws that each image is ranked among at each level.
-        out: Folder for prior_check.md.
-        batch_size: Images in one network call at the most; 50 unless given.
-        seed: Seed of images, noise and draws.
-        progress: Whether to show a progress bar.
-    """
-    model = load_prior(name, device=default_device())
-    given = None if images is None else load_images(images, model.event_shape)
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
-    result = check_prior(
-        cast(ScorePrior, model), images=given, levels=levels, steps=steps, num_images=num_images, num_draws=num_draws,
-        seed=seed, batch_size=batch_size, progress=progress,
-    )  # fmt: skip
-    _report(result, None if out is None else out / "prior_check.md")
-
-
-def calibration(
-    prior: str = "digits",
-    operator: str = "half:keep=top",
-    noise_std: float = 0.1,
-    sampler: str = "TemperedSMC",
-    images: Path | None = None,
-    num_problems: int = 200,
-    num_samples: int = 39,
-    thin: int = 1,
-    batch: int = 50,
-    out: Path = Path("results/calibrate"),
-    batch_size: int | None = None,
-    seed: int = 0,
-    progress: bool = True,
-) -> None:
-    """Judge whether a sampler's draws are draws of the posterior, by many problems with known truth.
-
-    Args:
-        prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
-        operator: Forward operator, as in `posterior sample`.
-        noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
-        sampler: What is judged, as in `posterior sample`, with settings of your own as in
-            TemperedSMC:accuracy=fast,population=64.
-        images: Images that the prior has not seen, as truths, to judge the prior too: a folder of pictures (png, jpg)
-            or an array in [-1, 1] (npy, npz). Unless given, truths are drawn from the prior and judge the sampler.
-        num_problems: Problems, at most as many as images.
-        num_samples: Draws that each truth is ranked among; two more are drawn.
-        thin: Use one of so many draws. Those of a chain must be as far apart as it takes to forget.
-        batch: Problems answered at a time.
-        out: Folder for calibration.md and calibration.png.
-        batch_size: Images in one network call at the most; lower it if memory runs out.
-        seed: Seed of truths, measurements and draws.
-        progress: Whether to show a progress bar.
-    """
-    device = default_device()
-    model = load_prior(prior, device=device)
-    forward = specs.build("operator", specs.OPERATORS, operator, event_shape=model.event_shape).to(device)
-    method = specs.build("sampler", specs.SAMPLERS, sampler)
-    truth = None if images is None else load_images(images, model.event_shape)
-    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
-    result = calibrate(
-        method, model, GaussianLikelihood(forward, noise_std).to(device), truth=truth, num_problems=num_problems,
-        num_samples=num_samples, thin=thin, seed=seed, batch=batch, batch_size=batch_size, progress=progress,
-    )  # fmt: skip
-    _report(result, out / "calibration.md")
-    save_figure(calibration_figure(result), out / "calibration.png")
-    print(f"figure: {out / 'calibration.png'}")
 
 
 COMMANDS: dict[str, Any] = {
@@ -314,25 +157,6 @@ def _answer(
         figure = posterior_figure(truth, y, draws, estimate, model.value_range, title, mask=mask, index=index)
         save_figure(figure, path)
     print(f"figures: {paths[0]}" + (f" … {paths[-1].name}" if len(paths) > 1 else ""))
-
-
-def _report(result: Calibration | PriorCheck, file: Path | None) -> None:
-    """Print what a study found, and keep it."""
-    text = f"{result.table()}\n\n{result.summary()}\n"
-    print(text)
-    if file is not None:
-        file.write_text(text, encoding="utf-8")
-        print(f"saved to {file}")
-
-
-def _train(train: Callable[..., Any], data: Path, out: Path, held_out: int, **options: Any) -> None:
-    images = load_images(data)
-    size = len(images) - held_out
-    if not 0 < size <= len(images):
-        raise InvalidValueError(f"held_out must be from 0 to {len(images) - 1}, fewer than the images; got {held_out}")
-    rest = images[size:] if held_out else None
-    model = train(images[:size], out, held_out=rest, device=str(default_device()), **options)
-    print(f"saved to {save_prior(model, out)}; use it with load_prior({str(out)!r}) or --prior {out}")
 
 
 if __name__ == "__main__":

@@ -64,8 +64,8 @@ def calibrate(
       they say. They see spread, and shifts that are not small against it.
 
     Draws must be independent given y: those of one chain, or of one population, are each right and yet all off to the
-    same side, which looks as if they were too narrow. `thin` them: by the population size, for one draw of each
-    population, or by a chain's autocorrelation time.
+    same side, which looks as if they were too narrow. `thin` those of a chain by its autocorrelation time; of a
+    population look at how many independent draws it stands for (`effective_samples`).
 
     Args:
         method: What is judged. Its draws may depend on y, the ids 0 … N−1 and the seed.
@@ -104,7 +104,7 @@ def calibrate(
         ids: list[int | str] = list(range(start, min(start + batch, count)))
         dtype = prior.dtype if truth is None else truth.dtype
         noise = Noise.of(seed, ids, 1, device=prior.device, dtype=dtype).use("calibration")
-        known = _draw_truth(prior, noise.use("truth")) if truth is None else truth[start : start + len(ids)]
+        known = draw_truth(prior, noise.use("truth")) if truth is None else truth[start : start + len(ids)]
         known = known.to(prior.device)
         problem = Posterior(prior, likelihood, likelihood.simulate(known, noise), ids)
         draws = _draw(method, problem, num_samples + _HELD, thin, seed, batch_size)
@@ -116,7 +116,7 @@ def calibrate(
             values["TARP"] = distance_to_reference(x, held, problem)
             values["joint region"] = distance_to_mean(x)
         for name, value in values.items():
-            ranks.setdefault(name, []).append(_rank(name, value, keys))
+            ranks.setdefault(name, []).append(rank_of(name, value, keys))
         shares.append(interval_shares(x, keys).transpose(0, 1))
         pixel_scores.append(crps(x[1:], x[0]).reshape(len(ids), -1).mean(1).cpu())
         image_scores.append(energy_score(x[1:], x[0]).cpu())
@@ -137,7 +137,7 @@ def calibrate(
 
 
 @torch.no_grad()
-def _draw_truth(prior: Prior, noise: Noise) -> Tensor:
+def draw_truth(prior: Prior, noise: Noise) -> Tensor:
     """One image for each id, (B, *event)."""
     if isinstance(prior, ScorePrior):
         try:
@@ -161,7 +161,7 @@ def _draw(method: Method, problem: Posterior, count: int, thin: int, seed: int, 
     return result.x[thin - 1 :: thin]
 
 
-def _rank(name: str, values: Tensor, keys: Tensor) -> Tensor:
+def rank_of(name: str, values: Tensor, keys: Tensor) -> Tensor:
     """Rank of the first of the values (L + 1, B) among the others, ties broken by the keys: (B,)."""
     if values.shape != keys.shape:
         raise ShapeError(f"{name!r} gave values of shape {tuple(values.shape)}; expected (S, B) = {tuple(keys.shape)}")

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from posterior.diagnostics.agreement import agreement
-from posterior.diagnostics.calibration import _draw_truth, _rank
+from posterior.diagnostics.calibration import draw_truth, rank_of
 from posterior.diagnostics.functionals import Functional, centre_pixel, log_likelihood, mean, total_variation
 from posterior.diagnostics.prior_verdict import PriorCheck
 from posterior.diagnostics.uniformity import holm, rank_band, rank_ecdf, rank_p_value
@@ -103,7 +103,7 @@ def check_prior(
                 seed, part.tolist(), device=prior.device, dtype=prior.dtype if images is None else images.dtype
             ).use("prior check")
             bar.set_postfix_str("images of the prior" if images is None else "")
-            x = _draw_truth(prior, noise.use("image")) if images is None else images[part].to(prior.device)
+            x = draw_truth(prior, noise.use("image")) if images is None else images[part].to(prior.device)
             bar.set_postfix_str("")
             if not bool(x.isfinite().all()):
                 raise NotFiniteError("images, those drawn from the prior or those given, hold NaN or infinity")
@@ -146,7 +146,7 @@ def _level(
     values = {name: function(together, problem) for name, function in FUNCTIONALS.items()}
     keys = noise.use("ties").draw(num_draws + 1).uniform()
     return (
-        torch.stack([_rank(name, value, keys) for name, value in values.items()]),
+        torch.stack([rank_of(name, value, keys) for name, value in values.items()]),
         torch.stack([value[1:].mean(0) - value[0] for value in values.values()]),
         draws.var(0).flatten(1).mean(1),
         (finer - draws[:_DOUBLED]).square().mean(0).flatten(1).mean(1),

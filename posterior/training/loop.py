@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from posterior.errors import FileFormatError, InvalidValueError
 from posterior.noise import Noise

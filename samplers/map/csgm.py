@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
 from posterior.likelihoods import GaussianLikelihood

@@ -1,0 +1,112 @@
+"""The commands that say how far results can be trusted: `posterior priors check` and `posterior calibrate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+from posterior.app import specs
+from posterior.app.compare import default_device
+from posterior.data import load_images
+from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
+from posterior.figures import calibration_figure, save_figure
+from posterior.likelihoods import GaussianLikelihood
+from posterior.priors.base import ScorePrior
+from posterior.priors.zoo import load_prior
+
+
+def priors_check(
+    name: str,
+    *,
+    images: Path | None = None,
+    levels: list[float] | None = None,
+    steps: int = 6,
+    num_images: int = 100,
+    num_draws: int = 19,
+    out: Path | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Check the draws of p(x0 | x0 + ρε = z) that samplers take of a score prior, shipped or your own.
+
+    Args:
+        name: Name of a shipped score prior, or a folder.
+        images: Images that the prior has not seen, to judge its network too: a folder of pictures (png, jpg) or an
+            array in [-1, 1] (npy, npz). Unless given, images are drawn from the prior, which takes 200 calls each.
+        levels: Noise levels ρ, as in [0.1,1]; 0.1, 0.3, 1 and 3 times the images' standard deviation unless given.
+        steps: Network calls a draw.
+        num_images: Images, at most.
+        num_draws: Draws that each image is ranked among at each level.
+        out: Folder for prior_check.md.
+        batch_size: Images in one network call at the most; 50 unless given.
+        seed: Seed of images, noise and draws.
+        progress: Whether to show a progress bar.
+    """
+    model = load_prior(name, device=default_device())
+    given = None if images is None else load_images(images, model.event_shape)
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    result = check_prior(
+        cast(ScorePrior, model), images=given, levels=levels, steps=steps, num_images=num_images, num_draws=num_draws,
+        seed=seed, batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    _report(result, None if out is None else out / "prior_check.md")
+
+
+def calibration(
+    prior: str = "digits",
+    operator: str = "half:keep=top",
+    noise_std: float = 0.1,
+    sampler: str = "TemperedSMC",
+    images: Path | None = None,
+    num_problems: int = 200,
+    num_samples: int = 39,
+    thin: int = 1,
+    batch: int = 50,
+    out: Path = Path("results/calibrate"),
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Judge whether a sampler's draws are draws of the posterior, by many problems with known truth.
+
+    Args:
+        prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
+        operator: Forward operator, as in `posterior sample`.
+        noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
+        sampler: What is judged, as in `posterior sample`, with settings of your own as in
+            TemperedSMC:accuracy=fast,population=64.
+        images: Images that the prior has not seen, as truths, to judge the prior too: a folder of pictures (png, jpg)
+            or an array in [-1, 1] (npy, npz). Unless given, truths are drawn from the prior and judge the sampler.
+        num_problems: Problems, at most as many as images.
+        num_samples: Draws that each truth is ranked among; two more are drawn.
+        thin: Use one of so many draws. Those of a chain must be as far apart as it takes to forget.
+        batch: Problems answered at a time.
+        out: Folder for calibration.md and calibration.png.
+        batch_size: Images in one network call at the most; lower it if memory runs out.
+        seed: Seed of truths, measurements and draws.
+        progress: Whether to show a progress bar.
+    """
+    device = default_device()
+    model = load_prior(prior, device=device)
+    forward = specs.build("operator", specs.OPERATORS, operator, event_shape=model.event_shape).to(device)
+    method = specs.build("sampler", specs.SAMPLERS, sampler)
+    truth = None if images is None else load_images(images, model.event_shape)
+    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    result = calibrate(
+        method, model, GaussianLikelihood(forward, noise_std).to(device), truth=truth, num_problems=num_problems,
+        num_samples=num_samples, thin=thin, seed=seed, batch=batch, batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    _report(result, out / "calibration.md")
+    save_figure(calibration_figure(result), out / "calibration.png")
+    print(f"figure: {out / 'calibration.png'}")
+
+
+def _report(result: Calibration | PriorCheck, file: Path | None) -> None:
+    """Print what a study found, and keep it."""
+    text = f"{result.table()}\n\n{result.summary()}\n"
+    print(text)
+    if file is not None:
+        file.write_text(text, encoding="utf-8")
+        print(f"saved to {file}")

@@ -1,0 +1,91 @@
+"""The commands `posterior train …`: priors of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from posterior import training
+from posterior.app.compare import default_device
+from posterior.data import load_images
+from posterior.errors import InvalidValueError
+from posterior.priors.zoo import save_prior
+
+
+def train_score(
+    data: Path,
+    out: Path,
+    held_out: int = 0,
+    widths: list[int] = [64, 64, 128],  # noqa: B006
+    blocks: int = 1,
+    patch: int = 2,
+    dropout: float = 0.1,
+    steps: int = 10_000,
+    batch_size: int = 96,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Train a score prior by denoising; a run that stopped goes on from its checkpoint.
+
+    Args:
+        data: Images of one size: a folder of pictures (png, jpg) or an array in [-1, 1] (npy, npz).
+        out: Folder for the prior, its checkpoint, log and sample sheets.
+        held_out: How many of the last images to keep out of training, to log the denoising error on.
+        widths: Features of the UNet at each resolution, finest first.
+        blocks: Residual blocks at each resolution.
+        patch: Side of the square of pixels that becomes one position of the finest resolution.
+        dropout: Dropout rate, from 0 to 1.
+        steps: Optimiser steps in all.
+        batch_size: Images in each step.
+        learning_rate: Peak step size of Adam.
+        seed: Seed of first weights, batches and noise.
+        progress: Whether to show a progress bar.
+    """
+    _train(
+        training.train_score, data, out, held_out, widths=widths, blocks=blocks, patch=patch, dropout=dropout,
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def train_vae(
+    data: Path,
+    out: Path,
+    held_out: int = 0,
+    latent: int = 20,
+    hidden: int = 500,
+    steps: int = 10_000,
+    batch_size: int = 100,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Train a generator prior, the decoder of a VAE; a run that stopped goes on from its checkpoint.
+
+    Args:
+        data: Images of one size: a folder of pictures (png, jpg) or an array in [-1, 1] (npy, npz).
+        out: Folder for the prior, its checkpoint, log and sample sheets.
+        held_out: How many of the last images to keep out of training, to log the reconstruction error on.
+        latent: Length of the latent z.
+        hidden: Width of the two hidden layers.
+        steps: Optimiser steps in all.
+        batch_size: Images in each step.
+        learning_rate: Peak step size of Adam.
+        seed: Seed of first weights, batches and noise.
+        progress: Whether to show a progress bar.
+    """
+    _train(
+        training.train_vae, data, out, held_out, latent=latent, hidden=(hidden, hidden), steps=steps,
+        batch_size=batch_size, learning_rate=learning_rate, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
+def _train(train: Callable[..., Any], data: Path, out: Path, held_out: int, **options: Any) -> None:
+    images = load_images(data)
+    size = len(images) - held_out
+    if not 0 < size <= len(images):
+        raise InvalidValueError(f"held_out must be from 0 to {len(images) - 1}, fewer than the images; got {held_out}")
+    rest = images[size:] if held_out else None
+    model = train(images[:size], out, held_out=rest, device=str(default_device()), **options)
+    print(f"saved to {save_prior(model, out)}; use it with load_prior({str(out)!r}) or --prior {out}")
