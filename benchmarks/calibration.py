@@ -68,20 +68,21 @@ def main(quick: bool) -> str:
     prior = load_prior("digits")
     likelihood = GaussianLikelihood(Downsampling((1, 28, 28), 4), 0.5)
     problems, draws = (2, 6) if quick else (PROBLEMS, DRAWS)
+    accuracy, population = ("fast", 8) if quick else ("standard", 36)
     studies: dict[str, tuple[Watched, Calibration]] = {}
-    for name, sampler in {
-        "TemperedSMC": TemperedSMC("fast" if quick else "standard", population=8 if quick else 36)
-    }.items():
-        for label, method in ((name, sampler), ("careless", Careless(population=sampler.population))):
-            watched = Watched(method, label)
-            result = calibrate(
-                watched, prior, likelihood, num_problems=problems, num_samples=draws, batch=2 if quick else 10,
-                progress=not quick,
-            )  # fmt: skip
-            studies[label] = watched, result
-            print(watched.report(), result.table(), sep="\n\n", flush=True)
-            if not quick:
-                save_figure(calibration_figure(result), DOCS / f"calibration-{label}.png")
+    for label, method in (
+        ("TemperedSMC", TemperedSMC(accuracy, population)),
+        ("careless", Careless(population=population)),
+    ):
+        watched = Watched(method, label)
+        result = calibrate(
+            watched, prior, likelihood, num_problems=problems, num_samples=draws, batch=2 if quick else 10,
+            progress=not quick,
+        )  # fmt: skip
+        studies[label] = watched, result
+        print(watched.report(), result.table(), sep="\n\n", flush=True)
+        if not quick:
+            save_figure(calibration_figure(result), DOCS / f"calibration-{label}.png")
     (watched, result), (careless, rejected) = studies["TemperedSMC"], studies["careless"]
     return "\n\n".join([
         "# Calibration on a learned prior",

@@ -3,8 +3,8 @@
 A Gaussian prior with a smooth covariance (correlation length 1.5 pixels, 1 % of white noise), seen through a mask of
 half of the pixels or a Gaussian blur of 1 pixel, σ_y = 0.1; seeds 0–11 of truth, noise and sampler; 2,000 samples.
 Floors are the errors of 2,000 exact draws. An earlier release's defaults were chosen with seeds 0–5 of the 8×8 mask
-in view, at 512 samples; today's were chosen on seeds 1000–1005 of it. The other samplers take seeds 0–1. Cost: 15
-minutes on one core; --quick: seconds.
+in view, at 512 samples; today's were chosen on seeds 1000–1005 of it, and a run on these seeds had been seen before.
+The other samplers take seeds 0–1. Cost: 15 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations

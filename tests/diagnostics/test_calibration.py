@@ -22,6 +22,8 @@ LIKELIHOOD = GaussianLikelihood(Inpainting(torch.arange(SIZE) % 2 == 0), 0.3)
 CHECKS = {*DEFAULT_FUNCTIONALS, "TARP", "joint region", "pixel intervals"}
 
 
+# One study in twenty of exact draws fails at random, and that of seed 0 is one (its log-likelihood has p = 0.00025):
+# tests of single studies take seed 1, and `_nominal_rates` counts the failures of all seeds from 0 on.
 def study(method: Method, num_problems: int = 200, seed: int = 1, **options: Any) -> Calibration:
     return calibrate(method, PRIOR, LIKELIHOOD, num_problems=num_problems, seed=seed, progress=False, **options)
 
@@ -100,7 +102,7 @@ def test_many_studies_of_exact_draws_that_fail() -> None:
 
 
 def _nominal_rates(repeats: int, problems: int) -> None:
-    studies = [study(KnownDraws(), problems, num_samples=19, seed=seed) for seed in range(1, repeats + 1)]
+    studies = [study(KnownDraws(), problems, num_samples=19, seed=seed) for seed in range(repeats)]
     for name in CHECKS:
         p = torch.tensor([result[name].p_value for result in studies])
         for level in (0.05, 0.2):
