@@ -10,7 +10,7 @@ from posterior.data import load_digits
 from posterior.figures import posterior_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.operators import Downsampling, GaussianMeasurement, Inpainting
+from posterior.operators import Downsampling, Inpainting
 from posterior.operators.base import Operator
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
@@ -19,7 +19,7 @@ from samplers import AnnealedLangevin, TemperedSMC
 from samplers.map import CSGM
 
 _SHAPE = (1, 28, 28)
-NOISE_STD = 0.1
+NOISE_STD = 0.25
 
 
 def problems() -> dict[str, tuple[int, Operator]]:
@@ -27,7 +27,7 @@ def problems() -> dict[str, tuple[int, Operator]]:
     return {
         "top half": (4, Inpainting.half(_SHAPE, keep="top")),
         "4x downsampled": (2, Downsampling(_SHAPE, 4)),
-        "100 random measurements": (8, GaussianMeasurement(_SHAPE, 100)),
+        "hidden box": (8, Inpainting.box(_SHAPE, top=8, left=8, height=12, width=12)),
     }
 
 
@@ -59,7 +59,7 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
         assert isinstance(estimate, PointEstimate)
         rows.append(row)
         draws: dict[str, Samples] = {}
-        for sampler in (TemperedSMC(accuracy="fast", population=96), AnnealedLangevin()):
+        for sampler in (TemperedSMC(accuracy="fast", population=192), AnnealedLangevin()):
             result, row = run(
                 name, problem, sampler, truth=truth, num_samples=num_samples, seed=seed, progress=progress
             )
