@@ -18,11 +18,6 @@ def take(values: Tensor, index: Tensor) -> Tensor:
     return values.gather(0, expand_right(index, values.ndim - 2).expand(*index.shape, *values.shape[2:]))
 
 
-def effective_sample_size(log_weights: Tensor) -> Tensor:
-    """(Σw)²/Σw² of log-weights (N, B): (B,)."""
-    return (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp()
-
-
 def conditional_effective_sample_size(log_weights: Tensor, log_increments: Tensor) -> Tensor:
     r"""\(N (\sum W v)^2 / \sum W v^2\) for increments v of a population with weights W, both as logarithms: (B,).
 

@@ -17,13 +17,12 @@ from samplers.base import Info, Sampler, State, per_draw
 from samplers.curvature import Curvature
 from samplers.kernel import Draws, auxiliary_move, check_auxiliary, first_scale, largest_rho, tuned
 
-_RESAMPLE = 0.5  # effective size, as a fraction, below which an island is resampled
 _FEWEST = 3  # moves at β = 1
 _MOVED = 0.9  # moves accepted before the temperature changes again, on average
 # What makes the draws untrustworthy (docs/exactness.md has how often each is right).
 _INFLATION, _FAMILIES, _R_HAT, _EVIDENCE = 4.0, 8, 1.1, 0.5
-# Moves at β = 1 end when so many of them have brought the inflation down to no less than this fraction.
-_COMPARE, _PROGRESS = 5, 0.93
+# Moves at β = 1 end when so many of them have left more than this fraction of what the inflation exceeds 1 by.
+_COMPARE, _PROGRESS = 8, 0.85
 
 
 class Budget(NamedTuple):
@@ -50,7 +49,7 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "fast": Budget(population=128, start=2, keep=0.7, steps=5, prior_steps=12, settle=10, inflation=1.5),
-    "standard": Budget(population=256, start=4, keep=0.88, steps=8, prior_steps=20, settle=35, inflation=1.15),
+    "standard": Budget(population=256, start=4, keep=0.91, steps=6, prior_steps=20, settle=35, inflation=1.1),
     "high": Budget(population=1024, start=8, keep=0.95, steps=12, prior_steps=32, settle=100, inflation=1.05),
 }
 
@@ -62,7 +61,6 @@ class PopulationState(State):
     Attributes:
         epsilon: The auxiliary noise of each particle, (N, B, *event).
         log_likelihood: log p(y | x) of each particle, (N, B).
-        log_weights: Logarithms of their weights, whose mean estimates p(y), (N, B).
         family: The slot in which each particle's line began, (N, B).
         beta: Inverse temperature, (B,).
         scale: ρ as a fraction of the largest, (B,).
@@ -70,12 +68,11 @@ class PopulationState(State):
         settled: Moves made at β = 1, (B,).
         inflation: Variance of the population's mean in units of that of independent draws, (B,).
         before: What it was when last compared, (B,).
-        evidence: Estimates of log p(y) by the islands, (B, islands).
+        evidence: Estimates of log p(y) by the islands, their weights until β = 1, (B, islands).
     """
 
     epsilon: Tensor = per_draw()
     log_likelihood: Tensor = per_draw()
-    log_weights: Tensor = per_draw()
     family: Tensor = per_draw()
     beta: Tensor
     scale: Tensor
@@ -92,16 +89,17 @@ class TemperedSMC(Sampler):
 
     Targets \(\pi_\beta(x) \propto p(x) L(x)^\beta\) with β rising from 0 to 1. It begins with importance weights on
     many draws of the prior. Then each level weights the population by \(L^{\Delta\beta}\), with Δβ set so that the
-    conditional effective sample size falls to a given fraction; resamples islands whose weights have become uneven
-    (systematic); and moves all particles by `auxiliary_move`, a Gibbs sweep where the likelihood is linear-Gaussian,
-    Metropolis–Hastings elsewhere, with ρ tuned by acceptance. Moves at β = 1 go on until particles of one family have
-    drifted apart. Neither a prior density nor a gradient through the network is needed. Asymptotically exact in the
-    population, given exact draws of p(x0 | z).
+    conditional effective sample size falls to a given fraction; resamples it (systematic, island by island), for a
+    weight that is carried on outlives what the particle has in common with its past; and moves all particles by
+    `auxiliary_move`, a Gibbs sweep where the likelihood is linear-Gaussian, Metropolis–Hastings elsewhere, with ρ
+    tuned by acceptance. Moves at β = 1 go on until particles of one family have drifted apart. Neither a prior density
+    nor a gradient through the network is needed. Asymptotically exact in the population, given exact draws of
+    p(x0 | z).
 
     | accuracy | particles, at least | prior draws for each | kept at a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
     | fast | 128 | 2 | 70 % | 5 | 10 |
-    | standard | 256 | 4 | 88 % | 8 | 35 |
+    | standard | 256 | 4 | 91 % | 6 | 35 |
     | high | 1,024 | 8 | 95 % | 12 | 100 |
 
     Args:
@@ -168,7 +166,6 @@ class TemperedSMC(Sampler):
             done=zero.bool(),
             progress=zero.clone(),
             log_likelihood=pop.take(log_likelihood, index),
-            log_weights=means.repeat_interleave(size // islands, 0),
             family=pop.families(index),
             beta=beta,
             scale=first_scale(problem, zero),
@@ -183,14 +180,18 @@ class TemperedSMC(Sampler):
         assert isinstance(state, PopulationState)
         size, islands, budget = len(state.x), state.evidence.shape[1], self.budget
         hot = state.settled == 0  # the islands are still apart
-        target = budget.keep * size
-        increment = pop.temperature_increment(state.log_weights, state.log_likelihood, state.beta, target)
+        log_weights = torch.where(hot, state.evidence.T, 0.0).repeat_interleave(size // islands, 0)
+        increment = pop.temperature_increment(log_weights, state.log_likelihood, state.beta, budget.keep * size)
         beta = torch.where(increment >= 1 - state.beta, torch.ones_like(state.beta), state.beta + increment)
         ready = state.moved >= _MOVED  # or the temperature waits
         increment, beta = torch.where(ready, increment, 0.0), torch.where(ready, beta, state.beta)
-        log_weights = state.log_weights + increment * state.log_likelihood
-        means = pop.island_means(log_weights, islands)
-        index, log_weights = self._resample(log_weights, means, hot & (beta >= 1), noise.use("resample").draw(islands))
+        log_weights = log_weights + increment * state.log_likelihood
+        uniform = noise.use("resample").draw(islands).uniform()
+        apart, together = (
+            pop.systematic_by_island(log_weights, islands, uniform),
+            pop.systematic(log_weights, uniform[0]),
+        )
+        index = torch.where(hot & (beta >= 1), together, apart)
         x, family = pop.take(state.x, index), pop.take(state.family, index)
 
         curvature = Curvature(problem, x.mean(0))
@@ -204,7 +205,7 @@ class TemperedSMC(Sampler):
         settled = state.settled + (beta >= 1)
         inflation = pop.variance_inflation(move.x, family)
         compare = settled % _COMPARE == 0
-        stuck = compare & (settled > 0) & (inflation > _PROGRESS * state.before)
+        stuck = compare & (settled > 0) & (inflation - 1 > _PROGRESS * (state.before - 1))
         done = (settled >= budget.settle) | ((settled >= _FEWEST) & (inflation <= budget.inflation)) | stuck
         new = PopulationState(
             x=move.x,
@@ -212,7 +213,6 @@ class TemperedSMC(Sampler):
             done=done,
             progress=torch.where(done, 1.0, 0.8 * beta**0.25 + 0.2 * settled / budget.settle),  # β rises by factors
             log_likelihood=move.log_likelihood,
-            log_weights=log_weights,
             family=family,
             beta=beta,
             scale=tuned(state.scale, accepted),
@@ -220,21 +220,9 @@ class TemperedSMC(Sampler):
             settled=settled,
             inflation=inflation,
             before=torch.where(compare & (settled > 0), inflation, state.before),
-            evidence=torch.where(hot[:, None], means.T, state.evidence),
+            evidence=torch.where(hot[:, None], pop.island_means(log_weights, islands).T, state.evidence),
         )
         return new, {"beta": beta, "rho": rho, "acceptance": accepted, "inflation": inflation}
-
-    def _resample(self, log_weights: Tensor, means: Tensor, last: Tensor, noise: Noise) -> tuple[Tensor, Tensor]:
-        """Indices and new weights: within islands where these have become uneven, across them at the `last` level."""
-        size, islands = len(log_weights), len(means)
-        wide = means.repeat_interleave(size // islands, 0)
-        uneven = pop.effective_sample_size(log_weights - wide) < _RESAMPLE * size
-        uniform = noise.uniform()
-        stay = torch.arange(size, device=log_weights.device)[:, None].expand_as(log_weights)
-        index = torch.where(uneven, pop.systematic_by_island(log_weights, islands, uniform), stay)
-        index = torch.where(last, pop.systematic(log_weights, uniform[0]), index)
-        weights = torch.where(uneven, wide, log_weights)
-        return index, torch.where(last, log_weights.logsumexp(0) - math.log(size), weights)
 
     def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         assert isinstance(state, PopulationState)

@@ -21,19 +21,12 @@ def test_take_is_by_measurement() -> None:
     assert torch.equal(pop.take(values[..., 0, 0], index), taken[..., 0, 0])
 
 
-def test_effective_sample_size() -> None:
-    weights = torch.tensor([[1.0, 1.0, 3.0], [1.0, 0.0, 3.0], [2.0, 0.0, 3.0]], dtype=DOUBLE)
-    expected = torch.tensor([16 / 6, 1.0, 3.0], dtype=DOUBLE)
-    assert torch.allclose(pop.effective_sample_size(weights.log()), expected)
-    assert torch.allclose(pop.effective_sample_size(weights.log() - 1e4), expected)
-
-
 def test_conditional_effective_sample_size() -> None:
     increments = normal(50, batch=2)
     even = torch.full_like(increments, -3.0)
-    # with equal weights it is the effective size of the increments
-    found = pop.conditional_effective_sample_size(even, increments)
-    assert torch.allclose(found, pop.effective_sample_size(increments))
+    # with equal weights it is (Σv)²/Σv², the effective size of the increments
+    found, v = pop.conditional_effective_sample_size(even, increments), increments.exp()
+    assert torch.allclose(found, v.sum(0).square() / v.square().sum(0))
     # equal increments keep all, whatever the weights
     assert torch.allclose(pop.conditional_effective_sample_size(increments, even), torch.tensor(50.0, dtype=DOUBLE))
     w, v = torch.tensor([0.5, 0.25, 0.25], dtype=DOUBLE), torch.tensor([1.0, 2.0, 4.0], dtype=DOUBLE)
