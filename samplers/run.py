@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from pathlib import Path
-from typing import Any
 from warnings import warn
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posterior.errors import FileFormatError, NotFiniteError, TrustWarning
+from posterior.checkpoint import Checkpoint, fingerprint
+from posterior.errors import NotFiniteError, TrustWarning
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
@@ -80,8 +79,12 @@ class Run:
         self.meter = MeteredPrior(problem.prior, batch_size)
         self.problem = problem.with_prior(self.meter)
         self.noise = problem.noise(seed, sampler.draws_at_once(num_samples))
-        self.checkpoint = Path(checkpoint) if checkpoint else None
-        self.identity = _identity(sampler, problem, num_samples, seed)
+        self.checkpoint = Checkpoint(
+            checkpoint,
+            fingerprint(
+                sampler, problem.ids, num_samples, seed, problem.prior, problem.operator, problem.likelihood, problem.y
+            ),
+        )
         self.saved_at = time.monotonic()
 
     def samples(self) -> Samples:
@@ -105,7 +108,7 @@ class Run:
 
     def _steps(self, bar: tqdm) -> tuple[State, Tensor, list[Info]]:
         everyone = torch.arange(len(self.problem), device=self.problem.device)
-        saved = self._restore()
+        saved = self.checkpoint.load(self.problem.device)
         if saved is None:
             nfe = torch.zeros(2, len(self.problem), dtype=torch.float64, device=self.problem.device)
             trace: list[Info] = []
@@ -134,9 +137,10 @@ class Run:
             if self.callback:
                 self.callback(step, state, info)
             if time.monotonic() - self.saved_at > _SAVE_EVERY:
-                self._save({"state": state.tensors(), "nfe": nfe, "trace": trace})
+                self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": trace})
+                self.saved_at = time.monotonic()
         if trace:  # or there is nothing that a run would have to do again
-            self._save({"state": state.tensors(), "nfe": nfe, "trace": trace})
+            self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": trace})
         return state, nfe, trace
 
     def _count(self, nfe: Tensor, active: Tensor) -> None:
@@ -152,40 +156,6 @@ class Run:
                 f"{self.sampler.name} reached NaN or infinity at step {step} for measurement(s) {names}: check that "
                 "the prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
             )
-
-    def _save(self, going: dict[str, Any]) -> None:
-        if self.checkpoint:
-            partial = self.checkpoint.with_name(self.checkpoint.name + ".partial")
-            torch.save({"identity": self.identity, "going": going}, partial)
-            partial.replace(self.checkpoint)  # a run that is killed while it writes leaves the last one whole
-        self.saved_at = time.monotonic()
-
-    def _restore(self) -> dict[str, Any] | None:
-        if self.checkpoint is None or not self.checkpoint.exists():
-            return None
-        try:
-            saved = torch.load(self.checkpoint, weights_only=True, map_location=self.problem.device)
-            identity, going = saved["identity"], saved["going"]
-        except Exception as error:
-            raise FileFormatError(
-                f"cannot read the checkpoint {self.checkpoint}: {error}; delete it to start anew"
-            ) from error
-        if identity != self.identity:
-            raise FileFormatError(
-                f"{self.checkpoint} is the checkpoint of another run (sampler, seed, number of samples, measurements "
-                "or noise differ); name another file, or delete it to start anew"
-            )
-        return going
-
-
-def _identity(sampler: Sampler, problem: Posterior, num_samples: int, seed: int) -> str:
-    digest = hashlib.blake2b(repr((sampler, problem.ids, num_samples, seed, problem.prior, problem.operator)).encode())
-    for module in (problem.prior, problem.likelihood):
-        for tensor in (problem.y, *module.parameters(), *module.buffers()):
-            values = tensor.detach().cpu().contiguous().resolve_conj()
-            digest.update(repr((tuple(values.shape), values.dtype)).encode())
-            digest.update(values.reshape(-1).view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _spread(values: Tensor, active: Tensor, size: int) -> Tensor:

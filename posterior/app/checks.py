@@ -69,7 +69,7 @@ def calibration(
     seed: int = 0,
     progress: bool = True,
 ) -> None:
-    """Judge whether a sampler's draws are draws of the posterior, by many problems with known truth.
+    """Judge whether a sampler's draws are draws of the posterior; a study that stopped goes on from its checkpoint.
 
     Args:
         prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
@@ -83,7 +83,7 @@ def calibration(
         num_samples: Draws that each truth is ranked among; two more are drawn.
         thin: Use one of so many draws. Those of a chain must be as far apart as it takes to forget.
         batch: Problems answered at a time.
-        out: Folder for calibration.md and calibration.png.
+        out: Folder for calibration.md, calibration.png and the checkpoint.
         batch_size: Images in one network call at the most; lower it if memory runs out.
         seed: Seed of truths, measurements and draws.
         progress: Whether to show a progress bar.
@@ -96,7 +96,8 @@ def calibration(
     out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
     result = calibrate(
         method, model, GaussianLikelihood(forward, noise_std).to(device), truth=truth, num_problems=num_problems,
-        num_samples=num_samples, thin=thin, seed=seed, batch=batch, batch_size=batch_size, progress=progress,
+        num_samples=num_samples, thin=thin, seed=seed, batch=batch, batch_size=batch_size,
+        checkpoint=out / "checkpoint.pt", progress=progress,
     )  # fmt: skip
     _report(result, out / "calibration.md")
     save_figure(calibration_figure(result), out / "calibration.png")

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posterior.checkpoint import Checkpoint, fingerprint
 from posterior.diagnostics.coverage import exchange_test, interval_levels, interval_shares
 from posterior.diagnostics.functionals import (
     DEFAULT_FUNCTIONALS,
@@ -50,6 +52,7 @@ def calibrate(
     seed: int = 0,
     batch: int = 50,
     batch_size: int | None = None,
+    checkpoint: str | Path | None = None,
     progress: bool = True,
 ) -> Calibration:
     """Judge a method by problems with known truth: ranks, TARP, coverage and proper scores.
@@ -80,6 +83,8 @@ def calibrate(
         seed: Of truths, measurements and draws.
         batch: Problems answered at a time; only ranks and scores of them are kept.
         batch_size: Images a network call, passed to the method.
+        checkpoint: A file that is saved after each batch; a study that stopped, or that is to have more problems, goes
+            on from it.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -87,6 +92,7 @@ def calibrate(
         IncompatibleError: The method gives one image and no draws, or truths cannot be drawn from the prior.
         ShapeError: Truths, draws or the values of a functional have another shape.
         NotFiniteError: A draw or the value of a functional is NaN or infinite.
+        FileFormatError: The checkpoint cannot be read, or is that of another study.
 
     References:
         Talts, Betancourt, Simpson, Vehtari & Gelman 2018, Validating Bayesian inference algorithms with
@@ -98,31 +104,29 @@ def calibrate(
     functionals = dict(DEFAULT_FUNCTIONALS if functionals is None else functionals)
     _check(prior, likelihood, truth, num_problems, num_samples, thin, batch, functionals)
     count = num_problems if truth is None else min(num_problems, len(truth))
-    ranks: dict[str, list[Tensor]] = {}
-    shares, pixel_scores, image_scores = [], [], []
-    for start in tqdm(range(0, count, batch), desc=f"calibrate {method.name}", disable=not progress):
-        ids: list[int | str] = list(range(start, min(start + batch, count)))
-        dtype = prior.dtype if truth is None else truth.dtype
-        noise = Noise.of(seed, ids, 1, device=prior.device, dtype=dtype).use("calibration")
-        known = draw_truth(prior, noise.use("truth")) if truth is None else truth[start : start + len(ids)]
-        known = known.to(prior.device)
-        problem = Posterior(prior, likelihood, likelihood.simulate(known, noise), ids)
-        draws = _draw(method, problem, num_samples + _HELD, thin, seed, batch_size)
-        held, x = draws[:_HELD], torch.cat([known[None].to(draws), draws[_HELD:]])
-        keys = noise.use("ties").draw(len(x)).uniform()
+    file = Checkpoint(
+        checkpoint,
+        fingerprint(method.name, method, prior, likelihood, truth, num_samples, thin, list(functionals), seed),
+    )
+    found: dict[str, Tensor] = file.load() or {}
+    done = len(found["crps"]) if found else 0
+    with tqdm(total=count, initial=min(done, count), desc=f"calibrate {method.name}", disable=not progress) as bar:
+        for start in range(done, count, batch):
+            ids: list[int | str] = list(range(start, min(start + batch, count)))
+            dtype = prior.dtype if truth is None else truth.dtype
+            noise = Noise.of(seed, ids, 1, device=prior.device, dtype=dtype).use("calibration")
+            known = draw_truth(prior, noise.use("truth")) if truth is None else truth[start : start + len(ids)]
+            known = known.to(prior.device)
+            problem = Posterior(prior, likelihood, likelihood.simulate(known, noise), ids)
+            draws, reported = _draw(method, problem, num_samples + _HELD, thin, seed, batch_size)
+            new = _judge(known, draws, problem, functionals, noise) | reported
+            found = {name: torch.cat([found[name], values]) if found else values for name, values in new.items()}
+            file.save(found)
+            bar.update(len(ids))
 
-        with torch.no_grad():
-            values = {name: function(x, problem) for name, function in functionals.items()}
-            values["TARP"] = distance_to_reference(x, held, problem)
-            values["joint region"] = distance_to_mean(x)
-        for name, value in values.items():
-            ranks.setdefault(name, []).append(rank_of(name, value, keys))
-        shares.append(interval_shares(x, keys).transpose(0, 1))
-        pixel_scores.append(crps(x[1:], x[0]).reshape(len(ids), -1).mean(1).cpu())
-        image_scores.append(energy_score(x[1:], x[0]).cpu())
-
-    ranked = {name: torch.cat(parts) for name, parts in ranks.items()}
-    checks = _checks(ranked, torch.cat(shares), num_samples)
+    found = {name: values[:count] for name, values in found.items()}
+    ranked = _named(found, "rank")
+    checks = _checks(ranked, found["shares"], num_samples)
     return Calibration(
         method=method.name,
         judged="sampler" if truth is None else "model",
@@ -131,9 +135,31 @@ def calibrate(
         checks=checks,
         detectable=detectable_effect(count, num_samples, SIGNIFICANCE / len(checks)),
         ranks=ranked,
-        crps=torch.cat(pixel_scores),
-        energy_score=torch.cat(image_scores),
+        crps=found["crps"],
+        energy_score=found["energy score"],
+        reported=_named(found, "reported"),
     )
+
+
+def _named(found: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
+    return {name.partition(": ")[2]: values for name, values in found.items() if name.startswith(f"{kind}: ")}
+
+
+@torch.no_grad()
+def _judge(
+    known: Tensor, draws: Tensor, problem: Posterior, functionals: Mapping[str, Functional], noise: Noise
+) -> dict[str, Tensor]:
+    """Ranks, shares and scores of some problems, each with the problem first."""
+    held, x = draws[:_HELD], torch.cat([known[None].to(draws), draws[_HELD:]])
+    keys = noise.use("ties").draw(len(x)).uniform()
+    values = {name: function(x, problem) for name, function in functionals.items()}
+    values["TARP"] = distance_to_reference(x, held, problem)
+    values["joint region"] = distance_to_mean(x)
+    return {f"rank: {name}": rank_of(name, value, keys) for name, value in values.items()} | {
+        "shares": interval_shares(x, keys).transpose(0, 1),
+        "crps": crps(x[1:], x[0]).reshape(len(known), -1).mean(1).cpu(),
+        "energy score": energy_score(x[1:], x[0]).cpu(),
+    }
 
 
 @torch.no_grad()
@@ -149,7 +175,10 @@ def draw_truth(prior: Prior, noise: Noise) -> Tensor:
     raise IncompatibleError(f"{type(prior).__name__} cannot be drawn from; give held-out images as truth=")
 
 
-def _draw(method: Method, problem: Posterior, count: int, thin: int, seed: int, batch_size: int | None) -> Tensor:
+def _draw(
+    method: Method, problem: Posterior, count: int, thin: int, seed: int, batch_size: int | None
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Draws, and what the method reported of each problem."""
     result = method(problem, num_samples=count * thin, seed=seed, batch_size=batch_size, progress=False)
     if not isinstance(result, Samples):
         raise IncompatibleError(f"{method.name} gives one image a measurement, not draws: nothing to calibrate")
@@ -158,7 +187,8 @@ def _draw(method: Method, problem: Posterior, count: int, thin: int, seed: int, 
         raise ShapeError(f"{method.name} gave draws of shape {tuple(result.x.shape)}; expected {expected}")
     if not bool(result.x.isfinite().all()):
         raise NotFiniteError(f"{method.name} gave draws that hold NaN or infinity; its settings may be at fault")
-    return result.x[thin - 1 :: thin]
+    figures = {"nfe": result.nfe} | {k: v for k, v in result.info.items() if v.shape == (len(problem),)}
+    return result.x[thin - 1 :: thin], {f"reported: {name}": value.cpu() for name, value in figures.items()}
 
 
 def rank_of(name: str, values: Tensor, keys: Tensor) -> Tensor:

@@ -88,6 +88,8 @@ class Calibration:
             region: (N,) each, 0 … L.
         crps: Continuous ranked probability score of each problem, mean over entries, (N,).
         energy_score: Energy score of each problem, (N,).
+        reported: What the method said of each problem, by name, (N,) each: nfe, and the entries of `Samples.info` with
+            one number for each measurement.
     """
 
     method: str
@@ -99,6 +101,7 @@ class Calibration:
     ranks: dict[str, Tensor]
     crps: Tensor
     energy_score: Tensor
+    reported: dict[str, Tensor]
 
     def __getitem__(self, name: str) -> Check:
         """The check of that name."""

@@ -1,4 +1,6 @@
 import math
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from torch import Tensor
 from posterior import GaussianLikelihood, PointEstimate, Posterior
 from posterior.diagnostics import DEFAULT_FUNCTIONALS, Calibration, calibrate
 from posterior.diagnostics.coverage import exchange_test, interval_levels, interval_shares
-from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
 from posterior.methods import Method
 from posterior.noise import Noise
 from posterior.operators import Inpainting
@@ -238,3 +240,37 @@ def test_studies_that_make_no_sense() -> None:
         study(KnownDraws(), 20, functionals={"mean": lambda x, problem: x.mean(0)})
     with pytest.raises(NotFiniteError, match="'log'"):
         study(KnownDraws(), 20, functionals={"log": lambda x, problem: x[..., 0].log()})
+
+
+@dataclass(frozen=True)
+class Stops(KnownDraws):
+    """Known draws, until a problem is reached."""
+
+    at: float = math.inf
+
+    def __repr__(self) -> str:
+        return "Stops"
+
+    def __call__(self, problem: Posterior, **options: Any) -> Any:
+        if int(problem.ids[0]) >= self.at:
+            raise KeyboardInterrupt
+        return super().__call__(problem, **options)
+
+
+def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
+    options = {"num_problems": 30, "batch": 10, "num_samples": 9}
+    expected = study(Stops(), **options)
+    path = tmp_path / "new" / "study.pt"
+    with pytest.raises(KeyboardInterrupt):
+        study(Stops(at=20), checkpoint=path, **options)
+    resumed = study(Stops(), checkpoint=path, **options)
+    fewer = study(Stops(at=0), checkpoint=path, **options | {"num_problems": 20})  # all of it is there
+    for name, ranks in expected.ranks.items():
+        assert torch.equal(resumed.ranks[name], ranks)
+        assert torch.equal(fewer.ranks[name], ranks[:20])
+    assert resumed.checks[-1].p_value == expected.checks[-1].p_value
+    assert torch.equal(resumed.energy_score, expected.energy_score)
+    assert torch.equal(resumed.reported["nfe"], expected.reported["nfe"])
+    for other in ({"seed": 2}, {"num_samples": 10}, {"thin": 2}):
+        with pytest.raises(FileFormatError, match="another run"):
+            study(Stops(), checkpoint=path, **options | other)

@@ -174,7 +174,6 @@ def test_a_hopeless_run_warns_and_an_easy_one_does_not() -> None:
         samples = TemperedSMC(accuracy="fast", population=8, exact_denoise=True).sample(HARD, 8, progress=False)
     assert any("families" in text for text in samples.warnings)
     assert any("log_evidence_error" in text for text in samples.warnings)
-    assert any("effective_samples" in text for text in samples.warnings)
     assert all("TemperedSMC" in text and "hard" in text and "larger population" in text for text in samples.warnings)
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrustWarning)
@@ -182,10 +181,25 @@ def test_a_hopeless_run_warns_and_an_easy_one_does_not() -> None:
     assert easy.warnings == ()
 
 
+def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
+    fine = {"effective_samples": 26.0, "families": 8.0, "island_r_hat": 1.09, "log_evidence_error": 0.49}
+    beyond = {"effective_samples": 24.0, "families": 7.0, "island_r_hat": 1.11, "log_evidence_error": 0.51}
+    for name in fine:
+        info = {k: torch.tensor([v, beyond[name] if k == name else v]) for k, v in fine.items()}
+        reasons = TemperedSMC().reasons(HARD, info, num_samples=100)
+        assert {text: values.tolist() for text, values in reasons.items()} == {
+            text: [False, f"({name})" in text] for text in reasons
+        }
+        assert any(f"({name})" in text for text in reasons)
+
+
+@pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
 def test_one_family_is_worth_one_draw() -> None:
-    samples = TemperedSMC(accuracy="fast", population=8, exact_denoise=True).sample(HARD, 8, progress=False)
-    assert samples.info["families"] == 1
-    assert samples.info["effective_samples"] == 1
+    sampler = TemperedSMC(accuracy="fast", population=8, exact_denoise=True)
+    runs = [sampler.sample(HARD, 8, seed=seed, progress=False).info for seed in range(8)]
+    alone = [info["effective_samples"] for info in runs if info["families"] == 1]
+    assert alone
+    assert all(effective == 1 for effective in alone)
 
 
 def test_a_likelihood_that_says_nothing_leaves_the_prior() -> None:
