@@ -49,7 +49,7 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "fast": Budget(population=128, start=2, keep=0.7, steps=5, prior_steps=12, settle=10, inflation=1.5),
-    "standard": Budget(population=256, start=4, keep=0.91, steps=6, prior_steps=20, settle=35, inflation=1.1),
+    "standard": Budget(population=256, start=4, keep=0.91, steps=6, prior_steps=20, settle=30, inflation=1.1),
     "high": Budget(population=1024, start=8, keep=0.95, steps=12, prior_steps=32, settle=100, inflation=1.05),
 }
 
@@ -99,7 +99,7 @@ class TemperedSMC(Sampler):
     | accuracy | particles, at least | prior draws for each | kept at a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
     | fast | 128 | 2 | 70 % | 5 | 10 |
-    | standard | 256 | 4 | 91 % | 6 | 35 |
+    | standard | 256 | 4 | 91 % | 6 | 30 |
     | high | 1,024 | 8 | 95 % | 12 | 100 |
 
     Args:
