@@ -4,10 +4,9 @@ Held-out digits 0–19, in the order of the shipped hundred, are measured in fou
 = 0.5), 14 rows seen (the upper ones, σ = 1), 4× block means (σ = 0.25), and magnitudes of 49 orthonormal rows (the
 block means of unit length, in a seeded rotation, σ = 1), whose exact posterior comes by one-dimensional quadrature.
 256 particles, sampler seed 0, library defaults, chosen with other held-out digits in view; runs of `10 rows` on these
-very digits had been seen before. The error is the total variation between the
-sampler's class probabilities (exact responsibilities of its draws) and the exact ones; beside it that of 256 exact
-draws, and the energy distance to 256 exact draws over that between two exact sets. Cost: 30 minutes on one core;
---quick: seconds.
+very digits had been seen before. The error is the total variation between the sampler's class probabilities (exact
+responsibilities of its draws) and the exact ones; beside it that of 256 exact draws, and the energy distance to 256
+exact draws over that between two exact sets. Cost: 30 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations

@@ -79,10 +79,10 @@ def main(quick: bool) -> str:
                 float(mean_error(x, truth.mean()[0], truth.std()[0])), float(covariance_error(x, truth.covariance()[0]))
             )  # fmt: skip
 
-        sets = [
-            (e, e.sample(size, seed=100 + FLOORS * k + j)[:, 0]) for k, e in enumerate(exact) for j in range(FLOORS)
-        ]
-        floors = np.array([errors(x, e) for e, x in sets]).mean(0)
+        seeds_of = {k: range(100 + FLOORS * k, 100 + FLOORS * (k + 1)) for k in range(seeds)}
+        floors = np.mean(
+            [errors(exact[k].sample(size, seed=j)[:, 0], exact[k]) for k in seeds_of for j in seeds_of[k]], 0
+        )
         for name, (sampler, count) in methods.items():
             for seed in range(count):
 

@@ -156,7 +156,7 @@ def _judge(
     values["TARP"] = distance_to_reference(x, held, problem)
     values["joint region"] = distance_to_mean(x)
     return {f"rank: {name}": rank_of(name, value, keys) for name, value in values.items()} | {
-        "shares": interval_shares(x, keys).transpose(0, 1),
+        "shares": interval_shares(x, keys).transpose(0, 1).cpu(),
         "crps": crps(x[1:], x[0]).reshape(len(known), -1).mean(1).cpu(),
         "energy score": energy_score(x[1:], x[0]).cpu(),
     }
