@@ -20,7 +20,7 @@ from samplers.kernel import Draws, auxiliary_move, check_auxiliary, first_scale,
 _FEWEST = 3  # moves at β = 1
 _MOVED = 0.9  # moves accepted before the temperature changes again, on average
 # What makes the draws untrustworthy (docs/exactness.md has how often each is right).
-_INFLATION, _FAMILIES, _R_HAT, _EVIDENCE = 4.0, 8, 1.1, 0.5
+_INFLATION, _FAMILIES, _R_HAT, _EVIDENCE = 4.0, 4, 1.1, 0.7
 # Moves at β = 1 end when so many of them have left more than this fraction of what the inflation exceeds 1 by.
 _COMPARE, _PROGRESS = 8, 0.85
 

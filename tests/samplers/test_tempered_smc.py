@@ -170,11 +170,13 @@ HARD = Posterior(  # nine tenths of 40 values seen sharply: 8 particles of a pri
 
 
 def test_a_hopeless_run_warns_and_an_easy_one_does_not() -> None:
-    with pytest.warns(TrustWarning, match="hard"):
-        samples = TemperedSMC(accuracy="fast", population=8, exact_denoise=True).sample(HARD, 8, progress=False)
-    assert any("families" in text for text in samples.warnings)
-    assert any("log_evidence_error" in text for text in samples.warnings)
-    assert all("TemperedSMC" in text and "hard" in text and "larger population" in text for text in samples.warnings)
+    sampler, said = TemperedSMC(accuracy="fast", population=8, exact_denoise=True), []
+    for seed in range(4):
+        with pytest.warns(TrustWarning, match="hard"):
+            said += sampler.sample(HARD, 8, seed=seed, progress=False).warnings
+    assert sum("families" in text for text in said) == 4
+    assert any("log_evidence_error" in text for text in said)
+    assert all("TemperedSMC" in text and "hard" in text and "larger population" in text for text in said)
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrustWarning)
         easy = TemperedSMC(accuracy="fast", exact_denoise=True).sample(gaussian_problem(4), 64, progress=False)
@@ -182,8 +184,8 @@ def test_a_hopeless_run_warns_and_an_easy_one_does_not() -> None:
 
 
 def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
-    fine = {"effective_samples": 26.0, "families": 8.0, "island_r_hat": 1.09, "log_evidence_error": 0.49}
-    beyond = {"effective_samples": 24.0, "families": 7.0, "island_r_hat": 1.11, "log_evidence_error": 0.51}
+    fine = {"effective_samples": 26.0, "families": 4.0, "island_r_hat": 1.09, "log_evidence_error": 0.69}
+    beyond = {"effective_samples": 24.0, "families": 3.0, "island_r_hat": 1.11, "log_evidence_error": 0.71}
     for name in fine:
         info = {k: torch.tensor([v, beyond[name] if k == name else v]) for k, v in fine.items()}
         reasons = TemperedSMC().reasons(HARD, info, num_samples=100)
