@@ -3,10 +3,10 @@
 The shipped `digits` network, 4× block means with noise of σ = 0.5, 200 truths drawn from the network itself by 200
 calls of reverse diffusion, 32 draws ranked of a population of 36. Functionals fixed beforehand: those of
 `posterior.diagnostics.DEFAULT_FUNCTIONALS`. The careless run takes one move at each of a few coarse levels and one at
-β = 1 before the last two. Draws of one population are not quite independent given y: `effective_samples`
-says how nearly. A first study, of seed 0, had found the draws grainy (total variation above the truth's, every time);
-the two moves of small ρ with which a run now ends came of it, and this one has seed 1. Cost: 60 minutes on two cores; a
-run that stopped goes on from results/; --quick: seconds.
+β = 1 before the last two. Draws of one population are not quite independent given y: `effective_samples` says how
+nearly. A first study, of seed 0, had found the draws grainy (total variation above the truth's, every time); the two
+moves of small ρ with which a run now ends came of it, and this one has seed 1. Cost: 60 minutes on two cores; a run
+that stopped goes on from results/; --quick: seconds.
 """
 
 from __future__ import annotations

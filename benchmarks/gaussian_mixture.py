@@ -5,9 +5,9 @@ in (0, 1); random noise (Cardoso et al. 2023, arXiv:2308.07983). The prior is re
 ordinary reverse diffusion, as a learned one would be. Problems 0–19 (0–5 at d = 800), sampler seed 0, 1,000 samples,
 library defaults, which were chosen on other problems of the kind, but for the first noise level of prior draws,
 √(2n)·sigma_data, which came after these problems at d = 800 had shown a lower one to be wrong, and for the 30 moves at
-β = 1 in all, which were 35 until one of these problems took 422 calls. The error is the sliced W1 on 400 fixed projections to
-exact draws, averaged over 4 sets of 1,000; the floor is its mean over the 6 pairs of those sets. The other samplers
-take problems 0–1. Cost: 40 minutes on one core; --quick: seconds.
+β = 1 in all, which were 35 until one of these problems took 422 calls. The error is the sliced W1 on 400 fixed
+projections to exact draws, averaged over 4 sets of 1,000; the floor is its mean over the 6 pairs of those sets. The
+other samplers take problems 0–1. Cost: 40 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
