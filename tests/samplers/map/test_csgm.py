@@ -164,7 +164,7 @@ def test_a_seed_gives_one_answer() -> None:
 
 def test_what_it_reports() -> None:
     estimate = CSGM(restarts=4, steps=30).solve(linear_problem(), progress=False)
-    assert estimate.nfe.tolist() == [4 * 31 + 1] * 3
+    assert estimate.nfe.tolist() == [4 * 32] * 3  # 30 steps, the last loss, and the image
     assert estimate.nfe_grad.tolist() == [4 * 30] * 3
     assert estimate.info["loss"].shape == (31, 3)
     assert torch.equal(estimate.info["loss"][-1], estimate.loss)
