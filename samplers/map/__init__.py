@@ -1,5 +1,6 @@
 """Point estimates: one image for each measurement."""
 
 from samplers.map.csgm import CSGM
+from samplers.map.pulse import PULSE
 
-__all__ = ["CSGM"]
+__all__ = ["CSGM", "PULSE"]

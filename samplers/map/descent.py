@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
@@ -14,12 +14,13 @@ from posterior.shapes import expand_right
 
 Variables = tuple[Tensor, ...]  # rows (N, …) each
 Optimiser = Literal["adam", "sgd", "lbfgs"]
-Schedule = Literal["cosine", "ramp", "constant"]
+Schedule = Literal["cosine", "ramp", "one cycle, drop", "constant"]
 
 _MOMENTUM = 0.9
 _MEMORY = 10  # pairs that L-BFGS remembers
 _HALVINGS, _DECREASE = 12, 1e-4  # of its step at most, and Armijo's share of the predicted decrease
 _WARM_UP, _DECAY = 0.05, 0.75  # parts of the steps in which a ramp rises and falls
+_CYCLE = 0.9
 
 
 class Descended(NamedTuple):
@@ -61,7 +62,8 @@ def descend(
         learning_rate: Step size at its largest; of L-BFGS the first trial.
         optimiser: "adam", "sgd" or "lbfgs".
         schedule: How the step size changes: "cosine" falls to 0; "ramp" rises over the first 5 % and falls along a
-            cosine over the last 75 %; "constant".
+            cosine over the last 75 %; "one cycle, drop" goes from a tenth up and back within nine tenths of the steps,
+            and then to a thousandth; "constant".
         project: Applied after each step.
         best: Whether to return each row's best iterate rather than its last.
         update: Called after each step.
@@ -69,11 +71,9 @@ def descend(
     Raises:
         InvalidValueError: An unknown optimiser or schedule.
     """
-    if optimiser not in ("adam", "sgd", "lbfgs") or schedule not in ("cosine", "ramp", "constant"):
-        raise InvalidValueError(
-            f"optimiser is 'adam', 'sgd' or 'lbfgs' and schedule 'cosine', 'ramp' or 'constant', not {optimiser!r} and "
-            f"{schedule!r}"
-        )
+    for name, value, known in (("optimiser", optimiser, Optimiser), ("schedule", schedule, Schedule)):
+        if value not in get_args(known):
+            raise InvalidValueError(f"{name} is one of {', '.join(map(repr, get_args(known)))}, not {value!r}")
     variables = tuple(v.detach().clone() for v in start)
     stepper: _Torch | _LBFGS = _LBFGS(loss) if optimiser == "lbfgs" else _Torch(variables, optimiser)
     trace, kept = [], variables
@@ -108,6 +108,11 @@ def _factor(schedule: Schedule, step: int, steps: int) -> float:
         return 1.0
     if schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * step / steps))
+    if schedule == "one cycle, drop":
+        along = step / (_CYCLE * steps)
+        if along < 1:
+            return (9 * (1 - abs(2 * along - 1)) + 1) / 10
+        return 0.1 + (step / steps - _CYCLE) / (1 - _CYCLE) * (1e-3 - 0.1)
     rise = min(1.0, (step + 1) / max(1.0, _WARM_UP * steps))
     fall = max(0.0, (step - (1 - _DECAY) * steps) / (_DECAY * steps))
     return rise * 0.5 * (1 + math.cos(math.pi * fall))

@@ -99,9 +99,8 @@ def test_projects_after_each_step():
     assert (found.trace[-1] < found.trace[1]).all()
 
 
-@pytest.mark.parametrize("schedule", ["cosine", "ramp", "constant"])
+@pytest.mark.parametrize("schedule", ["cosine", "ramp", "one cycle, drop", "constant"])
 def test_step_sizes_follow_the_schedule(schedule):
-    # the gradient of a straight line is 1: without momentum's first step the moves are the step sizes
     found = descend(lambda v: v[0].sum(1), (torch.zeros(1, 1, dtype=DOUBLE),), 100, 1.0, schedule=schedule)
     sizes = -found.trace.diff(dim=0)[:, 0]  # Adam moves by the rate where the gradient is constant
     t = torch.arange(100, dtype=DOUBLE)
@@ -109,6 +108,7 @@ def test_step_sizes_follow_the_schedule(schedule):
     expected = {
         "cosine": 0.5 * (1 + torch.cos(math.pi * t / 100)),
         "ramp": ((t + 1) / 5).clamp_max(1) * fall,
+        "one cycle, drop": torch.where(t < 90, 0.1 + 0.9 * (1 - (t / 45 - 1).abs()), 0.1 - 0.0099 * (t - 90)),
         "constant": torch.ones_like(t),
     }[schedule]
     assert torch.allclose(sizes, expected, atol=1e-6)
@@ -119,6 +119,6 @@ def test_start_is_left_alone_and_mistakes_are_named():
     before = start.clone()
     descend(loss, (start,), 3, 0.1)
     assert torch.equal(start, before)
-    for wrong in ({"optimiser": "newton"}, {"schedule": "fast"}):
-        with pytest.raises(InvalidValueError, match="lbfgs"):
+    for wrong, known in ({"optimiser": "newton"}, "lbfgs"), ({"schedule": "fast"}, "cosine"):
+        with pytest.raises(InvalidValueError, match=known):
             descend(loss, (start,), 1, 0.1, **wrong)
