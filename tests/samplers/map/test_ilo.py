@@ -1,0 +1,109 @@
+import pytest
+import torch
+
+from posterior import Posterior
+from posterior.errors import InvalidValueError
+from posterior.noise import Noise
+from samplers.map import CSGM, ILO
+from samplers.map.ilo import project_l1
+from tests.samplers.map.generators import DOUBLE, outside_problem, small_problem
+
+QUICK = ILO(restarts=2, steps=(60, 40, 40))
+
+
+def misfit(problem, estimate):
+    return (problem.operator(estimate.x) - problem.y).square().flatten(1).mean(1)
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.3, 2.0, 1e3])
+def test_project_l1_is_the_nearest_point(radius):
+    x = Noise.of(0, 6, dtype=DOUBLE).normal((2, 5))[0]
+    radii = torch.full((6,), radius, dtype=DOUBLE)
+    found = project_l1(x, radii)
+    inside = x.flatten(1).abs().sum(1) <= radius
+    assert torch.allclose(found.flatten(1).abs().sum(1), torch.where(inside, x.flatten(1).abs().sum(1), radii))
+    # the nearest point of a convex set: ⟨x − p, q − p⟩ ≤ 0 for all of its points q, and so for its corners
+    corners = radius * torch.cat([torch.eye(10, dtype=DOUBLE), -torch.eye(10, dtype=DOUBLE)])
+    p = found.flatten(1)
+    assert (((x.flatten(1) - p)[:, None] * (corners - p[:, None])).sum(-1) < 1e-9).all()
+
+
+def test_each_round_fits_better_what_the_generator_cannot_give():
+    problem = outside_problem()
+    errors = [
+        misfit(problem, ILO(restarts=2, layers=layers, radii=radii, steps=steps).solve(problem, progress=False))
+        for layers, radii, steps in [
+            ((), (), (300,)),
+            ((1,), (0.5,), (300, 200)),
+            ((1, 2), (0.5, 0.5), (300, 200, 200)),
+        ]
+    ]
+    assert (errors[1] < 0.9 * errors[0]).all()
+    assert (errors[2] < 0.9 * errors[1]).all()
+    csgm = misfit(problem, CSGM(restarts=2).solve(problem, progress=False))
+    assert torch.allclose(errors[0], csgm, rtol=0.1)
+
+
+def test_without_a_radius_later_rounds_change_nothing():
+    problem = outside_problem()
+    still = ILO(restarts=2, radii=(0.0, 0.0), steps=(60, 5, 5)).solve(problem, progress=False)
+    alone = ILO(restarts=2, layers=(), radii=(), steps=(60,)).solve(problem, progress=False)
+    assert torch.allclose(still.x, alone.x)
+    assert torch.allclose(still.latent, alone.latent)
+    assert torch.allclose(still.loss, alone.loss)
+
+
+def test_deviations_stay_in_their_balls():
+    problem = outside_problem()
+    radius, prior = 0.1, problem.prior
+    estimate = ILO(restarts=1, layers=(2,), radii=(radius,), steps=(60, 60)).solve(problem, progress=False)
+    before = prior.run(estimate.latent, 0, 2)
+    deviation = (torch.atanh(estimate.x).flatten(1) - before.flatten(1)).abs().sum(1)
+    largest = radius * before.flatten(1).abs().sum(1)
+    assert (deviation <= largest * (1 + 1e-9)).all()
+    assert (deviation > 0.5 * largest).all()
+
+
+def test_what_it_reports():
+    problem, calls = small_problem(), []
+    problem.prior.layers[2].register_forward_hook(lambda module, inputs, output: calls.append(len(output)))
+    estimate = QUICK.solve(problem, progress=False)
+    assert estimate.info["loss"].shape == (60 + 1 + 40 + 1 + 40 + 1 + 1, 3)
+    assert torch.equal(estimate.info["loss"][-1], estimate.loss)
+    expected = -problem.log_likelihood(estimate.x) - problem.prior.log_prob(estimate.latent)
+    assert torch.allclose(estimate.loss, expected)
+    assert (estimate.loss <= estimate.info["loss"].min(0).values + 1e-9).all()  # rounds never lose what they had
+    assert estimate.nfe_grad.tolist() == [2 * 140.0] * 3
+    assert sum(calls) == estimate.nfe.sum()
+
+
+def test_measurements_do_not_meet():
+    problem = small_problem()
+    whole, split = QUICK.solve(problem, progress=False), QUICK.solve(problem, batch_size=2, progress=False)
+    assert torch.allclose(whole.x, split.x, rtol=0, atol=1e-9)
+    alone = QUICK.solve(problem.select([1]), progress=False)
+    assert torch.allclose(whole.x[1:2], alone.x, rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"layers": (2, 1)}, "increasing"),
+        ({"layers": (0, 1)}, "from 1 on"),
+        ({"radii": (0.1,)}, "as many radii"),
+        ({"steps": (10, 10)}, "3 numbers of steps"),
+        ({"steps": (10, 0, 10)}, "at least 1"),
+        ({"radii": (0.1, -0.1)}, "not negative"),
+        ({"learning_rate": 0.0}, "learning_rate"),
+    ],
+)
+def test_mistakes_are_named(settings, message):
+    with pytest.raises(InvalidValueError, match=message):
+        ILO(**settings)
+
+
+def test_a_layer_that_does_not_exist_is_named():
+    problem = small_problem()
+    assert isinstance(problem, Posterior)
+    with pytest.raises(InvalidValueError, match="enter layer 3; Small has layers 0 … 2"):
+        ILO(layers=(1, 3)).solve(problem, progress=False)
