@@ -11,13 +11,13 @@ from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.base import Info, State
-from samplers.chains import ChainSampler, ChainState
+from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import auxiliary_move, first_scale, largest_rho, tuned
 
 
 @dataclass(frozen=True)
-class AuxiliaryMH(ChainSampler):
+class AuxiliaryMH(AuxiliaryChains):
     r"""Markov chains of `auxiliary_move`, for any likelihood: exact in the limit, given exact draws of p(x0 | z).
 
     Chains start from draws of the prior. During burn-in the likelihood is brought in (β rises to 1 over its first
@@ -37,16 +37,16 @@ class AuxiliaryMH(ChainSampler):
     fewest).
     """
 
-    state_type: ClassVar = ChainState
+    state_type: ClassVar = AuxiliaryState
     chains: int = 8
     burn_in: int = 100
     thinning: int = 5
 
-    def init(self, problem: Posterior, noise: Noise) -> ChainState:
+    def init(self, problem: Posterior, noise: Noise) -> AuxiliaryState:
         source = noise.draw(self.chains)
         x = self.draws.of(problem.prior, self.chains, source)
         zero = x.new_zeros(len(problem))
-        return ChainState(
+        return AuxiliaryState(
             x=x,
             kept=x.new_zeros(len(noise.draws), *x.shape[1:]),
             epsilon=source.use("epsilon").normal(problem.event_shape),
@@ -59,7 +59,7 @@ class AuxiliaryMH(ChainSampler):
         )
 
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, ChainState)
+        assert isinstance(state, AuxiliaryState)
         step, burning, moving = noise.step, self.burning(noise.step), self.burning(noise.step - 1)
         curvature = Curvature(problem, state.pilot, None if moving else state.norm)
         beta = torch.ones_like(state.scale)
@@ -73,7 +73,7 @@ class AuxiliaryMH(ChainSampler):
         )  # fmt: skip
         accepted = move.accepted.mean(0)
         self.keep(state, move.x, step)
-        new = ChainState(
+        new = AuxiliaryState(
             x=move.x,
             kept=state.kept,
             epsilon=move.epsilon,

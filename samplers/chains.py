@@ -24,16 +24,25 @@ class ChainState(State):
 
     Attributes:
         kept: Draws kept so far, those of one chain one after the other, (S, B, *event); x is (chains, B, …).
-        epsilon: The auxiliary noise of each chain, as x.
         log_likelihood: log p(y | x) of each chain, (chains, B, …).
+    """
+
+    kept: Tensor = per_draw()
+    log_likelihood: Tensor = per_draw()
+
+
+@dataclass(kw_only=True)
+class AuxiliaryState(ChainState):
+    """Where chains of `auxiliary_move` are.
+
+    Attributes:
+        epsilon: The auxiliary noise of each chain, as x.
         pilot: The images at which the curvature is taken, (B, …).
         norm: The curvature's norm there, (B, …).
         scale: ρ as a fraction of the largest, (B, …).
     """
 
-    kept: Tensor = per_draw()
     epsilon: Tensor = per_draw()
-    log_likelihood: Tensor = per_draw()
     pilot: Tensor
     norm: Tensor
     scale: Tensor
@@ -50,21 +59,12 @@ class ChainSampler(Sampler):
     chains: int
     burn_in: int
     thinning: int
-    steps: int = 8
-    prior_steps: int = 20
-    exact_denoise: bool = False
 
     @property
     def num_chains(self) -> int:
         return self.chains
 
-    @property
-    def draws(self) -> Draws:
-        """How the prior is drawn from."""
-        return Draws(self.steps, self.prior_steps, self.exact_denoise)
-
     def check(self, problem: Posterior) -> None:
-        check_auxiliary(self.name, problem)
         if self.chains < 1 or self.burn_in < 2 or self.thinning < 1:
             raise InvalidValueError(f"{self.name} needs chains ≥ 1, burn_in ≥ 2 and thinning ≥ 1; got {self}")
 
@@ -111,3 +111,21 @@ class ChainSampler(Sampler):
             "done": torch.full_like(state.done, step + 1 >= total),
             "progress": torch.full_like(state.progress, (step + 1) / total),
         }
+
+
+@dataclass(frozen=True)
+class AuxiliaryChains(ChainSampler):
+    """Chains of `auxiliary_move`, on a score prior."""
+
+    steps: int = 8
+    prior_steps: int = 20
+    exact_denoise: bool = False
+
+    @property
+    def draws(self) -> Draws:
+        """How the prior is drawn from."""
+        return Draws(self.steps, self.prior_steps, self.exact_denoise)
+
+    def check(self, problem: Posterior) -> None:
+        check_auxiliary(self.name, problem)
+        super().check(problem)

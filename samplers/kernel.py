@@ -15,6 +15,7 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
+from samplers.base import Info
 from samplers.curvature import Curvature, has_signs, is_linear_gaussian
 
 # ρ²β‖H̄‖ = 0.95²: larger ρ mix faster, and at 1 the proposal's covariance has no inverse.
@@ -65,6 +66,32 @@ class Move(NamedTuple):
     epsilon: Tensor
     log_likelihood: Tensor
     accepted: Tensor
+
+
+@dataclass(frozen=True)
+class AuxiliaryKernel:
+    """How a population of images is drawn first, and moved.
+
+    Args:
+        draws: How the prior is drawn from.
+    """
+
+    draws: Draws
+
+    def start(self, problem: Posterior, count: int, noise: Noise) -> Tensor:
+        """Draw from the prior: (count, B, *event)."""
+        return self.draws.of(problem.prior, count, noise)
+
+    def move(
+        self, problem: Posterior, x: Tensor, epsilon: Tensor, log_likelihood: Tensor, beta: Tensor, scale: Tensor,
+        noise: Noise,
+    ) -> tuple[Move, Info]:  # fmt: skip
+        """`auxiliary_move` with ρ a fraction `scale` (B,) of the largest, and what to report of it."""
+        curvature = Curvature(problem, x.mean(0))
+        rho = scale * largest_rho(problem, curvature, beta)
+        return auxiliary_move(problem, x, epsilon, log_likelihood, beta, rho, curvature, noise, self.draws), {
+            "rho": rho
+        }
 
 
 def auxiliary_move(
@@ -184,12 +211,13 @@ def largest_rho(problem: Posterior, curvature: Curvature, beta: Tensor) -> Tenso
 
 
 def first_scale(problem: Posterior, like: Tensor) -> Tensor:
-    """With what fraction of the largest ρ to begin, the shape of `like`: all of it where every move is accepted."""
-    return torch.full_like(like, 1.0 if is_linear_gaussian(problem) else _FIRST)
+    """With what fraction of the largest size of a move to begin, as `like`: all where every move is accepted."""
+    every = is_linear_gaussian(problem) and isinstance(problem.prior, ScorePrior)
+    return torch.full_like(like, 1.0 if every else _FIRST)
 
 
 def tuned(scale: Tensor, accepted: Tensor) -> Tensor:
-    """The fraction of the largest ρ to go on with, given the mean probability of acceptance."""
+    """The fraction of the largest size of a move to go on with, given the mean probability of acceptance."""
     return (scale * (accepted - _ACCEPTANCE).exp()).clamp(_LEAST, 1.0)
 
 

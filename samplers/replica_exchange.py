@@ -13,16 +13,16 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Info, State, per_draw
-from samplers.chains import ChainSampler, ChainState
+from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature
 from samplers.kernel import Move, auxiliary_move, first_scale, largest_rho, tuned
 
 
 @dataclass(kw_only=True)
-class ReplicaState(ChainState):
+class ReplicaState(AuxiliaryState):
     """The replicas of each chain, from the hottest (β = 0) to the coldest (β = 1), of which `kept` holds draws.
 
-    Where `ChainState` has (chains, B, …) these have (chains, B, replicas, …); pilot, norm and scale are of all but the
+    Where `AuxiliaryState` has (chains, B, …) these have (chains, B, replicas, …); pilot, norm and scale are of all but the
     hottest, (B, replicas − 1, …).
 
     Attributes:
@@ -39,7 +39,7 @@ class ReplicaState(ChainState):
 
 
 @dataclass(frozen=True)
-class ReplicaExchange(ChainSampler):
+class ReplicaExchange(AuxiliaryChains):
     r"""Parallel tempering with auxiliary-variable moves, for any likelihood: exact in the limit, and modes mix.
 
     Replica k follows \(p(x) L(x)^{\beta_k}\), 0 = β_0 < … < 1; the hottest draws anew from the prior at every step.

@@ -13,11 +13,12 @@ from tqdm import tqdm
 from posterior.checkpoint import Checkpoint, fingerprint
 from posterior.errors import NotFiniteError, TrustWarning
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.base import GeneratorPrior, ScorePrior
 from posterior.problem import Posterior
 from posterior.results import Samples
 from samplers.base import Callback, Info, Sampler, State
 from samplers.diagnosis import plain_words
+from samplers.latent.problem import LatentPosterior
 
 _SAVE_EVERY = 60.0  # seconds
 
@@ -64,6 +65,32 @@ class MeteredPrior(ScorePrior):
         return self.prior.exact_denoise(z, sigma, noise)
 
 
+class MeteredGenerator(GeneratorPrior):
+    """A generator seen through a meter: counts rows, and sends the network at most `batch_size` of them a call."""
+
+    def __init__(self, prior: GeneratorPrior, batch_size: int | None) -> None:
+        super().__init__()
+        self.prior, self.batch_size = prior, batch_size
+        self.event_shape, self.value_range, self.latent_shape = prior.event_shape, prior.value_range, prior.latent_shape
+        self.rows = self.grad_rows = 0
+
+    def forward(self, z: Tensor) -> Tensor:
+        lead = z.shape[: z.ndim - len(self.latent_shape)]
+        rows = z.reshape(-1, *self.latent_shape)
+        self.rows += len(rows)
+        x = torch.cat([self.prior(part) for part in rows.split(self.batch_size or max(1, len(rows)))])
+        if x.requires_grad:
+            x.register_hook(self._count_grad)
+        return x.reshape(*lead, *self.event_shape)
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self.rows = self.grad_rows = 0
+
+    def _count_grad(self, grad: Tensor) -> None:
+        self.grad_rows += len(grad)
+
+
 class Run:
     """One call of `Sampler.sample`.
 
@@ -74,10 +101,13 @@ class Run:
         self, sampler: Sampler, problem: Posterior, num_samples: int, seed: int, batch_size: int | None,
         callback: Callback | None, checkpoint: str | Path | None, progress: bool,
     ) -> None:  # fmt: skip
-        assert isinstance(problem.prior, ScorePrior)
         self.sampler, self.num_samples, self.callback, self.progress = sampler, num_samples, callback, progress
-        self.meter = MeteredPrior(problem.prior, batch_size)
-        self.problem = problem.with_prior(self.meter)
+        if isinstance(problem.prior, GeneratorPrior):
+            self.meter: MeteredGenerator | MeteredPrior = MeteredGenerator(problem.prior, batch_size)
+            self.problem: Posterior = LatentPosterior.of(problem.with_prior(self.meter))
+        else:
+            self.meter = MeteredPrior(problem.prior, batch_size)
+            self.problem = problem.with_prior(self.meter)
         self.noise = problem.noise(seed, sampler.draws_at_once(num_samples))
         self.checkpoint = Checkpoint(
             checkpoint,
@@ -94,7 +124,6 @@ class Run:
             state, nfe, trace = self._steps(bar)
         everyone = torch.arange(len(self.problem), device=self.problem.device)
         x, last = self.sampler.finish(self.problem, state, self.noise.use("finish"), self.num_samples)
-        self._count(nfe, everyone)
         names = trace[0] if trace else {}
         info = {name: torch.stack([entry[name] for entry in trace]) for name in names} | last
         reasons = self.sampler.reasons(self.problem, info, self.num_samples)
@@ -103,8 +132,10 @@ class Run:
         warnings = plain_words(self.sampler, self.problem, reasons)
         for warning in warnings:
             warn(warning, TrustWarning, stacklevel=4)
-        decoded = self.problem.prior.decode(x)
-        return Samples(decoded, nfe[0], nfe[1], info, self.sampler.num_chains, warnings=warnings)
+        decoded = self.problem.prior.decode(x)  # counted, where it is a network's work
+        self._count(nfe, everyone)
+        latent = x if isinstance(self.meter, MeteredGenerator) else None
+        return Samples(decoded, nfe[0], nfe[1], info, self.sampler.num_chains, latent, warnings)
 
     def _steps(self, bar: tqdm) -> tuple[State, Tensor, list[Info]]:
         everyone = torch.arange(len(self.problem), device=self.problem.device)

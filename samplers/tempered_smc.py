@@ -11,11 +11,12 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
+from posterior.priors.base import GeneratorPrior
 from posterior.problem import Posterior
 from samplers import population as pop
 from samplers.base import Info, Sampler, State, per_draw
-from samplers.curvature import Curvature
-from samplers.kernel import Draws, auxiliary_move, check_auxiliary, first_scale, largest_rho, tuned
+from samplers.kernel import AuxiliaryKernel, Draws, check_auxiliary, first_scale, tuned
+from samplers.latent.hamiltonian import HamiltonianKernel
 
 _FEWEST = 3  # moves at β = 1
 _MOVED = 0.9  # moves accepted before the temperature changes again, on average
@@ -130,12 +131,14 @@ class TemperedSMC(Sampler):
     def budget(self) -> Budget:
         return BUDGETS[self.accuracy]
 
-    @property
-    def _draws(self) -> Draws:
-        return Draws(self.budget.steps, self.budget.prior_steps, self.exact_denoise)
+    def _kernel(self, problem: Posterior) -> AuxiliaryKernel | HamiltonianKernel:
+        if isinstance(problem.prior, GeneratorPrior):
+            return HamiltonianKernel(self.budget.steps)
+        return AuxiliaryKernel(Draws(self.budget.steps, self.budget.prior_steps, self.exact_denoise))
 
     def check(self, problem: Posterior) -> None:
-        check_auxiliary(self.name, problem)
+        if not isinstance(problem.prior, GeneratorPrior):
+            check_auxiliary(self.name, problem)
         if self.accuracy not in BUDGETS:
             raise InvalidValueError(f"accuracy is one of {', '.join(BUDGETS)}, not {self.accuracy!r}")
         if self.population is not None and self.population < 8:
@@ -154,7 +157,7 @@ class TemperedSMC(Sampler):
         islands = self.islands(size)
         # Independent draws of the prior, so many that importance weights alone go some way at no loss.
         many = self.budget.start * size
-        x = self._draws.of(problem.prior, many, noise)
+        x = self._kernel(problem).start(problem, many, noise)
         log_likelihood = problem.log_likelihood(x)
         zero = x.new_zeros(batch)
         beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
@@ -195,12 +198,10 @@ class TemperedSMC(Sampler):
         index = torch.where(hot & (beta >= 1), together, apart)
         x, family = pop.take(state.x, index), pop.take(state.family, index)
 
-        curvature = Curvature(problem, x.mean(0))
-        rho = state.scale * largest_rho(problem, curvature, beta)
-        move = auxiliary_move(
-            problem, x, pop.take(state.epsilon, index), pop.take(state.log_likelihood, index), beta, rho, curvature,
-            noise.use("move"), self._draws,
-        )  # fmt: skip
+        epsilon, log_likelihood = pop.take(state.epsilon, index), pop.take(state.log_likelihood, index)
+        move, size_of_move = self._kernel(problem).move(
+            problem, x, epsilon, log_likelihood, beta, state.scale, noise.use("move")
+        )
         accepted = move.accepted.mean(0)
         moved = torch.where(ready, 0.0, state.moved) + accepted
         settled = state.settled + (beta >= 1)
@@ -223,7 +224,7 @@ class TemperedSMC(Sampler):
             before=torch.where(compare & (settled > 0), inflation, state.before),
             evidence=torch.where(hot[:, None], pop.island_means(log_weights, islands).T, state.evidence),
         )
-        return new, {"beta": beta, "rho": rho, "acceptance": accepted, "inflation": inflation}
+        return new, {"beta": beta, **size_of_move, "acceptance": accepted, "inflation": inflation}
 
     def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         assert isinstance(state, PopulationState)

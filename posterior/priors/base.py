@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import overload
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,8 @@ from posterior.errors import IncompatibleError, NoiseLevelError, ShapeError
 from posterior.noise import Noise
 from posterior.priors import reverse_diffusion
 from posterior.shapes import check_shape, expand_right
+
+_State = Tensor | tuple[Tensor, ...]  # what goes from one layer of a generator to the next: rows (N, …) each
 
 
 class Prior(nn.Module):
@@ -181,7 +184,7 @@ class GeneratorPrior(Prior):
 
     Attributes:
         latent_shape: Shape of one latent z.
-        layers: Modules whose composition is G, each a map of a batch.
+        layers: Modules whose composition is G, each a map of a batch (N, …), or of a tuple of such.
     """
 
     latent_shape: tuple[int, ...]
@@ -193,8 +196,20 @@ class GeneratorPrior(Prior):
         lead = z.shape[: z.ndim - len(self.latent_shape)]
         return self.run(z.reshape(-1, *self.latent_shape)).reshape(*lead, *self.event_shape)
 
-    def run(self, h: Tensor, start: int = 0, stop: int | None = None) -> Tensor:
-        """Layers start … stop−1 applied to rows h, the input of layer `start`: (N, …) → (N, …)."""
+    @overload
+    def run(self, h: _State, start: int = 0, stop: None = None) -> Tensor: ...
+
+    @overload
+    def run(self, h: _State, start: int = 0, *, stop: int) -> _State: ...
+
+    @overload
+    def run(self, h: _State, start: int, stop: int) -> _State: ...
+
+    def run(self, h: _State, start: int = 0, stop: int | None = None) -> _State:
+        """Layers start … stop−1 (to the last unless given) applied to rows h, the input of layer `start`.
+
+        Rows are (N, …), or a tuple of such where more than one tensor goes from a layer to the next.
+        """
         for layer in list(self.layers)[start:stop]:
             h = layer(h)
         return h

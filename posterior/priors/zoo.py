@@ -18,6 +18,7 @@ from posterior.priors.base import Prior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.networks.dcgan import DCGANGenerator
+from posterior.priors.networks.stylegan2 import StyleGAN2Generator
 from posterior.priors.networks.unet import UNet
 from posterior.priors.networks.vae import VAEDecoder
 
@@ -29,7 +30,12 @@ PRIORS: dict[str, tuple[type[Prior], tuple[str, ...]]] = {
     "EDMPrior": (EDMPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
     "NetworkGenerator": (NetworkGenerator, ()),
 }
-NETWORKS: dict[str, type[nn.Module]] = {"UNet": UNet, "VAEDecoder": VAEDecoder, "DCGANGenerator": DCGANGenerator}
+NETWORKS: dict[str, type[nn.Module]] = {
+    "UNet": UNet,
+    "VAEDecoder": VAEDecoder,
+    "DCGANGenerator": DCGANGenerator,
+    "StyleGAN2Generator": StyleGAN2Generator,
+}
 
 
 def list_priors() -> list[str]:
@@ -62,7 +68,10 @@ def load_prior(
         FileFormatError: The folder does not hold a readable prior.
     """
     prior = _build(_find(name_or_folder))
-    prior.to(device, dtype).to(memory_format=torch.channels_last)
+    prior.to(device, dtype)
+    for parameter in prior.parameters():
+        if parameter.ndim == 4:  # Module.to would stumble over tensors of five dimensions
+            parameter.data = parameter.data.to(memory_format=torch.channels_last)
     return prior.eval().requires_grad_(False)
 
 
@@ -139,7 +148,10 @@ def _build(folder: Path) -> Prior:
     with torch.random.fork_rng(devices=[]):  # first weights, soon replaced, must not advance the global generator
         network = _construct(network_class, path, **arguments)
         prior = _construct(prior_class, path, network, **values)
-    prior.load_state_dict(_read_weights(folder / "weights.safetensors", prior.state_dict()), assign=True)
+    path = folder / "weights.safetensors"
+    weights = read_safetensors(path)
+    check_weights(weights, prior.state_dict(), f"{path} does not fit its config.json")
+    prior.load_state_dict(weights, assign=True)
     return prior
 
 
@@ -176,8 +188,12 @@ def _construct(kind: type, path: Path, *args: Any, **kwargs: Any) -> Any:
         raise FileFormatError(f"{path}: cannot build a {kind.__name__} of these settings: {error}") from error
 
 
-def _read_weights(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file, checked against those of the prior that will hold them."""
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        FileFormatError: There is no such file, or it cannot be read.
+    """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -187,6 +203,15 @@ def _read_weights(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
         raise FileFormatError(f"{path.parent} has no {path.name}: copy the whole folder") from error
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise FileFormatError(f"{path} is corrupt or cut off: {error}; copy or download it anew") from error
+    return weights
+
+
+def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], problem: str) -> None:
+    """Check names, shapes, types and values of tensors against those of the module that will hold them.
+
+    Raises:
+        FileFormatError: They differ; the message is `problem` followed by up to five differences.
+    """
     faults = [f"{name} is missing" for name in expected if name not in weights]
     faults += [f"{name} is not expected" for name in weights if name not in expected]
     for name in expected.keys() & weights.keys():
@@ -199,5 +224,4 @@ def _read_weights(path: Path, expected: dict[str, Tensor]) -> dict[str, Tensor]:
             faults.append(f"{name} holds NaN or infinity")
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise FileFormatError(f"{path} does not fit its config.json: {'; '.join(sorted(faults)[:5])}{more}")
-    return weights
+        raise FileFormatError(f"{problem}: {'; '.join(sorted(faults)[:5])}{more}")

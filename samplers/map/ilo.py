@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,10 +10,12 @@ import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
+from posterior.metrics.perceptual import Network
 from posterior.priors.base import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.map.descent import Variables, descend
+from samplers.map.perceptual import perceptual_misfit, shared_distance
 from samplers.map.restarts import Ended, Restarted, at_rest
 
 
@@ -27,6 +30,10 @@ class ILO(Restarted):
     and after each step the deviation from it is projected on an l1 ball. Deeper rounds fit more images and soon any
     image, natural or not: radii and the number of rounds are the trade-off. The answer is a point estimate.
 
+    With `perceptual` the loss of every round has a further term, `perceptual_misfit`, for measurements that are images.
+    The source minimises MSE + LPIPS, the first a mean over m measured entries; with Gaussian noise
+    \(-\log p(y \mid x)\) is \(m/(2\sigma_y^2)\) times the MSE, and `perceptual` of that value keeps the balance.
+
     Args:
         restarts: Starting points for each measurement, draws of z; that with the smallest final loss is kept.
         layers: Layer entered in each round after the first, increasing, counted from 0 in `prior.layers`.
@@ -36,6 +43,8 @@ class ILO(Restarted):
             last 75 %.
         tolerance: `converged` says whether the loss changed by less than this, relative to where it ended, over the
             second half of the last round.
+        perceptual: Weight of the perceptual term in the loss; 0 leaves it out.
+        network: That of its `PerceptualDistance`: "vgg" as in the source, "alex", "st-vgg" or "st-alex".
 
     References:
         Daras, Dean, Jalal & Dimakis 2021, Intermediate Layer Optimization for Inverse Problems using Deep Generative
@@ -47,6 +56,8 @@ class ILO(Restarted):
     steps: tuple[int, ...] = (300, 200, 100)
     learning_rate: float = 0.1
     tolerance: float = 1e-3
+    perceptual: float = 0.0
+    network: Network = "vgg"
 
     def __post_init__(self) -> None:
         if self.restarts < 1 or not (self.learning_rate > 0 and self.tolerance > 0):
@@ -54,6 +65,8 @@ class ILO(Restarted):
                 "restarts is at least 1, learning_rate and tolerance are positive, got "
                 f"{self.restarts}, {self.learning_rate} and {self.tolerance}"
             )
+        if not 0 <= self.perceptual < math.inf:
+            raise InvalidValueError(f"perceptual, a weight, is finite and not negative, got {self.perceptual}")
         rounds = len(self.layers)
         if len(self.radii) != rounds or len(self.steps) != rounds + 1 or min(self.steps) < 1:
             raise InvalidValueError(
@@ -77,6 +90,16 @@ class ILO(Restarted):
                 f"{self.name} is to enter layer {self.layers[-1]}; {type(problem.prior).__name__} has layers 0 … "
                 f"{count - 1}"
             )
+        if self.perceptual > 0 and len(problem) > 0:  # what the term does not take is named before the search
+            self.misfit(problem.select([0]), problem.y.new_zeros((1, *problem.event_shape), dtype=problem.dtype))
+
+    def misfit(self, problem: Posterior, x: Tensor) -> Tensor:
+        """The part of the loss that images (B, *event_shape) decide: (B,)."""
+        value = -problem.log_likelihood(x)
+        if self.perceptual > 0:
+            distance = shared_distance(self.network, x.device)
+            value = value + self.perceptual * perceptual_misfit(distance, problem, x)
+        return value
 
     @property
     def steps_in_all(self) -> int:
@@ -96,7 +119,7 @@ class ILO(Restarted):
 
             def loss(variables: Variables, at: int = layer, constant: Tensor | None = penalty) -> Tensor:
                 x = prior.run(_state(variables), at)
-                return -problem.log_likelihood(x) - (prior.log_prob(variables[0]) if constant is None else constant)
+                return self.misfit(problem, x) - (prior.log_prob(variables[0]) if constant is None else constant)
 
             found = descend(
                 loss, state, steps, self.learning_rate, schedule="ramp", project=project, best=True, update=update
@@ -108,7 +131,7 @@ class ILO(Restarted):
             traces.append(found.trace)
             losses += found.losses
         x = prior.run(_state(state), entered)
-        last = -problem.log_likelihood(x) - prior.log_prob(z)
+        last = self.misfit(problem, x) - prior.log_prob(z)
         return Ended(
             x=x,
             latent=z,

@@ -1,5 +1,6 @@
 """What holds for every sampler: batch sizes, seeds, neighbours, checkpoints, network calls, failures."""
 
+import copy
 from dataclasses import dataclass
 
 import pytest
@@ -13,7 +14,9 @@ from posterior.priors import GeneratorPrior, ScorePrior
 from posterior.problem import Posterior
 from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC
 from samplers.base import Sampler, State
+from samplers.latent import HMC, LatentLangevin
 from tests.problems import DOUBLE, mixture, mixture_problem
+from tests.samplers.latent.generators import linear_problem
 
 COUNTS = PoissonLikelihood(Matrix(torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=DOUBLE)), 2.0, 0.5)
 SAMPLERS = [
@@ -25,11 +28,19 @@ SAMPLERS = [
     AnnealedLangevin(levels=10, sigma_last=0.1, form="code", step_size=0.2),
 ]
 LANGEVIN = SAMPLERS[4]
-each_sampler = pytest.mark.parametrize("sampler", SAMPLERS, ids=lambda s: f"{s.name}-{getattr(s, 'form', '')}")
+LATENT = [
+    TemperedSMC(accuracy="fast", population=16),
+    HMC(chains=2, burn_in=10, thinning=1, leapfrogs=2),
+    LatentLangevin(levels=5, steps=2),
+]
+ALL = [*SAMPLERS, *LATENT]
+each_sampler = pytest.mark.parametrize("sampler", ALL, ids=lambda s: f"{s.name}-{ALL.index(s)}")
 
 
 def problem_of(sampler: Sampler, batch: int = 1) -> Posterior:
-    """Gaussian measurements, and counts where moves are accepted or not."""
+    """Gaussian measurements, counts where moves are accepted or not, and a generator where there is to be a latent."""
+    if sampler in LATENT:
+        return linear_problem(count=3).select(range(batch))
     if not isinstance(sampler, AuxiliaryMH) or isinstance(sampler, AuxiliaryGibbs):
         return mixture_problem(batch)
     return Posterior(mixture(), COUNTS, torch.tensor([[2.0, 1.0], [0.0, 4.0], [5.0, 5.0]], dtype=DOUBLE)[:batch])
@@ -64,8 +75,8 @@ def test_a_measurement_does_not_see_its_neighbours(sampler):
 
 @each_sampler
 def test_global_random_state_is_left_alone(sampler):
-    before = torch.random.get_rng_state()
-    sampler.sample(problem_of(sampler), 8, progress=False)
+    problem, before = problem_of(sampler), torch.random.get_rng_state()
+    sampler.sample(problem, 8, progress=False)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -89,7 +100,8 @@ def test_a_stopped_run_goes_on(sampler, tmp_path, monkeypatch):
         assert all(torch.equal(result.info[k].nan_to_num(-1), v.nan_to_num(-1)) for k, v in expected.info.items())
     with pytest.raises(FileFormatError, match="another run"):
         sampler.sample(problem, 40, seed=1, progress=False, checkpoint=path)
-    other = problem.with_prior(mixture(std=0.6))
+    other = problem.with_prior(copy.deepcopy(problem.prior))
+    next(iter(other.prior.state_dict().values())).mul_(1.1)
     with pytest.raises(FileFormatError, match="another run"):
         sampler.sample(other, 40, progress=False, checkpoint=path)
     path.write_bytes(b"nonsense")

@@ -29,6 +29,15 @@ class Small(GeneratorPrior):
         ])  # fmt: skip
 
 
+class Large(Small):
+    """The same images, enlarged to 1 × 24 × 24."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.event_shape = (1, 24, 24)
+        self.layers[2].append(nn.Upsample(scale_factor=6, mode="bilinear"))
+
+
 def small_problem(latent_shape: tuple[int, ...] = (6,), std: float = 0.01, count: int = 3) -> Posterior:
     """Images of the generator's own, seen at half the resolution."""
     prior = Small(latent_shape)

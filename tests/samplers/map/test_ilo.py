@@ -1,13 +1,17 @@
 import pytest
 import torch
 
-from posterior import Posterior
-from posterior.errors import InvalidValueError
+from posterior import GaussianLikelihood, Posterior
+from posterior.errors import InvalidValueError, ShapeError
+from posterior.metrics import PerceptualDistance
 from posterior.noise import Noise
+from posterior.operators import Identity, Inpainting
 from samplers.map import CSGM, ILO
 from samplers.map.ilo import project_l1
-from tests.samplers.map.generators import DOUBLE, outside_problem, small_problem
+from samplers.map.perceptual import perceptual_misfit
+from tests.samplers.map.generators import DOUBLE, Large, outside_problem, small_problem
 
+SIZE = Large().event_shape
 QUICK = ILO(restarts=2, steps=(60, 40, 40))
 
 
@@ -95,6 +99,7 @@ def test_measurements_do_not_meet():
         ({"steps": (10, 0, 10)}, "at least 1"),
         ({"radii": (0.1, -0.1)}, "not negative"),
         ({"learning_rate": 0.0}, "learning_rate"),
+        ({"perceptual": -1.0}, "perceptual"),
     ],
 )
 def test_mistakes_are_named(settings, message):
@@ -107,3 +112,39 @@ def test_a_layer_that_does_not_exist_is_named():
     assert isinstance(problem, Posterior)
     with pytest.raises(InvalidValueError, match="enter layer 3; Small has layers 0 … 2"):
         ILO(layers=(1, 3)).solve(problem, progress=False)
+
+
+def large_problem(operator=None):
+    """Images that no latent gives."""
+    truth = torch.tanh(
+        Large().decode(Noise.of(3, 2, dtype=DOUBLE).normal((6,))[0])
+        + 0.3 * Noise.of(7, 2, dtype=DOUBLE).normal(SIZE)[0]
+    )
+    likelihood = GaussianLikelihood(operator or Identity(SIZE), 0.5)
+    return Posterior(Large(), likelihood, likelihood.operator(truth).detach())
+
+
+def test_the_perceptual_term_is_part_of_the_loss():
+    problem = large_problem(Inpainting.box(SIZE, 0, 0, 8, 24))
+    method = ILO(restarts=1, layers=(1,), radii=(0.3,), steps=(30, 20), perceptual=100.0, network="st-alex")
+    estimate = method.solve(problem, progress=False)
+    term = perceptual_misfit(PerceptualDistance("st-alex"), problem, estimate.x)
+    expected = 100 * term - problem.log_likelihood(estimate.x) - problem.prior.log_prob(estimate.latent)
+    assert torch.allclose(estimate.loss, expected, rtol=1e-6)
+    assert (estimate.loss <= estimate.info["loss"].min(0).values + 1e-6).all()
+
+
+def test_the_perceptual_term_brings_the_estimate_nearer():
+    problem, settings = large_problem(), {"restarts": 1, "layers": (), "radii": (), "steps": (100,)}
+    distance = PerceptualDistance("st-alex")
+    without, with_ = (
+        ILO(**settings, perceptual=weight, network="st-alex").solve(problem, progress=False) for weight in (0.0, 3e3)
+    )
+    assert (distance(with_.x, problem.y) < 0.9 * distance(without.x, problem.y)).all()
+
+
+def test_what_the_perceptual_term_does_not_take_is_named():
+    with pytest.raises(InvalidValueError, match="network"):
+        ILO(perceptual=1.0, network="none").solve(large_problem(), progress=False)
+    with pytest.raises(ShapeError, match="at least 21"):
+        ILO(perceptual=1.0, network="st-alex").solve(small_problem(), progress=False)

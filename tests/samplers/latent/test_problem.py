@@ -1,0 +1,43 @@
+import torch
+
+from posterior.noise import Noise
+from samplers.latent.problem import LatentPosterior
+from samplers.run import MeteredGenerator
+from tests.samplers.latent.generators import DOUBLE, Linear, bent_problem, linear_problem
+
+
+def test_the_likelihood_is_that_of_the_image() -> None:
+    problem = linear_problem()
+    latent = LatentPosterior.of(problem)
+    z = Noise.of(0, 2, 5, dtype=DOUBLE).normal((3,))
+    assert latent.event_shape == (3,)
+    assert torch.equal(latent.log_likelihood(z), problem.log_likelihood(problem.prior(z)))
+    assert torch.equal(latent.select([1]).log_likelihood(z[:, 1:]), latent.log_likelihood(z)[:, 1:])
+
+
+def test_the_gradient_is_that_of_the_latent_in_calls_of_any_size() -> None:
+    problem = bent_problem()
+    z = Noise.of(0, 2, 5, dtype=DOUBLE).normal((2,))
+    y = problem.y[:, 1]
+    by_hand = (y - (z[..., 1] + z[..., 0] ** 2 - 1)) / 0.2**2
+    expected = torch.stack([by_hand * 2 * z[..., 0], by_hand], -1)
+    for size in (None, 1, 3, 4, 100):
+        meter = MeteredGenerator(problem.prior, size)
+        found = LatentPosterior.of(problem.with_prior(meter)).log_likelihood_grad(z)
+        assert torch.allclose(found, expected, atol=1e-10)
+        assert not found.requires_grad
+        assert meter.rows == meter.grad_rows == 10
+
+
+def test_the_meter_never_sends_more_rows_than_it_may() -> None:
+    seen = []
+    prior = Linear()
+    prior.layers[0].register_forward_hook(lambda layer, inputs, output: seen.append(len(inputs[0])))
+    problem = linear_problem(count=3)
+    meter = MeteredGenerator(prior, 4)
+    latent = LatentPosterior.of(problem.with_prior(meter))
+    z = Noise.of(0, 3, 5, dtype=DOUBLE).normal((3,))
+    latent.log_likelihood_grad(z)
+    assert max(seen) <= 4 and sum(seen) == 15
+    meter(z)
+    assert max(seen) <= 4 and sum(seen) == 30

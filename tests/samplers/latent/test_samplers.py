@@ -1,0 +1,133 @@
+"""Every sampler of latents on posteriors that are known."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+
+from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.problem import Posterior
+from posterior.results import Samples
+from samplers import TemperedSMC
+from samplers.base import Sampler
+from samplers.latent import HMC, LatentLangevin
+from tests.problems import mixture_problem
+from tests.samplers.latent.generators import (
+    bent_problem,
+    by_quadrature,
+    inverted_problem,
+    linear_posterior,
+    linear_problem,
+)
+
+QUIET = pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
+
+
+def features(z: Tensor) -> Tensor:
+    """First and second moments, and one that tells a banana from an ellipse: (..., 2) → (..., 5)."""
+    a, b = z.unbind(-1)
+    return torch.stack([a, b, a**2, b**2, a**2 * b], -1)
+
+
+def check_quadrature(samples: Samples, problem: Posterior) -> None:
+    """Moments within 4.5 standard errors: those of effective_samples independent draws."""
+    nodes, joint = by_quadrature(problem)
+    weights = joint.softmax(0)
+    assert samples.latent is not None
+    found, every = features(samples.latent), features(nodes)
+    mean = weights.T @ every
+    std = (weights.T @ every**2 - mean**2).sqrt()
+    error = std / samples.info["effective_samples"].clamp_max(len(samples))[:, None].sqrt()
+    assert ((found.mean(0) - mean).abs() < 4.5 * error).all()
+
+
+def test_tempered_smc_of_a_linear_generator() -> None:
+    problem = linear_problem(count=3)
+    mean, covariance, log_evidence = linear_posterior(problem)
+    samples = TemperedSMC(population=1024).sample(problem, 1024, progress=False)
+    z, info = samples.latent, samples.info
+    assert z is not None and samples.warnings == ()
+    error = covariance.diag().sqrt() / info["effective_samples"].sqrt()[:, None]
+    assert ((z.mean(0) - mean).abs() < 4.5 * error).all()
+    # relative error of a Gaussian's variance from n draws: √(2/n)
+    assert ((z.var(0) / covariance.diag() - 1).abs() < 4.5 * math.sqrt(2 / 800)).all()
+    assert ((info["log_evidence"] - log_evidence).abs() < 4 * info["log_evidence_error"] + 0.02).all()
+    assert torch.allclose(samples.x, z @ problem.prior.weight.T)
+
+
+@pytest.mark.parametrize("problem", [bent_problem(), inverted_problem()], ids=["two arms", "inverted"])
+def test_tempered_smc_of_a_bent_generator(problem: Posterior) -> None:
+    samples = TemperedSMC(population=1024).sample(problem, 1024, progress=False)
+    check_quadrature(samples, problem)
+    _, joint = by_quadrature(problem)
+    error = (samples.info["log_evidence"] - joint.logsumexp(0)).abs()
+    assert (error < 4 * samples.info["log_evidence_error"] + 0.02).all()
+
+
+def test_hmc_of_a_linear_generator() -> None:
+    problem = linear_problem(count=3)
+    mean, covariance, _ = linear_posterior(problem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrustWarning)
+        samples = HMC().sample(problem, 800, progress=False)
+    z, info = samples.latent, samples.info
+    assert z is not None and samples.chains == 4
+    error = covariance.diag().sqrt() / info["effective_samples"].sqrt()[:, None]
+    assert ((z.mean(0) - mean).abs() < 4.5 * error).all()
+    assert ((z.var(0) / covariance.diag() - 1).abs() < 4.5 * (2 / info["effective_samples"]).sqrt()[:, None]).all()
+    assert (info["acceptance"][300:].mean(0) > 0.6).all()
+    assert torch.equal(info["step_size"][300], info["step_size"][-1])  # nothing is tuned once draws are kept
+
+
+@QUIET
+@pytest.mark.parametrize("problem", [bent_problem(), inverted_problem()], ids=["two arms", "inverted"])
+def test_hmc_of_a_bent_generator(problem: Posterior) -> None:
+    samples = HMC(chains=16, thinning=10).sample(problem, 1600, progress=False)
+    check_quadrature(samples, problem)
+
+
+def test_chains_in_separate_modes_warn() -> None:
+    problem = bent_problem().select([0])
+    problem.likelihood.noise_std.fill_(0.03)  # the arms are apart: no chain goes over
+    with pytest.warns(TrustWarning, match="chains disagree"):
+        HMC(burn_in=100).sample(problem, 64, progress=False)
+
+
+def test_langevin_is_as_biased_as_it_says() -> None:
+    problem = linear_problem(count=1)
+    _, covariance, _ = linear_posterior(problem)
+    values, vectors = torch.linalg.eigh(covariance)
+    sharp = vectors[:, 0]
+    for step_size in (0.1, 0.5):
+        samples = LatentLangevin(step_size=step_size).sample(problem, 1000, progress=False)
+        assert samples.latent is not None
+        ratio = float((samples.latent @ sharp).var() / values[0])
+        a = step_size / (1 + values[0])  # of curvature 1/values[0] = 1 + λ, up to the prior's own
+        assert abs(ratio * (1 - a / 2) - 1) < 4.5 * math.sqrt(2 / 1000)
+    assert (samples.nfe_grad == 500 * 4 + 9).all() and (samples.nfe == samples.nfe_grad + 1).all()
+
+
+@pytest.mark.parametrize("sampler", [HMC(), LatentLangevin()], ids=lambda sampler: sampler.name)
+def test_score_priors_are_refused(sampler: Sampler) -> None:
+    with pytest.raises(IncompatibleError, match="GeneratorPrior"):
+        sampler.sample(mixture_problem(), 8, progress=False)
+
+
+def test_settings_are_checked() -> None:
+    problem = linear_problem()
+    for sampler in (HMC(leapfrogs=0), HMC(chains=0), LatentLangevin(step_size=1.5), LatentLangevin(levels=1)):
+        with pytest.raises(InvalidValueError, match=sampler.name):
+            sampler.sample(problem, 8, progress=False)
+    with pytest.raises(InvalidValueError, match="multiple"):
+        HMC().sample(problem, 7, progress=False)
+
+
+@QUIET
+def test_network_calls_are_counted() -> None:
+    problem = linear_problem()
+    samples = HMC(chains=2, burn_in=10, thinning=1, leapfrogs=3).sample(problem, 8, progress=False)
+    moves = 10 + 4  # three gradients and the likelihood where each ends; the start, and the images
+    assert (samples.nfe_grad == 2 * moves * 3 / 8).all()
+    assert (samples.nfe == 2 * (moves * 4 + 1) / 8 + 1).all()
