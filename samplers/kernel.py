@@ -24,6 +24,8 @@ _OVER_RELAXATION = 0.8
 # Where moves can be rejected ρ is tuned to this acceptance, from and not below these fractions of the largest.
 _ACCEPTANCE, _FIRST, _LEAST = 0.65, 0.3, 1e-3
 
+_POLISH = (1 / 8, 1 / 64)  # of the last ρ
+
 
 @dataclass(frozen=True)
 class Draws:
@@ -89,9 +91,22 @@ class AuxiliaryKernel:
         """`auxiliary_move` with ρ a fraction `scale` (B,) of the largest, and what to report of it."""
         curvature = Curvature(problem, x.mean(0))
         rho = scale * largest_rho(problem, curvature, beta)
-        return auxiliary_move(problem, x, epsilon, log_likelihood, beta, rho, curvature, noise, self.draws), {
-            "rho": rho
-        }
+        move = auxiliary_move(problem, x, epsilon, log_likelihood, beta, rho, curvature, noise, self.draws)
+        return move, {"rho": rho}
+
+    def polished(
+        self, problem: Posterior, x: Tensor, epsilon: Tensor, log_likelihood: Tensor, pilot: Tensor, scale: Tensor,
+        noise: Noise,
+    ) -> Tensor:  # fmt: skip
+        """Moves of falling ρ: few network calls leave a grain of some hundredths of ρ where a pixel is certain."""
+        curvature, beta = Curvature(problem, pilot), torch.ones_like(scale)
+        largest = largest_rho(problem, curvature, beta)
+        for i, part in enumerate(_POLISH):
+            rho = (part * scale * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest)
+            x, epsilon, log_likelihood, _ = auxiliary_move(
+                problem, x, epsilon, log_likelihood, beta, rho, curvature, noise.use(f"polish {i}"), self.draws
+            )
+        return x
 
 
 def auxiliary_move(

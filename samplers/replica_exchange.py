@@ -22,8 +22,8 @@ from samplers.kernel import Move, auxiliary_move, first_scale, largest_rho, tune
 class ReplicaState(AuxiliaryState):
     """The replicas of each chain, from the hottest (β = 0) to the coldest (β = 1), of which `kept` holds draws.
 
-    Where `AuxiliaryState` has (chains, B, …) these have (chains, B, replicas, …); pilot, norm and scale are of all but the
-    hottest, (B, replicas − 1, …).
+    Where `AuxiliaryState` has (chains, B, …) these have (chains, B, replicas, …); pilot, norm and scale are of all but
+    the hottest, (B, replicas − 1, …).
 
     Attributes:
         rising: Whether what is in a place was at the hottest more recently than at the coldest, as log_likelihood.

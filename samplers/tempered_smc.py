@@ -24,7 +24,6 @@ _MOVED = 0.9  # moves accepted before the temperature changes again, on average
 _INFLATION, _FAMILIES, _R_HAT, _EVIDENCE = 4.0, 4, 1.1, 0.7
 # Moves at β = 1 end when so many of them have left more than this fraction of what the inflation exceeds 1 by.
 _COMPARE, _PROGRESS = 8, 0.85
-_POLISH = (1 / 8, 1 / 64)  # of the last ρ
 
 
 class Budget(NamedTuple):
@@ -92,11 +91,14 @@ class TemperedSMC(Sampler):
     Targets \(\pi_\beta(x) \propto p(x) L(x)^\beta\) with β rising from 0 to 1. It begins with importance weights on
     many draws of the prior. Then each level weights the population by \(L^{\Delta\beta}\), with Δβ set so that the
     conditional effective sample size falls to a given fraction; resamples it (systematic, island by island), for a
-    weight that is carried on outlives what the particle has in common with its past; and moves all particles by
-    `auxiliary_move`, a Gibbs sweep where the likelihood is linear-Gaussian, Metropolis–Hastings elsewhere, with ρ
-    tuned by acceptance. Moves at β = 1 go on until particles of one family have drifted apart; two of small ρ end them,
-    which clear the grain that few network calls leave. Neither a prior density nor a gradient through the network is
-    needed. Asymptotically exact in the population, given exact draws of p(x0 | z).
+    weight that is carried on outlives what the particle has in common with its past; and moves all particles, which at
+    β = 1 goes on until those of one family have drifted apart.
+
+    On a score prior a move is `auxiliary_move`, a Gibbs sweep where the likelihood is linear-Gaussian,
+    Metropolis–Hastings elsewhere, with ρ tuned by acceptance; two of small ρ end the run, which clear the grain that
+    few network calls leave. Neither a prior density nor a gradient through the network is needed. Asymptotically exact
+    in the population, given exact draws of p(x0 | z). On a generator the population is of latents z and a move is
+    `hamiltonian_move`, with masses that follow the population's spread: asymptotically exact.
 
     | accuracy | particles, at least | prior draws for each | kept at a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
@@ -111,9 +113,9 @@ class TemperedSMC(Sampler):
             β = 1, so that they tell the error of the evidence; a population is rounded up to whole islands.
         exact_denoise: Use the exact draws of an analytic prior, to see what reverse diffusion costs.
 
-    Reports (in `Samples.info`): beta, rho, acceptance and inflation (variance of the population's mean in units of that
-    of independent draws) by step; log_evidence and log_evidence_error (of one standard deviation, from the islands);
-    effective_samples, families and island_r_hat.
+    Reports (in `Samples.info`): beta, rho (or step_size), acceptance and inflation (variance of the population's mean in
+    units of that of independent draws) by step; log_evidence and log_evidence_error (of one standard deviation, from
+    the islands); effective_samples, families and island_r_hat.
 
     References:
         Del Moral, Doucet & Jasra 2006, Sequential Monte Carlo samplers, JRSS B 68.
@@ -230,7 +232,10 @@ class TemperedSMC(Sampler):
         assert isinstance(state, PopulationState)
         # Neighbouring slots share ancestors: shuffle, so that the first draws are a fair subset.
         order = noise.use("order").uniform().argsort(0)[:num_samples]
-        x = self._polished(problem, state, order, noise.draw(num_samples))
+        x, epsilon, log_likelihood = (pop.take(v, order) for v in (state.x, state.epsilon, state.log_likelihood))
+        x = self._kernel(problem).polished(
+            problem, x, epsilon, log_likelihood, state.x.mean(0), state.scale, noise.draw(num_samples)
+        )
         size, islands = len(state.x), state.evidence.shape[1]
         log_evidence = state.evidence.logsumexp(1) - math.log(islands)
         relative = (state.evidence - log_evidence[:, None]).exp()
@@ -243,18 +248,6 @@ class TemperedSMC(Sampler):
             "island_r_hat": pop.r_hat(state.x, state.family // (size // islands), islands),
         }
         return x, {name: values.to(x.dtype) for name, values in figures.items()}
-
-    def _polished(self, problem: Posterior, state: PopulationState, order: Tensor, noise: Noise) -> Tensor:
-        """Moves of falling ρ: few network calls leave a grain of some hundredths of ρ where a pixel is certain."""
-        curvature, beta = Curvature(problem, state.x.mean(0)), torch.ones_like(state.beta)
-        largest = largest_rho(problem, curvature, beta)
-        x, epsilon, log_likelihood = (pop.take(v, order) for v in (state.x, state.epsilon, state.log_likelihood))
-        for i, part in enumerate(_POLISH):
-            rho = (part * state.scale * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest)
-            x, epsilon, log_likelihood, _ = auxiliary_move(
-                problem, x, epsilon, log_likelihood, beta, rho, curvature, noise.use(f"polish {i}"), self._draws
-            )
-        return x
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
         return {
