@@ -113,7 +113,7 @@ class TemperedSMC(Sampler):
             β = 1, so that they tell the error of the evidence; a population is rounded up to whole islands.
         exact_denoise: Use the exact draws of an analytic prior, to see what reverse diffusion costs.
 
-    Reports (in `Samples.info`): beta, rho (or step_size), acceptance and inflation (variance of the population's mean in
+    Reports (in `Samples.info`): beta, rho or step_size, acceptance and inflation (variance of the population's mean in
     units of that of independent draws) by step; log_evidence and log_evidence_error (of one standard deviation, from
     the islands); effective_samples, families and island_r_hat.
 
