@@ -12,7 +12,7 @@ from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.priors.base import GeneratorPrior
 from posterior.problem import Posterior
-from samplers.map.descent import Optimiser, Variables, descend
+from samplers.map.descent import Optimiser, Schedule, Variables, descend
 from samplers.map.restarts import Ended, Restarted, at_rest
 
 
@@ -83,7 +83,7 @@ class CSGM(Restarted):
         def loss(variables: Variables) -> Tensor:
             return self.loss(problem, variables[0])
 
-        schedule = "constant" if self.optimiser == "lbfgs" else "cosine"
+        schedule: Schedule = "constant" if self.optimiser == "lbfgs" else "cosine"
         found = descend(
             loss, (z,), self.steps, self.learning_rate, optimiser=self.optimiser, schedule=schedule, update=update
         )

@@ -71,9 +71,9 @@ def descend(
     Raises:
         InvalidValueError: An unknown optimiser or schedule.
     """
-    for name, value, known in (("optimiser", optimiser, Optimiser), ("schedule", schedule, Schedule)):
-        if value not in get_args(known):
-            raise InvalidValueError(f"{name} is one of {', '.join(map(repr, get_args(known)))}, not {value!r}")
+    for name, choice, known in (("optimiser", optimiser, Optimiser), ("schedule", schedule, Schedule)):
+        if choice not in get_args(known):
+            raise InvalidValueError(f"{name} is one of {', '.join(map(repr, get_args(known)))}, not {choice!r}")
     variables = tuple(v.detach().clone() for v in start)
     stepper: _Torch | _LBFGS = _LBFGS(loss) if optimiser == "lbfgs" else _Torch(variables, optimiser)
     trace, kept = [], variables

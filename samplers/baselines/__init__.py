@@ -1,0 +1,5 @@
+"""Reconstructions by other people's packages, for comparison."""
+
+from samplers.baselines.bm3d import BM3D
+
+__all__ = ["BM3D"]

@@ -1,0 +1,45 @@
+import sys
+
+import pytest
+import torch
+
+from posterior.errors import IncompatibleError
+from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
+from posterior.operators import Identity, Inpainting
+from posterior.priors import GaussianMixturePrior
+from posterior.problem import Posterior
+from samplers.baselines import BM3D
+
+
+def problem_of(shape: tuple[int, ...]) -> tuple[Posterior, torch.Tensor]:
+    """Discs in noise."""
+    rows, columns = torch.meshgrid(torch.arange(32.0), torch.arange(32.0), indexing="ij")
+    image = torch.where((rows - 14) ** 2 + (columns - 17) ** 2 < 90, 0.7, -0.7).expand(shape)
+    prior = GaussianMixturePrior(image[None].contiguous())
+    likelihood = GaussianLikelihood(Identity(shape), torch.tensor([0.2, 0.4]))
+    truth = image.expand(2, *shape).contiguous()
+    return Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(0, 2))), truth
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_is_removed(channels: int) -> None:
+    pytest.importorskip("bm3d")
+    problem, truth = problem_of((channels, 32, 32))
+    estimate = BM3D().solve(problem, progress=False)
+    before, after = ((x - truth).square().flatten(1).mean(1) for x in (problem.y, estimate.x))
+    assert (after < 0.25 * before).all()
+    assert estimate.x.dtype == problem.y.dtype and estimate.loss.isnan().all()
+
+
+def test_without_the_package_it_says_where_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "bm3d", None)
+    with pytest.raises(IncompatibleError, match="pip install bm3d"):
+        BM3D().solve(problem_of((1, 32, 32))[0], progress=False)
+
+
+def test_it_denoises_and_does_nothing_else() -> None:
+    problem, truth = problem_of((1, 32, 32))
+    likelihood = GaussianLikelihood(Inpainting(torch.ones(1, 32, 32, dtype=torch.bool)), 0.2)
+    with pytest.raises(IncompatibleError, match="Identity"):
+        BM3D().solve(Posterior(problem.prior, likelihood, truth), progress=False)

@@ -1,0 +1,140 @@
+"""Lasso and total variation against closed forms, optimality conditions and scikit-learn."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.likelihoods import GaussianLikelihood, PoissonLikelihood
+from posterior.noise import Noise
+from posterior.operators import GaussianMeasurement, Identity, Inpainting, Magnitude
+from posterior.operators.base import Operator
+from posterior.problem import Posterior
+from samplers.map import Lasso, TotalVariation
+from samplers.map.bases import TRANSFORMS
+from samplers.map.convex import noise_in_a_pixel
+from samplers.map.tv import adjoint_differences, differences
+from tests.samplers.map.generators import DOUBLE, SHAPE, Small
+
+BOTH = [Lasso(), TotalVariation()]
+each = pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)
+
+
+def problem_of(operator: Operator, std: float = 0.1, count: int = 3) -> Posterior:
+    prior, noise = Small(), Noise.of(3, count, dtype=DOUBLE)
+    likelihood = GaussianLikelihood(operator, std)
+    return Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
+
+
+def seen(count: int = 10) -> GaussianMeasurement:
+    return GaussianMeasurement(SHAPE, count, seed=1).double()
+
+
+@pytest.mark.parametrize("basis", TRANSFORMS)
+def test_no_coefficient_could_do_better(basis: str) -> None:
+    problem, weight = problem_of(seen()), 0.02
+    estimate = Lasso(weight, basis=basis, tolerance=1e-12, steps=20_000).solve(problem, progress=False)  # type: ignore[arg-type]
+    transform = TRANSFORMS[basis]
+    c = transform.analyse(estimate.x + 1)
+    # 0 ∈ ∂: −Ψᵀ∇f = λ sign(c) where c ≠ 0, and is within ±λ elsewhere
+    pull = transform.analyse(problem.operator.adjoint(problem.y - problem.operator(estimate.x)) / 10)
+    live = c.abs() > 1e-9
+    assert live.any() and (~live).any() and estimate.converged.all()
+    assert torch.allclose(pull[live], weight * c[live].sign(), atol=1e-7)
+    assert (pull[~live].abs() <= weight + 1e-7).all()
+
+
+def test_the_lasso_is_scikit_learns() -> None:
+    linear_model = pytest.importorskip("sklearn.linear_model")
+    problem = problem_of(seen())
+    eye = torch.eye(16, dtype=DOUBLE).reshape(16, *SHAPE)
+    matrix = problem.operator(TRANSFORMS["dct"].synthesise(eye)).T.detach()  # A Ψ
+    target = (problem.y - problem.operator(torch.full((3, *SHAPE), -1.0, dtype=DOUBLE))).detach()
+    estimate = Lasso(0.01, tolerance=1e-12, steps=20_000).solve(problem, progress=False)
+    found = TRANSFORMS["dct"].analyse(estimate.x + 1).flatten(1)
+    for b in range(3):
+        fit = linear_model.Lasso(alpha=0.01, fit_intercept=False, tol=1e-12, max_iter=100_000)
+        fit.fit(matrix.numpy(), target[b].numpy())
+        assert torch.allclose(found[b], torch.as_tensor(fit.coef_), atol=1e-6)
+
+
+def test_total_variation_of_a_step() -> None:
+    # Two plateaus of n columns each: with ½‖y − x‖²/m + λ TV each comes nearer by λ m/n, and no further than the mean.
+    y = torch.cat([torch.zeros(1, 4, 2), torch.ones(1, 4, 2)], -1).double()
+    problem = Posterior(Small(), GaussianLikelihood(Identity(SHAPE), 0.1), y[None])
+    for weight, shift in ((0.01, 0.01 * 16 / 2), (0.05, 0.05 * 16 / 2), (1.0, 0.5)):
+        estimate = TotalVariation(weight, tolerance=1e-10, steps=50_000).solve(problem, progress=False)
+        expected = torch.cat([torch.full((4, 2), shift), torch.full((4, 2), 1 - shift)], -1).double()
+        assert torch.allclose(estimate.x[0, 0], expected, atol=1e-5)
+
+
+def test_differences_have_their_adjoint() -> None:
+    noise = Noise.of(0, 2, dtype=DOUBLE)
+    x, p = noise.use("x").normal((3, 5, 4))[0], noise.use("p").normal((3, 5, 4, 2))[0]
+    assert torch.allclose((differences(x) * p).sum(), (x * adjoint_differences(p)).sum())
+    assert torch.equal(differences(torch.ones(1, 3, 3)), torch.zeros(1, 3, 3, 2))
+
+
+def test_total_variation_beats_every_neighbour() -> None:
+    problem = problem_of(seen())
+    solver = TotalVariation(0.01, tolerance=1e-11, steps=50_000)
+    estimate = solver.solve(problem, progress=False)
+    weight = estimate.info["weight"]
+    assert isinstance(weight, Tensor)
+    for k in range(20):
+        for size in (1e-1, 1e-2):
+            other = estimate.x + size * Noise.of(k, 3, dtype=DOUBLE).normal(SHAPE)[0]
+            assert (solver.loss(problem, other, weight) > estimate.loss).all()
+
+
+@each
+def test_a_measurement_does_not_see_its_neighbours(solver: Lasso | TotalVariation) -> None:
+    problem = problem_of(seen())
+    whole, alone = solver.solve(problem, progress=False), solver.solve(problem.select([1]), progress=False)
+    assert torch.allclose(whole.x[1], alone.x[0], atol=1e-9) and torch.allclose(whole.loss[1], alone.loss[0])
+    assert whole.converged.all() and (whole.nfe == 0).all()
+
+
+@each
+def test_missing_pixels_are_filled_and_the_loss_falls(solver: Lasso | TotalVariation) -> None:
+    mask = (torch.arange(16) % 3 != 0).reshape(SHAPE)
+    problem = problem_of(Inpainting(mask), 0.05)
+    estimate = solver.solve(problem, progress=False)
+    trace = estimate.info["loss"]
+    assert isinstance(trace, Tensor)
+    assert (trace[-1] < 0.5 * trace[0]).all()
+    assert (problem.likelihood.misfit(estimate.x, problem.y) < 6).all()
+    assert (estimate.x[:, ~mask] != 0).any()
+
+
+def test_the_default_weight_is_the_noise() -> None:
+    problem = problem_of(seen(), std=0.3)
+    probe = 0.3 * Noise.of(8, 3, 4000, dtype=DOUBLE).normal((10,))
+    spread = (problem.operator.adjoint(probe) / 10).flatten(2).std((0, 2))
+    assert torch.allclose(
+        noise_in_a_pixel(problem), spread, rtol=0.15
+    )  # 64 probes of 10 values or more: √(2/640) in energy, 4 × half of that
+    weight = Lasso().solve(problem, progress=False).info["weight"]
+    assert isinstance(weight, Tensor)
+    assert torch.allclose(weight, math.sqrt(2 * math.log(16)) * noise_in_a_pixel(problem))
+
+
+@each
+def test_other_likelihoods_are_refused(solver: Lasso | TotalVariation) -> None:
+    y = torch.ones(1, *SHAPE, dtype=DOUBLE)
+    for likelihood in (
+        PoissonLikelihood(Identity(SHAPE), 2.0, 0.5),
+        GaussianLikelihood(Magnitude(Identity(SHAPE)), 0.1),
+    ):
+        with pytest.raises(IncompatibleError, match="linear operator"):
+            solver.solve(Posterior(Small(), likelihood, y), progress=False)
+
+
+def test_settings_are_checked() -> None:
+    for setting in ({"weight": 0.0}, {"weight": -1.0}, {"steps": 0}, {"tolerance": 0.0}):
+        with pytest.raises(InvalidValueError, match="needs"):
+            TotalVariation(**setting)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match="'dct', 'haar'"):
+        Lasso(basis="db4")  # type: ignore[arg-type]
