@@ -10,6 +10,7 @@ from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
 from posterior.priors.base import GeneratorPrior
 from posterior.problem import Posterior
 from samplers.map.descent import Optimiser, Schedule, Variables, descend
@@ -79,7 +80,7 @@ class CSGM(Restarted):
         residual = problem.likelihood.squared_residual(x, problem.y)
         return residual / entries + self.weight * z.square().flatten(1).sum(1)
 
-    def search(self, problem: Posterior, z: Tensor, update: Callable[[], object]) -> Ended:
+    def search(self, problem: Posterior, z: Tensor, noise: Noise, update: Callable[[], object]) -> Ended:
         def loss(variables: Variables) -> Tensor:
             return self.loss(problem, variables[0])
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
+from posterior.noise import Noise
 from posterior.shapes import expand_right
 
 Variables = tuple[Tensor, ...]  # rows (N, …) each
@@ -47,6 +48,8 @@ def descend(
     schedule: Schedule = "cosine",
     project: Callable[[Variables], Variables] | None = None,
     best: bool = False,
+    temperature: float = 0.0,
+    noise: Noise | None = None,
     update: Callable[[], object] = lambda: None,
 ) -> Descended:
     """Minimise the loss of each row.
@@ -66,6 +69,8 @@ def descend(
             and then to a thousandth; "constant".
         project: Applied after each step.
         best: Whether to return each row's best iterate rather than its last.
+        temperature: T: after a step of size η, and before the projection, N(0, 2ηT) is added to every entry.
+        noise: Source of that noise, one measurement a row.
         update: Called after each step.
 
     Raises:
@@ -83,7 +88,11 @@ def descend(
         trace.append(value)
         if best:
             kept, lowest = _better(kept, lowest, variables, value)
-        variables = stepper.step(variables, value, slope, learning_rate * _factor(schedule, step, steps))
+        rate = learning_rate * _factor(schedule, step, steps)
+        variables = stepper.step(variables, value, slope, rate)
+        if temperature > 0 and noise is not None:
+            draws = (noise.at(step).use("langevin", i).normal(v.shape[1:])[0] for i, v in enumerate(variables))
+            variables = tuple(v + (2 * rate * temperature) ** 0.5 * d for v, d in zip(variables, draws, strict=True))
         if project is not None:
             variables = project(variables)
         update()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError
 from posterior.metrics.perceptual import Network
+from posterior.noise import Noise
 from posterior.priors.base import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
@@ -45,10 +46,14 @@ class ILO(Restarted):
             second half of the last round.
         perceptual: Weight of the perceptual term in the loss; 0 leaves it out.
         network: That of its `PerceptualDistance`: "vgg" as in the source, "alex", "st-vgg" or "st-alex".
+        temperature: T: Langevin noise N(0, 2ηT) is added to z and h after each step of size η, as in SGILO but for its
+            score network; the best iterate is returned as ever. 0 leaves it out.
 
     References:
         Daras, Dean, Jalal & Dimakis 2021, Intermediate Layer Optimization for Inverse Problems using Deep Generative
         Models, ICML, arXiv:2102.07364.
+        Daras, Dagan, Dimakis & Daskalakis 2022, Score-Guided Intermediate Layer Optimization: Fast Langevin Mixing for
+        Inverse Problems, ICML, arXiv:2206.09104.
     """
 
     layers: tuple[int, ...] = (1, 2)
@@ -58,6 +63,7 @@ class ILO(Restarted):
     tolerance: float = 1e-3
     perceptual: float = 0.0
     network: Network = "vgg"
+    temperature: float = 0.0
 
     def __post_init__(self) -> None:
         if self.restarts < 1 or not (self.learning_rate > 0 and self.tolerance > 0):
@@ -65,8 +71,10 @@ class ILO(Restarted):
                 "restarts is at least 1, learning_rate and tolerance are positive, got "
                 f"{self.restarts}, {self.learning_rate} and {self.tolerance}"
             )
-        if not 0 <= self.perceptual < math.inf:
-            raise InvalidValueError(f"perceptual, a weight, is finite and not negative, got {self.perceptual}")
+        if not (0 <= self.perceptual < math.inf and 0 <= self.temperature < math.inf):
+            raise InvalidValueError(
+                f"perceptual and temperature are finite and not negative, got {self.perceptual} and {self.temperature}"
+            )
         rounds = len(self.layers)
         if len(self.radii) != rounds or len(self.steps) != rounds + 1 or min(self.steps) < 1:
             raise InvalidValueError(
@@ -105,7 +113,7 @@ class ILO(Restarted):
     def steps_in_all(self) -> int:
         return sum(self.steps)
 
-    def search(self, problem: Posterior, z: Tensor, update: Callable[[], object]) -> Ended:
+    def search(self, problem: Posterior, z: Tensor, noise: Noise, update: Callable[[], object]) -> Ended:
         prior = problem.prior
         assert isinstance(prior, GeneratorPrior)
         state: Variables = (z,)
@@ -122,8 +130,9 @@ class ILO(Restarted):
                 return self.misfit(problem, x) - (prior.log_prob(variables[0]) if constant is None else constant)
 
             found = descend(
-                loss, state, steps, self.learning_rate, schedule="ramp", project=project, best=True, update=update
-            )
+                loss, state, steps, self.learning_rate, schedule="ramp", project=project, best=True,
+                temperature=self.temperature, noise=noise.use(f"layer {layer}"), update=update,
+            )  # fmt: skip
             state = found.variables
             if layer == 0:
                 (z,) = state

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
 from posterior.priors.base import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
@@ -66,7 +67,7 @@ class PULSE(Restarted):
     def steps_in_all(self) -> int:
         return self.steps
 
-    def search(self, problem: Posterior, z: Tensor, update: Callable[[], object]) -> Ended:
+    def search(self, problem: Posterior, z: Tensor, noise: Noise, update: Callable[[], object]) -> Ended:
         assert isinstance(problem.prior, GeneratorPrior)
         prior, entries = problem.prior, torch.as_tensor(problem.operator.num_measured, device=z.device).clamp_min(1)
         radius = _length(z)

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from posterior.errors import InvalidValueError, NotFiniteError
+from posterior.noise import Noise
 from posterior.priors.base import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
@@ -53,8 +54,8 @@ class Restarted(Solver):
         """Gradients of one search."""
         raise NotImplementedError
 
-    def search(self, problem: Posterior, z: Tensor, update: Callable[[], object]) -> Ended:
-        """Search from rows z, one for each measurement of `problem`; call `update` after each step."""
+    def search(self, problem: Posterior, z: Tensor, noise: Noise, update: Callable[[], object]) -> Ended:
+        """Search from rows z, one for each measurement of `problem` and of `noise`; call `update` after each step."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -83,9 +84,14 @@ class Restarted(Solver):
         if count == 0 or (batch_size is not None and batch_size < 1):
             raise InvalidValueError(f"needs a measurement and a batch_size of at least 1, got {count} and {batch_size}")
         start = problem.noise(seed, self.restarts).use("latent").normal(prior.latent_shape).flatten(0, 1)
+        noise = problem.noise(seed, 1).split(self.restarts)  # each restart its own, those of a measurement together
         rows = torch.arange(len(start), device=problem.device).split(batch_size or len(start))
         with tqdm(total=len(rows) * self.steps_in_all, disable=not progress, desc=self.name) as bar:
-            runs = [self.search(problem.select(part % count), start[part], bar.update) for part in rows]
+            runs = []
+            for part in rows:
+                measurement, restart = part % count, part // count
+                own = noise.select(measurement * self.restarts + restart)
+                runs.append(self.search(problem.select(measurement), start[part], own, bar.update))
         x, z, converged = (
             torch.cat([getattr(run, name) for run in runs]).unflatten(0, (self.restarts, count))
             for name in ("x", "latent", "converged")

@@ -6,11 +6,13 @@ from torch import Tensor, nn
 
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
 from posterior.likelihoods import GaussianLikelihood, LaplaceLikelihood
+from posterior.noise import Noise
 from posterior.operators import Identity, Matrix
 from posterior.priors.base import GeneratorPrior, ScorePrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from samplers.map import CSGM
+from tests.samplers.map.generators import DOUBLE, SHAPE, Small
 
 LATENT, PIXELS, MEASURED = 3, 6, 4
 
@@ -205,3 +207,12 @@ def test_arguments_are_checked() -> None:
     prior = ScorePrior.from_denoiser(lambda x, sigma: x, (PIXELS,), sigma_max=1.0)
     with pytest.raises(IncompatibleError, match="takes a GeneratorPrior"):
         CSGM().solve(problem.with_prior(prior))
+
+
+def test_with_the_identity_it_inverts_the_generator() -> None:
+    prior = Small()
+    z = Noise.of(6, 3, dtype=DOUBLE).normal((6,))[0]
+    problem = Posterior(prior, GaussianLikelihood(Identity(SHAPE), 1e-3), prior(z))
+    estimate = CSGM(restarts=10, steps=600).solve(problem, progress=False)
+    assert estimate.latent is not None
+    assert torch.allclose(estimate.latent, z, atol=1e-2)

@@ -122,3 +122,14 @@ def test_start_is_left_alone_and_mistakes_are_named():
     for wrong, known in ({"optimiser": "newton"}, "lbfgs"), ({"schedule": "fast"}, "cosine"):
         with pytest.raises(InvalidValueError, match=known):
             descend(loss, (start,), 1, 0.1, **wrong)
+
+
+def test_langevin_noise_has_the_temperature_it_is_asked_for():
+    # where the loss is flat one step spreads by 2ηT; a variance of 4,000 draws is known to √(2/4000)
+    start = torch.zeros(4000, 2, dtype=DOUBLE)
+    noise = Noise.of(0, 4000, dtype=DOUBLE)
+    found = descend(
+        lambda v: 0 * v[0].sum(1), (start,), 1, 0.1, optimiser="sgd", schedule="constant", temperature=0.3, noise=noise
+    )
+    variance = found.variables[0].var(0)
+    assert ((variance / 0.06 - 1).abs() < 4 * math.sqrt(2 / 4000)).all()

@@ -107,6 +107,17 @@ def test_mistakes_are_named(settings, message):
         ILO(**settings)
 
 
+def test_langevin_noise_is_each_restarts_own():
+    problem = outside_problem()
+    still, warm = (ILO(restarts=2, steps=(30, 20, 10), temperature=t) for t in (0.0, 1e-3))
+    found = warm.solve(problem, progress=False)
+    assert not torch.allclose(found.x, still.solve(problem, progress=False).x)
+    for size in (1, 4):
+        assert torch.allclose(warm.solve(problem, batch_size=size, progress=False).x, found.x, atol=1e-9)
+    assert torch.allclose(warm.solve(problem.select([2]), progress=False).x[0], found.x[2], atol=1e-9)
+    assert (found.info["loss"][-1] <= found.info["loss"][0]).all()  # the best iterate, in spite of the noise
+
+
 def test_a_layer_that_does_not_exist_is_named():
     problem = small_problem()
     assert isinstance(problem, Posterior)
