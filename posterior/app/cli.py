@@ -35,12 +35,13 @@ def sample(
     out: Path = Path("results/sample"),
     **question: Any,
 ) -> None:
-    """Draw samples of p(x | y) with a score prior, from images to be measured or from measurements of your own.
+    """Draw samples of p(x | y), from images to be measured or from measurements of your own.
 
     Args:
-        prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
-        sampler: TemperedSMC, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, AnnealedLangevin or
-            AnnealedLangevin.jalal2021, with settings of your own as in TemperedSMC:accuracy=high,population=2048.
+        prior: Name of a shipped prior (see `posterior priors list`), or a folder.
+        sampler: TemperedSMC (any prior), AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, AnnealedLangevin or
+            AnnealedLangevin.jalal2021 (score priors), HMC or LatentLangevin (generators), with settings of your own as
+            in TemperedSMC:accuracy=high,population=2048.
         num_samples: Draws of each posterior.
         out: Folder for samples.npz and for figures of the first 20 images.
     """
@@ -49,11 +50,12 @@ def sample(
 
 
 def solve(prior: str = "digits-vae", solver: str = "CSGM", out: Path = Path("results/solve"), **question: Any) -> None:
-    """Find the point estimate (MAP) of a generator prior, from images to be measured or measurements of your own.
+    """Find a point estimate, one image for each, from images to be measured or measurements of your own.
 
     Args:
         prior: Name of a shipped generator (see `posterior priors list`), or a folder.
-        solver: CSGM, with settings of your own as in CSGM:restarts=4,steps=500.
+        solver: CSGM, PULSE or ILO (generators), Lasso, TotalVariation or BM3D (of the prior they use the images' shape
+            alone), with settings of your own as in ILO:restarts=4,layers=[1,2],radii=[0.2,0.1],steps=[300,200,100].
         out: Folder for estimate.npz and for figures of the first 20 images.
     """
     method = specs.build("solver", specs.SOLVERS, solver)

@@ -22,7 +22,9 @@ from posterior.errors import FileFormatError, InvalidValueError, UnknownNameErro
 from posterior.operators import Blur, Downsampling, GaussianMeasurement, Grayscale, Identity, Inpainting, Matrix
 from posterior.operators.base import Operator
 from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, Sampler, Solver, TemperedSMC
-from samplers.map import CSGM
+from samplers.baselines import BM3D
+from samplers.latent import HMC, LatentLangevin
+from samplers.map import CSGM, ILO, PULSE, Lasso, TotalVariation
 
 
 def mask(event_shape: Sequence[int], path: str) -> Operator:
@@ -56,8 +58,17 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "ReplicaExchange": ReplicaExchange,
     "AnnealedLangevin": AnnealedLangevin,
     "AnnealedLangevin.jalal2021": AnnealedLangevin.jalal2021,
+    "HMC": HMC,
+    "LatentLangevin": LatentLangevin,
 }
-SOLVERS: dict[str, Callable[..., Solver]] = {"CSGM": CSGM}
+SOLVERS: dict[str, Callable[..., Solver]] = {
+    "CSGM": CSGM,
+    "PULSE": PULSE,
+    "ILO": ILO,
+    "Lasso": Lasso,
+    "TotalVariation": TotalVariation,
+    "BM3D": BM3D,
+}
 
 _EQUALS = re.compile(r"(^|,)\s*(\w+)=")  # after a key, and not inside a value
 
@@ -68,23 +79,25 @@ def build(kind: str, registry: dict[str, Callable[..., Any]], text: str, **conte
     Args:
         kind: What it is, for messages.
         registry: What can be built.
-        text: `name` or `name:key=value,…`, values as in YAML.
+        text: `name` or `name:key=value,…`, names in capitals or not, values as in YAML.
         context: Arguments that the command knows, given where they are taken.
 
     Raises:
         UnknownNameError: No such name.
         InvalidValueError: Arguments that it does not take, that it lacks, or that are of another type.
     """
-    name, _, rest = text.partition(":")
+    given, _, rest = text.partition(":")
+    small = {known.lower(): known for known in registry}
+    name = small.get(given.lower(), given)
     if name not in registry:
-        near = difflib.get_close_matches(name, registry, n=1, cutoff=0.4)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        near = difflib.get_close_matches(given.lower(), small, n=1, cutoff=0.4)
+        hint = f" (did you mean {small[near[0]]!r}?)" if near else ""
         raise UnknownNameError(f"no {kind} is called {name!r}{hint}; there are {', '.join(registry)}")
     signature = _signature(registry[name])
     takes = {key: p for key, p in signature.parameters.items() if key not in context and p.kind != p.VAR_KEYWORD}
     try:
-        given = yaml.safe_load("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
-        values = {key: _converted(key, takes, value) for key, value in given.items()}
+        settings = yaml.safe_load("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
+        values = {key: _converted(key, takes, value) for key, value in settings.items()}
         known = {key: value for key, value in context.items() if key in signature.parameters}
         arguments = signature.bind(**known, **values)
     except (yaml.YAMLError, TypeError) as error:
