@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -20,6 +20,7 @@ from posterior.figures import posterior_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
 from posterior.noise import Noise
+from posterior.priors.checkpoints import convert_stylegan2
 from posterior.priors.zoo import list_priors, load_prior, prior_card
 from posterior.problem import Posterior
 from posterior.results import Samples
@@ -78,16 +79,28 @@ def priors_show(name: str) -> None:
     print(prior_card(name))
 
 
+def priors_convert(checkpoint: Path, folder: Path, latents: Literal["z", "w+"] = "z") -> None:
+    """Make a prior's folder of a StyleGAN2 checkpoint (the PyTorch port's .pt, or .safetensors).
+
+    Args:
+        checkpoint: The file; code that is pickled in it is never run.
+        folder: Where to write the prior, for `--prior`.
+        latents: What is Gaussian: z, or the style of every layer, w+.
+    """
+    print(f"saved to {convert_stylegan2(checkpoint, folder, latents=latents)}")
+
+
 COMMANDS: dict[str, Any] = {
     "demo": demo,
     "sample": sample,
     "solve": solve,
     "train": {"_help": "Train a prior of your own.", "score": train_score, "vae": train_vae},
     "priors": {
-        "_help": "See what the shipped priors are, and check one.",
+        "_help": "See what the shipped priors are, check one, or convert a checkpoint to one.",
         "list": priors_list,
         "show": priors_show,
         "check": priors_check,
+        "convert": priors_convert,
     },
     "calibrate": calibration,
 }

@@ -18,8 +18,9 @@ from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.networks.unet import UNet
 from posterior.priors.networks.vae import VAEDecoder
-from posterior.priors.zoo import save_prior
+from posterior.priors.zoo import load_prior, save_prior
 from posterior.results import PointEstimate, Samples
+from tests.priors.networks.stylegan2 import small_network
 
 SHAPE = (1, 8, 8)
 SAMPLER = "TemperedSMC:accuracy=fast,population=8"
@@ -268,3 +269,46 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     assert {path.name for path in Path("shown").glob("*.png")} == {
         f"{name.replace(' ', '-')}.png" for name in demo.problems()
     }
+
+
+def test_a_stylegan2_checkpoint_becomes_a_prior(capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"g_ema": small_network(dtype=torch.float32).state_dict()}, "faces.pt")
+    main(["priors", "convert", "faces.pt", "faces"])
+    assert capsys.readouterr().out == "saved to faces\n"
+    assert load_prior("./faces").event_shape == (3, 32, 32)
+    assert "no.pt" in fails(capsys, main, ["priors", "convert", "no.pt", "other"])
+    assert not Path("other").exists()
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        "pulse:restarts=2,steps=5",
+        "ilo:restarts=1,layers=[1],radii=[0.1],steps=[3,2]",
+        "LASSO",
+        "totalvariation:steps=9",
+    ],
+)
+def test_every_kind_of_solver_answers(solver: str, capsys: pytest.CaptureFixture[str]) -> None:
+    solve("--image=pictures/1.png", f"--solver={solver}", "--out=out")
+    assert solver.split(":")[0] in capsys.readouterr().out.lower() or solver == "LASSO"
+    assert PointEstimate.load("out/estimate.npz").x.shape == (1, *SHAPE)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        "HMC:chains=2,burn_in=4,thinning=1,leapfrogs=2",
+        "TemperedSMC:accuracy=fast,population=8",
+        "LatentLangevin:levels=4",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
+def test_latent_samplers_answer(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sample("--image=pictures/1.png", "--prior=./generator", f"--sampler={sampler}", "--num_samples=8", "--out=out")
+    assert f"| {sampler.split(':')[0]} |" in capsys.readouterr().out
+    assert Samples.load("out/samples.npz").x.shape == (8, 1, *SHAPE)
+    if not sampler.startswith("Tempered"):
+        assert "takes a GeneratorPrior" in fails(
+            capsys, sample, "--image=pictures/1.png", f"--sampler={sampler}", "--num_samples=8", "--out=out"
+        )
