@@ -79,7 +79,7 @@ def priors_show(name: str) -> None:
     print(prior_card(name))
 
 
-def priors_convert(checkpoint: Path, folder: Path, latents: Literal["z", "w+"] = "z") -> None:
+def priors_convert(checkpoint: Path, folder: Path, *, latents: Literal["z", "w+"] = "z") -> None:
     """Make a prior's folder of a StyleGAN2 checkpoint (the PyTorch port's .pt, or .safetensors).
 
     Args:

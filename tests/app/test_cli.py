@@ -193,7 +193,7 @@ def test_config_files(capsys: pytest.CaptureFixture[str]) -> None:
         (["--image=pictures", "--prior=nothing"], "no prior is called 'nothing'"),
         (["--image=pictures", "--prior=./nothing"], "no folder nothing"),
         (["--image=pictures", "--prior=./pictures"], "no config.json"),
-        (["--image=pictures", "--prior=./generator"], "takes a ScorePrior"),
+        (["--image=pictures", "--prior=./generator", "--sampler=AuxiliaryMH"], "takes a ScorePrior"),
         (["--image=pictures", "--noise_std=0"], "noise_std must be positive"),
         (["--image=pictures", "--num_samples=0"], "at least 1"),
         (["--image=pictures", "--batch_size=0"], "at least 1"),
@@ -291,7 +291,7 @@ def test_a_stylegan2_checkpoint_becomes_a_prior(capsys: pytest.CaptureFixture[st
 )
 def test_every_kind_of_solver_answers(solver: str, capsys: pytest.CaptureFixture[str]) -> None:
     solve("--image=pictures/1.png", f"--solver={solver}", "--out=out")
-    assert solver.split(":")[0] in capsys.readouterr().out.lower() or solver == "LASSO"
+    assert f"| {solver.partition(':')[0].lower()} " in capsys.readouterr().out.lower()
     assert PointEstimate.load("out/estimate.npz").x.shape == (1, *SHAPE)
 
 
@@ -306,7 +306,7 @@ def test_every_kind_of_solver_answers(solver: str, capsys: pytest.CaptureFixture
 @pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
 def test_latent_samplers_answer(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
     sample("--image=pictures/1.png", "--prior=./generator", f"--sampler={sampler}", "--num_samples=8", "--out=out")
-    assert f"| {sampler.split(':')[0]} |" in capsys.readouterr().out
+    assert f"| {sampler.partition(':')[0]} " in capsys.readouterr().out
     assert Samples.load("out/samples.npz").x.shape == (8, 1, *SHAPE)
     if not sampler.startswith("Tempered"):
         assert "takes a GeneratorPrior" in fails(
