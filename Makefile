@@ -17,7 +17,8 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-BENCHES := linear_gaussian gaussian_mixture nonlinear digits calibration exactness reverse_diffusion overhead
+BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent calibration exactness generators \
+	reverse_diffusion overhead
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

@@ -21,12 +21,14 @@ PARTS = {
     "gaussian_mixture": "Gaussian mixture",
     "nonlinear": "nonlinear",
     "digits": "digits",
+    "latent": "latent",
 }
 SAMPLERS = {
     "TemperedSMC": ["TemperedSMC"],
     "ReplicaExchange": ["ReplicaExchange"],
     "AuxiliaryGibbs, AuxiliaryMH": ["AuxiliaryGibbs", "AuxiliaryMH"],
-    "AnnealedLangevin": ["AnnealedLangevin"],
+    "HMC": ["HMC"],
+    "AnnealedLangevin, LatentLangevin": ["AnnealedLangevin", "LatentLangevin"],
 }
 BAD, GOOD = 3.0, 1.3  # times the floor
 
@@ -45,7 +47,7 @@ def text_of(rows: list[Outcome]) -> str:
 
 def figure(parts: dict[str, list[Outcome]]) -> Figure:
     """Every run's error ÷ floor, by problem and sampler."""
-    colours = ["#0072B2", "#009E73", "#E69F00", "#D55E00"]  # Okabe & Ito
+    colours = ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00"]  # Okabe & Ito
     rows = [(part, cell) for part, outcomes in parts.items() for cell in cells(outcomes)]
     with house_style():
         from matplotlib.figure import Figure
@@ -61,7 +63,7 @@ def figure(parts: dict[str, list[Outcome]]) -> Figure:
             ]
             if found:
                 x, y = np.array(found).T
-                shift = 0.16 * (list(SAMPLERS).index(label) - 1.5)
+                shift = 0.16 * (list(SAMPLERS).index(label) - 2)
                 axes.scatter(x, y + shift, s=9, color=colour, alpha=0.6, linewidths=0, label=label)
         axes.axvline(1, color="#1a1a1a", linewidth=0.8)
         axes.set_xscale("log")
@@ -77,7 +79,7 @@ def figure(parts: dict[str, list[Outcome]]) -> Figure:
 def warnings_table(parts: dict[str, list[Outcome]]) -> str:
     """How often a sampler says not to trust its draws, by how far off they are."""
     rows = []
-    for name in ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH"]:
+    for name in ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC"]:
         runs = [o for outcomes in parts.values() for o in outcomes if o.sampler == name]
         bands = [
             [o.warned for o in runs if low <= o.ratio < high]
@@ -122,7 +124,7 @@ def main(quick: bool) -> str:
         "## Measured",
         "Median error ÷ the floor of as many exact draws, with default settings; in brackets network calls a draw. "
         "Each page has the error's definition, every bar, and the runs; linear Gaussian: covariance; mixture and "
-        "nonlinear: sliced W1; digits: energy distance.",
+        "nonlinear, latent: sliced W1; digits: energy distance.",
         markdown(["problem", *SAMPLERS], table),
         "![Every run's error in units of the floor](exactness.png)",
         "## Evidence",

@@ -1,0 +1,74 @@
+"""Figures of the generators' benchmark."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from posterior.figures.page import house_style
+from posterior.results import Samples
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLOURS = {
+    "CSGM": "#D55E00", "ILO": "#009E73", "posterior mean": "#0072B2", "Lasso, dct": "#999999", "Lasso, haar": "#CC79A7",
+}  # Okabe & Ito  # fmt: skip
+
+
+def curves(found: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Figure:
+    """Error against the number of measurements, one panel a set of images."""
+    with house_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.2, 3.0), dpi=150, layout="constrained")
+        for axes, (title, methods) in zip(figure.subplots(1, len(found)), found.items(), strict=True):
+            for name, values in methods.items():
+                style = {"linestyle": "none"} if name == "posterior mean" else {}
+                axes.plot(
+                    list(values), list(values.values()), marker="o", markersize=3, linewidth=1.2, color=COLOURS[name],
+                    label=name, **style,
+                )  # fmt: skip
+            axes.set(title=title, xscale="log", yscale="log", xlabel="measurements m")
+            axes.grid(linewidth=0.3)
+        figure.axes[0].set_ylabel("mean squared error, images in [0, 1]")
+        figure.axes[0].legend(fontsize=7)
+        return figure
+
+
+def panels(truth: Tensor, pictures: list[tuple[str, Tensor]]) -> Figure:
+    """A row of images for each method, the truth first."""
+    rows = [("truth", truth), *pictures]
+    with house_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.2, 0.85 * len(rows)), dpi=150, layout="constrained")
+        grid = figure.subplots(len(rows), len(truth), squeeze=False)
+        for line, (name, images) in zip(grid, rows, strict=True):
+            for axes, picture in zip(line, images, strict=True):
+                axes.imshow(((picture + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy())
+                axes.set(xticks=[], yticks=[])
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
+        return figure
+
+
+def spread(truth: Tensor, draws: Samples) -> Figure:
+    """Truth, mean, three draws and the standard deviation, one column a digit."""
+    mean, std = draws.mean(), draws.std()
+    rows = [("truth", truth), ("mean", mean), *((f"draw {i + 1}", draws.x[i]) for i in range(3)), ("std", std)]
+    with house_style():
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(7.2, 0.75 * len(rows)), dpi=150, layout="constrained")
+        grid = figure.subplots(len(rows), len(truth), squeeze=False)
+        for line, (name, images) in zip(grid, rows, strict=True):
+            for axes, picture in zip(line, images, strict=True):
+                if name == "std":
+                    axes.imshow(picture[0].numpy(), cmap="viridis", vmin=0, vmax=float(std.max()))
+                else:
+                    axes.imshow(picture[0].numpy(), cmap="gray", vmin=-1, vmax=1)
+                axes.set(xticks=[], yticks=[])
+            line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
+        return figure
