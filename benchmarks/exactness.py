@@ -93,7 +93,7 @@ def evidence_table(parts: dict[str, list[Outcome]]) -> str:
     """Errors of log p(y), and how often the reported ones hold."""
     rows = []
     for part, outcomes in parts.items():
-        runs = [o for o in outcomes if o.sampler == "TemperedSMC"]
+        runs = [o for o in outcomes if o.sampler == "TemperedSMC" and not np.isnan(o.evidence)]
         means = [np.mean([o.evidence for o in runs if o.cell == cell]) for cell in cells(runs)]
         within = np.mean([abs(o.evidence) <= 3 * o.evidence_error for o in runs])
         worst = float(max(means, key=abs))
@@ -123,8 +123,8 @@ def main(quick: bool) -> str:
         "calls, is measured where the answer is known; `posterior priors check` measures it on a prior of your own.",
         "## Measured",
         "Median error ÷ the floor of as many exact draws, with default settings; in brackets network calls a draw. "
-        "Each page has the error's definition, every bar, and the runs; linear Gaussian: covariance; mixture and "
-        "nonlinear, latent: sliced W1; digits: energy distance.",
+        "Each page has the error's definition, every bar, and the runs; linear Gaussian: covariance; mixture, "
+        "nonlinear and latent: sliced W1; digits: energy distance.",
         markdown(["problem", *SAMPLERS], table),
         "![Every run's error in units of the floor](exactness.png)",
         "## Evidence",
