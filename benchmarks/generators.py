@@ -20,6 +20,7 @@ from torch import Tensor
 
 from benchmarks.generators_figures import curves, panels, spread
 from benchmarks.generators_problems import answer, error, generator, image, photographs, problem_of
+from benchmarks.generators_speed import speed
 from benchmarks.table import DOCS, markdown, run
 from posterior.data import load_digits
 from posterior.figures.page import save_figure
@@ -179,18 +180,6 @@ def islands(prior: GeneratorPrior, quick: bool) -> str:
             f"{float(draws.nfe_grad):.0f}", f"{time.perf_counter() - start:.0f}", "yes" if draws.warnings else "no",
         ])  # fmt: skip
     return markdown(["sampler", "R-hat", "PSNR of the mean", "misfit", "gradients a draw", "seconds", "warned"], rows)
-
-
-def speed(prior: GeneratorPrior, quick: bool) -> str:
-    """Ten restarts of sixteen faces in one batch, and one at a time."""
-    truth = prior.sample(1, Noise.of(0, 1 if quick else 16).use("truth"))[0]
-    problem = problem_of(prior, Downsampling(prior.event_shape, 4), 0.05, truth)
-    solver, seconds = CSGM(restarts=2 if quick else 10, steps=1 if quick else 10), []
-    for size in (None, 1):
-        start = time.perf_counter()
-        solver.solve(problem, batch_size=size)
-        seconds.append(time.perf_counter() - start)
-    return f"{seconds[0]:.1f} s in one batch, {seconds[1]:.1f} s one at a time: {seconds[1] / seconds[0]:.1f} × faster."
 
 
 def main(quick: bool) -> str:
