@@ -1,12 +1,13 @@
 """Lasso and total variation against closed forms, optimality conditions and scikit-learn."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
 from posterior.likelihoods import GaussianLikelihood, PoissonLikelihood
 from posterior.noise import Noise
 from posterior.operators import GaussianMeasurement, Identity, Inpainting, Magnitude
@@ -95,6 +96,46 @@ def test_a_measurement_does_not_see_its_neighbours(solver: Lasso | TotalVariatio
     whole, alone = solver.solve(problem, progress=False), solver.solve(problem.select([1]), progress=False)
     assert torch.allclose(whole.x[1], alone.x[0], atol=1e-9) and torch.allclose(whole.loss[1], alone.loss[0])
     assert whole.converged.all() and (whole.nfe == 0).all()
+
+
+@each
+@pytest.mark.parametrize("std", [1e-3, 0.1, 10.0])
+def test_converged_is_within_the_tolerance(solver: Lasso | TotalVariation, std: float) -> None:
+    for operator in (seen(), Inpainting((torch.arange(16) % 3 != 0).reshape(SHAPE))):
+        problem = problem_of(operator, std)
+        estimate = solver.solve(problem, progress=False)
+        best = replace(solver, tolerance=1e-9, steps=100_000).solve(problem, progress=False)
+        gap, weight = estimate.info["gap"], estimate.info["weight"]
+        assert isinstance(gap, Tensor) and isinstance(weight, Tensor)
+        assert estimate.converged.all() and (gap <= solver.tolerance * estimate.loss).all()
+        assert (estimate.loss - best.loss <= gap).all() and (best.loss - estimate.loss <= 1e-8 * best.loss).all()
+        assert torch.allclose(solver.loss(problem, estimate.x, weight), estimate.loss)
+        assert not replace(solver, steps=1).solve(problem, progress=False).converged.any()
+
+
+@each
+def test_images_without_a_smallest_value(solver: Lasso | TotalVariation) -> None:
+    problem = problem_of(seen())
+    problem.prior.value_range = (-math.inf, math.inf)
+    x = solver.solve(problem, progress=False).x
+    zero = problem_of(seen())
+    zero.prior.value_range = (0.0, 1.0)
+    assert torch.equal(x, solver.solve(zero, progress=False).x)
+
+
+@each
+def test_black_is_a_black_image(solver: Lasso | TotalVariation) -> None:
+    y = seen()(torch.full((1, *SHAPE), -1.0, dtype=DOUBLE))
+    estimate = solver.solve(Posterior(Small(), GaussianLikelihood(seen(), 0.1), y), progress=False)
+    assert torch.equal(estimate.x, torch.full_like(estimate.x, -1)) and estimate.converged.all()
+
+
+@each
+def test_a_measurement_that_is_not_finite_is_named(solver: Lasso | TotalVariation) -> None:
+    problem = problem_of(seen())
+    problem.y[1, 0] = math.nan  # behind the problem's back
+    with pytest.raises(NotFiniteError, match=rf"measurement\(s\) \[{problem.ids[1]!r}\]"):
+        solver.solve(problem, progress=False)
 
 
 @each
