@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -32,9 +33,10 @@ from posterior.operators.base import LinearOperator
 from posterior.priors import GeneratorPrior
 from posterior.results import Samples
 from samplers import TemperedSMC
+from samplers.base import Sampler
 from samplers.baselines import BM3D
 from samplers.latent import HMC
-from samplers.map import CSGM, ILO, PULSE, Lasso
+from samplers.map import CSGM, ILO, PULSE, Lasso, TotalVariation
 
 DIGIT_COUNTS = (10, 25, 50, 100, 200, 300, 400, 500, 750)
 FACE_COUNTS = (20, 100, 500, 2000, 10000)
@@ -43,16 +45,18 @@ MULTIPLES = (0.1, 0.3, 1.0, 3.0)
 PAPER = {0.2: 0.1, 0.02: 0.001}  # λ m of Bora et al. 2017, by noise level
 FACE_ROUNDS = ((1,), (1, 2), (1, 2, 3))
 
+QUICK = HMC(burn_in=4, thinning=1, leapfrogs=2)  # runs everywhere, and samples nothing
+
 Curve = dict[str, dict[int, float]]  # method, m, error
 
 
-def multiple_of(basis: str, prior: GeneratorPrior, truth: Tensor, level: float, count: int) -> float:
-    """The multiple of the Lasso's default λ that suits other images best."""
+def multiple_of(basis: str, prior: GeneratorPrior, truth: Tensor, level: float, count: int, lasso: Lasso) -> float:
+    """The multiple of the Lasso's default λ that suits the images best."""
     operator = GaussianMeasurement(prior.event_shape, count, seed=0)
     problem = problem_of(prior, operator, level / count**0.5, truth)
     default = float(Lasso(basis=basis, steps=1).solve(problem, progress=False).info["weight"][0])  # type: ignore[arg-type, index]
     errors = [
-        error(Lasso(weight=k * default, basis=basis).solve(problem, progress=False).x, truth)  # type: ignore[arg-type]
+        error(replace(lasso, weight=k * default, basis=basis).solve(problem, progress=False).x, truth)  # type: ignore[arg-type]
         for k in MULTIPLES
     ]
     return MULTIPLES[int(np.argmin(errors))]
@@ -60,11 +64,13 @@ def multiple_of(basis: str, prior: GeneratorPrior, truth: Tensor, level: float, 
 
 def sweep(
     prior: GeneratorPrior, truth: Tensor, tuning: Tensor, level: float, counts: tuple[int, ...], csgm: CSGM, ilo: ILO,
-    sampled: tuple[int, ...],
+    lasso: Lasso, sampled: Mapping[int, Sampler],
 ) -> Curve:  # fmt: skip
     """Errors against the number of Gaussian measurements, whose noise is level/√m."""
     found: Curve = {}
-    multiples = {basis: multiple_of(basis, prior, tuning, level, min(200, max(counts))) for basis in ("dct", "haar")}
+    multiples = {
+        basis: multiple_of(basis, prior, tuning, level, min(200, max(counts)), lasso) for basis in ("dct", "haar")
+    }
     for m in counts:
         operator = GaussianMeasurement(prior.event_shape, m, seed=0)
         problem = problem_of(prior, operator, level / m**0.5, truth)
@@ -73,11 +79,12 @@ def sweep(
             "CSGM": replace(csgm, weight=4 * PAPER[level] / m),  # images on [−1, 1] have four times the squares
             "ILO": ilo,
         } | {
-            f"Lasso, {basis}": Lasso(weight=multiple * default, basis=basis)  # type: ignore[arg-type]
+            f"Lasso, {basis}": replace(lasso, weight=multiple * default, basis=basis)  # type: ignore[arg-type]
             for basis, multiple in multiples.items()
         }
+        methods["total variation"] = TotalVariation(steps=lasso.steps)
         if m in sampled:
-            methods["posterior mean"] = TemperedSMC("fast", population=64)
+            methods["posterior mean"] = sampled[m]
         for name, method in methods.items():
             found.setdefault(name, {})[m] = error(image(answer(method, problem)), truth)
         print(m, {name: f"{values[m]:.4f}" for name, values in found.items() if m in values}, flush=True)
@@ -124,6 +131,7 @@ def tasks(prior: GeneratorPrior, truths: dict[str, Tensor], quick: bool) -> tupl
         )
     licensed = importlib.util.find_spec("bm3d") is not None  # for its user to read and to install
     denoisers: dict[str, Method] = {"BM3D": BM3D()} if licensed else {}
+    methods["total variation"] = TotalVariation()
     rows: list[list[str]] = []
     pictures: list[tuple[str, Tensor]] = []
     for kind, (operator, std) in kinds.items():
@@ -146,7 +154,7 @@ def certainty(prior: GeneratorPrior, count: int, quick: bool) -> tuple[str, Samp
     rows, last = [], None
     for name, truth in (("drawn by the VAE", own), ("held-out digits", held_out)):
         problem = problem_of(prior, Inpainting.half(prior.event_shape, "top"), 0.2, truth)
-        sampler = TemperedSMC("fast", population=32) if quick else TemperedSMC("fast")
+        sampler = QUICK if quick else TemperedSMC("fast")
         draws = sampler.sample(problem, 32 if quick else 128)
         low, high = draws.credible_interval(0.9)
         moving = high - low > 0.02  # elsewhere the decoder is saturated
@@ -167,9 +175,8 @@ def islands(prior: GeneratorPrior, quick: bool) -> str:
     truth = prior.sample(1, Noise.of(0, 1).use("truth"))[0]
     problem = problem_of(prior, GaussianMeasurement(prior.event_shape, 50 if quick else 2000, seed=0), 0.1, truth)
     rows = []
-    short = HMC(burn_in=4, thinning=1, leapfrogs=2)
     full = [TemperedSMC("fast", population=64), HMC(burn_in=100, thinning=1)]
-    for sampler in [short] if quick else full:
+    for sampler in [QUICK] if quick else full:
         start = time.perf_counter()
         draws = answer(sampler, problem, 16 if quick else 64)
         assert isinstance(draws, Samples)
@@ -189,15 +196,16 @@ def main(quick: bool) -> str:
     few = 1 if quick else 6
     steps = 5 if quick else 500
     digit_counts, face_counts = ((10, 50), (20,)) if quick else (DIGIT_COUNTS, FACE_COUNTS)
+    lasso = Lasso(steps=100 if quick else 10_000)
     digits = sweep(
         vae, held_out[: 2 if quick else 10], held_out[90:95], 0.2, digit_counts, CSGM(2 if quick else 10, steps, 0.1),
         ILO(2 if quick else 5, layers=(1, 2), radii=(0.3, 0.3), steps=(steps, steps // 2, steps // 2)),
-        (10,) if quick else SAMPLED,
+        lasso, {10: QUICK} if quick else dict.fromkeys(SAMPLED, TemperedSMC("fast", population=64)),
     )  # fmt: skip
     half = max(1, steps // 5)
     faces = sweep(
         gan, photographs(50, few), photographs(0, few), 0.02, face_counts, CSGM(2, 2 * half, 0.1),
-        ILO(2, layers=(1, 2, 3), radii=(0.3,) * 3, steps=(2 * half, half, half, half)), (),
+        ILO(2, layers=(1, 2, 3), radii=(0.3,) * 3, steps=(2 * half, half, half, half)), lasso, {},
     )  # fmt: skip
     truths = {"own draws": gan.sample(1, Noise.of(0, few).use("truth"))[0], "photographs": photographs(50, few)}
     table, pictures = tasks(gan, truths, quick)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 COLOURS = {
     "CSGM": "#D55E00", "ILO": "#009E73", "posterior mean": "#0072B2", "Lasso, dct": "#999999", "Lasso, haar": "#CC79A7",
+    "total variation": "#000000",
 }  # Okabe & Ito  # fmt: skip
 
 

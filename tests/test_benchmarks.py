@@ -12,6 +12,8 @@ import pytest
         "digits",
         "exactness",
         "gaussian_mixture",
+        "generators",
+        "latent",
         "linear_gaussian",
         "nonlinear",
         "overhead",
