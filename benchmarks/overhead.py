@@ -29,16 +29,16 @@ SHAPE, DRAWS, BAR = (1, 28, 28), 64, 1.05
 def main(quick: bool) -> str:
     """The table, as Markdown."""
     samplers: list[Sampler] = [TemperedSMC("fast", population=DRAWS), AnnealedLangevin(levels=33)]
-    repeats = 5
+    count, repeats = DRAWS, 5
     if quick:
-        samplers, repeats = [TemperedSMC("fast", population=8)], 1
+        samplers, count, repeats = [AnnealedLangevin(levels=3)], 4, 1
     prior = load_prior("digits")
     likelihood = GaussianLikelihood(Inpainting.half(SHAPE, keep="top"), 0.1)
     truth = load_digits()[0][:1]
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(0, 1)))
     rows = []
     for sampler in samplers:
-        draws = sampler.draws_at_once(DRAWS)
+        draws = sampler.draws_at_once(count)
         x, sigma = torch.randn(draws, 1, *SHAPE, generator=torch.Generator().manual_seed(0)), torch.tensor(0.5)
         times = []
         for repeat in range(repeats + 1):  # the first warms up
