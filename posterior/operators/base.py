@@ -125,7 +125,12 @@ class LinearOperator(Operator):
     """A linear map, with its adjoint as a real-linear map (Re Aᴴ for real x and complex y).
 
     Subclasses define `_forward` and `_adjoint`.
+
+    Attributes:
+        knows_spectrum: Whether `gram_function` is exact, for functions that jump too.
     """
+
+    knows_spectrum: bool = False
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Aᵀy: (..., *measurement_shape) → (..., *event_shape)."""
@@ -183,6 +188,8 @@ class TightOperator(LinearOperator):
     Attributes:
         scale: c = ‖A‖².
     """
+
+    knows_spectrum = True
 
     def __init__(self, event_shape: Sequence[int], measurement_shape: Sequence[int], scale: float) -> None:
         super().__init__(event_shape, measurement_shape)

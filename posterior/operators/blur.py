@@ -50,7 +50,7 @@ class Blur(LinearOperator):
             )
         if not (kernel.is_floating_point() and bool(kernel.isfinite().all()) and bool(kernel.any())):
             raise InvalidValueError("the kernel of Blur must be floating-point, finite and not zero")
-        self.boundary = boundary
+        self.boundary, self.knows_spectrum = boundary, boundary == "circular"
         self.register_buffer("kernel", kernel)
         # Pixels to continue the image by: before (left, above) and after (right, below).
         self._margins = [(k - 1 - k // 2, k // 2) if boundary == "reflect" else (0, 0) for k in kernel.shape]

@@ -25,6 +25,7 @@ class Matrix(LinearOperator):
         InvalidValueError: The matrix is not real, floating-point and finite.
     """
 
+    knows_spectrum = True
     matrix: Tensor
 
     def __init__(self, matrix: Tensor, event_shape: Sequence[int] | None = None) -> None:

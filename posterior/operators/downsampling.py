@@ -74,6 +74,8 @@ class BlockMean(Downsampling, TightOperator):
 class Bicubic(Downsampling):
     r"""Antialiased cubic resampling, \(A(x) = R_H x R_W^T\) with dense R, so that adjoint and spectrum are exact."""
 
+    knows_spectrum = True
+
     def __init__(self, event_shape: Sequence[int], factor: int, kind: Literal["bicubic"] = "bicubic") -> None:
         super().__init__(event_shape, factor, kind)
 

@@ -1,0 +1,131 @@
+"""What guided diffusion samplers share: noise levels that go down, and one move a level."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
+from posterior.problem import Posterior
+from samplers.base import Info, Sampler, State
+from samplers.curvature import is_linear_gaussian
+
+_BETAS = 1e-4, 0.02  # of the linear schedule with 1,000 levels, Ho et al. 2020 (arXiv:2006.11239)
+
+
+@dataclass(frozen=True)
+class Guided(Sampler):
+    r"""Reverse diffusion that measurements pull at.
+
+    The state is \(x = x_0 + \sigma\varepsilon\) (variance exploding; a variance-preserving paper's \(x_t\) is
+    \(x/\sqrt{1 + \sigma^2}\)). Levels are DDPM's, \(\sigma_t^2 = 1/\bar\alpha_t - 1\) with β from 10⁻⁴ to 0.02, at
+    evenly spaced t as far as the prior is valid; after the last one comes 0. No such sampler is exact: measure.
+
+    Subclasses define `move`, and may define `levels`.
+
+    Args:
+        steps: Noise levels.
+    """
+
+    steps: int = 100
+
+    linear_only: ClassVar[bool] = True  # Gaussian noise on a linear operator
+
+    def check(self, problem: Posterior) -> None:
+        super().check(problem)
+        if self.steps < 2:
+            raise InvalidValueError(f"{self.name} needs at least 2 steps, got {self.steps}")
+        if self.linear_only and not is_linear_gaussian(problem):
+            raise IncompatibleError(
+                f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
+                f"{type(problem.operator).__name__}; DPS, DAPS and TemperedSMC take any differentiable one"
+            )
+
+    def levels(self, prior: ScorePrior) -> tuple[float, ...]:
+        """Noise levels, from high to low, without the 0 at the end."""
+        return ddpm_levels(self.steps, prior.sigma_min, prior.sigma_max)
+
+    def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
+        """From x at one noise level to the next, 0 after the last."""
+        raise NotImplementedError
+
+    def start(self, problem: Posterior, sigma: float, noise: Noise) -> Tensor:
+        """X at the first noise level: (S, B, *event)."""
+        prior = problem.prior
+        spread = math.sqrt(sigma**2 + prior.sigma_data**2)
+        x = noise.normal(problem.event_shape)
+        return prior.mean().to(x) + spread * x
+
+    def init(self, problem: Posterior, noise: Noise) -> State:
+        zero = torch.zeros(len(problem), dtype=problem.dtype, device=problem.device)
+        return State(x=self.start(problem, self.levels(problem.prior)[0], noise), done=zero.bool(), progress=zero)
+
+    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+        levels = (*self.levels(problem.prior), 0.0)
+        i = noise.step
+        x = self.move(problem, state.x, levels[i], levels[i + 1], noise)
+        last = i + 1 == len(levels) - 1
+        progress = torch.full_like(state.progress, (i + 1) / (len(levels) - 1))
+        return State(x=x, done=torch.full_like(state.done, last), progress=progress), {}
+
+
+@lru_cache(maxsize=64)
+def ddpm_levels(count: int, lowest: float, highest: float) -> tuple[float, ...]:
+    """Levels of the linear schedule at evenly spaced t, from the highest allowed down to the lowest."""
+    sigma = np.sqrt(1 / np.cumprod(1 - np.linspace(*_BETAS, 1000)) - 1)
+    times = np.arange(1000.0)
+    first, last = np.interp(np.log([highest, lowest]), np.log(sigma), times)
+    levels = np.exp(np.interp(np.linspace(first, last, count), times, np.log(sigma)))
+    return tuple(np.clip(levels, lowest, highest).tolist())
+
+
+@lru_cache(maxsize=64)
+def karras_levels(count: int, last: float, first: float, rho: float = 7.0) -> tuple[float, ...]:
+    """Levels evenly spaced in σ^(1/ρ), from high to low (Karras et al. 2022, arXiv:2206.00364)."""
+    levels = np.linspace(first ** (1 / rho), last ** (1 / rho), count) ** rho
+    return tuple(np.clip(levels, last, first).tolist())
+
+
+def renoise(clean: Tensor, x: Tensor, sigma: float, following: float, noise: Noise, eta: float = 1.0) -> Tensor:
+    r"""DDIM's step from x to the next level, as if x0 were `clean`.
+
+    $$ x' = x_0 + \sqrt{\sigma'^2 - s^2}\,(x - x_0)/\sigma + s\xi, \; s = \eta\sigma'\sqrt{1 - \sigma'^2/\sigma^2} $$
+
+    η = 1 is DDPM's ancestral step, q(x' | x, x0); η = 0 follows the probability flow.
+
+    References:
+        Song, Meng & Ermon 2021, Denoising Diffusion Implicit Models, arXiv:2010.02502.
+    """
+    if following == 0:
+        return clean
+    spread = eta * following * math.sqrt(1 - (following / sigma) ** 2)
+    kept = math.sqrt(following**2 - spread**2) / sigma
+    x = clean + kept * (x - clean)
+    return x + spread * noise.use("renoise").normal(x.shape[2:]) if spread > 0 else x
+
+
+def denoise_with_grad(problem: Posterior, x: Tensor, sigma: float) -> tuple[Tensor, Callable[..., Tensor]]:
+    """D(x, σ), and the map from v to vᵀ∂D/∂x at the cost of a backward pass each; the last with `last=True`."""
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        clean = problem.prior.denoise(leaf, sigma)
+
+    def pull(v: Tensor, last: bool = False) -> Tensor:
+        return torch.autograd.grad(clean, leaf, v, retain_graph=not last)[0]
+
+    return clean.detach(), pull
+
+
+def noise_variance(problem: Posterior, dims: int) -> Tensor:
+    """σ_y², () or (B, 1, …) with `dims` ones."""
+    std = problem.likelihood.noise_std.to(problem.dtype)
+    return std.reshape(std.shape + (1,) * dims if std.ndim else ()) ** 2

@@ -1,0 +1,68 @@
+"""Plug-and-play diffusion (PnP-DM)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from posterior.errors import InvalidValueError
+from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
+from posterior.problem import Posterior
+from samplers.guided.base import Guided, noise_variance
+
+
+@dataclass(frozen=True)
+class PnPDM(Guided):
+    r"""Split Gibbs moves between a likelihood step and a draw of the prior, with their coupling ρ annealed.
+
+    $$ z \sim N\bigl(z; x, \rho^2\bigr)\,p(y \mid z), \qquad x \sim p(x_0 \mid x_0 + \rho\varepsilon = z) $$
+
+    At a fixed ρ these moves leave p(x) N(z; x, ρ²) p(y | z) as it is, whose x has the posterior for a measurement of
+    noise σ_y² + ρ²AAᵀ; `AuxiliaryGibbs` corrects for that, this sampler only for as long as ρ is small. No gradients
+    of the network.
+
+    Args:
+        steps: Values of ρ on the way down, from rho_first by a constant ratio.
+        burn_out: Moves at the last ρ.
+        rho_first, rho_last: Ends of ρ.
+        denoise_steps: Network calls of a draw of the prior, but for the first, which is a call more.
+
+    References:
+        Wu, Sun, Chen, Zhang, Yue & Bouman 2024, Principled Probabilistic Imaging using Diffusion Models as
+        Plug-and-Play Priors, arXiv:2405.18782.
+    """
+
+    steps: int = 40
+    burn_out: int = 10
+    rho_first: float = 10.0
+    rho_last: float = 0.1
+    denoise_steps: int = 6
+
+    def check(self, problem: Posterior) -> None:
+        super().check(problem)
+        if not self.rho_first > self.rho_last > 0 or self.burn_out < 0 or self.denoise_steps < 3:
+            raise InvalidValueError(
+                f"{self.name} needs rho_first > rho_last > 0, burn_out ≥ 0 and three denoise_steps; got {self}"
+            )
+
+    def levels(self, prior: ScorePrior) -> tuple[float, ...]:
+        last = max(self.rho_last, prior.sigma_min)
+        first = max(last, min(self.rho_first, prior.sigma_max))
+        ratio = (last / first) ** (1 / (self.steps - 1))
+        return (*(max(last, first * ratio**i) for i in range(self.steps)), *[last] * self.burn_out)
+
+    def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
+        operator = problem.operator
+
+        def variance(values: Tensor) -> Tensor:
+            return 1 / (values / noise_variance(problem, values.ndim) + sigma**-2)
+
+        def ridge(values: Tensor) -> Tensor:
+            return 1 / (values + noise_variance(problem, values.ndim) * sigma**-2)
+
+        z = x + operator.gram_function(ridge, operator.adjoint(problem.y - operator(x)))
+        xi = noise.use("likelihood").normal(problem.event_shape)
+        z = z + operator.gram_function(lambda values: variance(values).sqrt(), xi)
+        return problem.prior.sample_denoised(z, sigma, noise.use("prior"), steps=self.denoise_steps)

@@ -1,0 +1,71 @@
+"""Twisted diffusion sampling (TDS)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from posterior.noise import Noise
+from posterior.problem import Posterior
+from samplers.base import Info, State
+from samplers.guided.particles import ParticleGuided, ParticleState
+from samplers.population import take
+
+
+@dataclass(frozen=True)
+class TDS(ParticleGuided):
+    r"""Sequential Monte Carlo along reverse diffusion, its particles guided by what they promise to explain.
+
+    With the twist \(\tilde p(x) = p(y \mid D(x, \sigma))\), particles go by
+
+    $$ x' \sim q = N\bigl(\mu + (\sigma^2 - \sigma'^2)\,\nabla\log\tilde p(x),\; v\bigr), \qquad
+       p(x' \mid x) = N(\mu, v) = \text{DDPM's step}, $$
+
+    and take on the weight \(p(x' \mid x)\,\tilde p(x')/(q(x' \mid x)\,\tilde p(x))\). The last image is D itself, whose
+    twist is its likelihood. With ever more particles, the posterior under the discretised diffusion as prior. Any
+    differentiable likelihood; `log_evidence` is log p(y) under that prior.
+
+    References:
+        Wu, Trippe, Naesseth, Blei & Cunningham 2023, Practical and Asymptotically Exact Conditional Sampling in
+        Diffusion Models, arXiv:2306.17775.
+    """
+
+    linear_only: ClassVar[bool] = False
+
+    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+        assert isinstance(state, ParticleState)
+        levels = (*self.levels(problem.prior), 0.0)
+        sigma, following = levels[noise.step], levels[noise.step + 1]
+        with torch.enable_grad():
+            leaf = state.x.detach().requires_grad_()
+            clean = problem.prior.denoise(leaf, sigma)
+            promised = problem.log_likelihood(clean)
+            (slope,) = torch.autograd.grad(promised.sum(), leaf)
+        clean, promised = clean.detach(), promised.detach()
+        # log_target holds log p̃ of the parent, and log q − log p of the move from it.
+        state = replace(state, log_weights=state.log_weights + promised - state.log_target)
+        index, state = self.resample(state, noise)
+        clean, slope, promised = (take(v, index) for v in (clean, slope, promised))
+        last = following == 0
+        x, spent = clean, torch.zeros_like(promised)
+        if not last:
+            variance = following**2 * (1 - (following / sigma) ** 2)
+            push = (sigma**2 - following**2) * slope
+            drawn = math.sqrt(variance) * noise.use("renoise").normal(problem.event_shape)
+            x = clean + (following / sigma) ** 2 * (state.x - clean) + push + drawn
+            # log q − log p = (‖x' − μ‖² − ‖x' − μ − push‖²)/2v
+            spent = (push * (push + 2 * drawn)).flatten(2).sum(2) / (2 * variance)
+        progress = torch.full_like(state.progress, (noise.step + 1) / (len(levels) - 1))
+        return replace(
+            state, x=x, done=torch.full_like(state.done, last), progress=progress, log_target=promised + spent
+        ), {}
+
+    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
+        assert isinstance(state, ParticleState)
+        x, info = super().finish(problem, state, noise, num_samples)
+        left = state.log_weights.logsumexp(0) - math.log(len(state.x))
+        return x, {**info, "log_evidence": state.log_evidence + left}

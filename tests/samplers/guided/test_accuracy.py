@@ -1,0 +1,139 @@
+"""Where a guided sampler is right, it is; and what it does in one step."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from posterior.diagnostics import mode_weight_error
+from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.likelihoods import GaussianLikelihood, LaplaceLikelihood
+from posterior.noise import Noise
+from posterior.operators import Matrix
+from posterior.priors import GaussianMixturePrior
+from posterior.problem import Posterior
+from samplers.guided import DDNM, DDRM, DPS, MMPS, TDS, DiffPIR, MCGDiff, PiGDM, PnPDM, REDDiff
+from samplers.guided.base import Guided, ddpm_levels, karras_levels
+from samplers.guided.mmps import conjugate_gradients
+from tests.problems import DOUBLE, gaussian_problem, mixture_problem
+
+
+def white_problem(noise_std: float = 0.3) -> Posterior:
+    """A white Gaussian of mean 0.2 and std 0.5 under a matrix of unequal singular values."""
+    prior = GaussianMixturePrior(torch.full((1, 4), 0.2, dtype=DOUBLE), std=0.5)
+    matrix = torch.tensor([[1.0, 0.5, 0.0, -0.5], [0.0, 0.3, 0.3, 0.1]], dtype=DOUBLE)
+    y = torch.tensor([[0.9, -0.4]], dtype=DOUBLE)
+    return Posterior(prior, GaussianLikelihood(Matrix(matrix), noise_std), y)
+
+
+@pytest.mark.parametrize("sampler", [PiGDM(steps=200), MMPS(steps=200)], ids=lambda s: s.name)
+def test_guidance_is_exact_for_a_white_gaussian(sampler: Guided) -> None:
+    # 4,000 draws: a mean is right to 1.6 % of a std, a variance to 2.2 %; four errors, and 3 % for 200 steps
+    problem = white_problem()
+    exact = problem.prior.posterior(problem.likelihood, problem.y)
+    draws = sampler.sample(problem, 4000, progress=False).x[:, 0]
+    assert ((draws.mean(0) - exact.mean()[0]).abs() / exact.std()[0] < 0.1).all()
+    cov = exact.covariance()[0]
+    assert (draws.T.cov() - cov).norm() / cov.norm() < 0.12
+
+
+def test_moment_matching_is_exact_for_any_gaussian() -> None:
+    problem = gaussian_problem(4)
+    exact = problem.prior.posterior(problem.likelihood, problem.y)
+    draws = MMPS(steps=200).sample(problem, 4000, progress=False).x[:, 0]
+    assert ((draws.mean(0) - exact.mean()[0]).abs() / exact.std()[0] < 0.1).all()
+    cov = exact.covariance()[0]
+    assert (draws.T.cov() - cov).norm() / cov.norm() < 0.12
+
+
+def test_plug_and_play_is_exact_for_a_noisier_measurement() -> None:
+    # The moves at ρ leave the posterior for noise of variance σ_y² + ρ²AAᵀ, a mask's σ_y² + ρ², as it is.
+    problem, rho = gaussian_problem(4), 0.4
+    wider = GaussianLikelihood(problem.operator, math.sqrt(0.3**2 + rho**2))
+    exact = problem.prior.posterior(wider, problem.y)
+    draws = PnPDM(rho_last=rho, burn_out=60).sample(problem, 2000, progress=False).x[:, 0]
+    assert ((draws.mean(0) - exact.mean()[0]).abs() / exact.std()[0] < 0.1).all()
+    assert ((draws.std(0) / exact.std()[0] - 1).abs() < 0.08).all()
+
+
+@pytest.mark.parametrize(
+    ("sampler", "noise_std"), [(TDS(population=4000), 3.0), (MCGDiff(population=4000, steps=200), 0.7)]
+)
+def test_many_particles_find_the_modes(sampler: Guided, noise_std: float) -> None:
+    # TDS is given a kind measurement: where σ_y is small its particles rarely get to where they promised to
+    problem = mixture_problem(3, noise_std)
+    exact = problem.prior.posterior(problem.likelihood, problem.y)
+    samples = sampler.sample(problem, 4000, progress=False)
+    for b in range(3):
+        found = problem.prior.responsibilities(samples.x[:, b]).mean(0)
+        assert mode_weight_error(found, exact.weights[b]) < 0.06
+    if "log_evidence" in samples.info:
+        assert ((samples.info["log_evidence"] - exact.log_evidence).abs() < 0.05).all()
+
+
+def test_few_families_are_told() -> None:
+    with pytest.warns(TrustWarning, match="few of the first"):
+        samples = TDS(population=20).sample(white_problem(noise_std=0.01), 20, progress=False)
+    assert bool(samples.info["warned"]) and samples.warnings  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("sampler", [DDRM(), DDNM(), DiffPIR()], ids=lambda s: s.name)
+def test_precise_measurements_are_explained(sampler: Guided) -> None:
+    problem = white_problem(noise_std=1e-3)
+    draws = sampler.sample(problem, 20, progress=False)
+    residual = problem.operator(draws.x) - problem.y
+    assert residual.abs().max() < 0.05
+    assert draws.x.std(0).max() > 0.1
+
+
+def test_one_step_of_dps() -> None:
+    # White Gaussian: D = (0.25 x + 0.2 σ²)/(0.25 + σ²), so that J = 0.25/(0.25 + σ²)
+    problem = white_problem()
+    x = Noise.of(0, 1, 5, dtype=DOUBLE).normal((4,))
+    sigma, following = 2.0, 1.0
+    a, j = problem.operator, 0.25 / (0.25 + sigma**2)
+    clean = j * x + (1 - j) * 0.2
+    residual = problem.y - a(clean)
+    slope = -j * a.adjoint(residual) / residual.norm(dim=-1, keepdim=True)
+    noise = Noise.of(3, 1, 5, dtype=DOUBLE)
+    spread = following * math.sqrt(1 - 0.25)
+    ancestral = clean + 0.25 * (x - clean) + spread * noise.use("renoise").normal((4,))
+    expected = ancestral - 0.7 * math.sqrt(5 * 2) * slope
+    assert torch.allclose(DPS(step_size=0.7).move(problem, x, sigma, following, noise), expected)
+
+
+def test_conjugate_gradients_solve_each_row() -> None:
+    draw = Noise.of(1, 3, 2, dtype=DOUBLE)
+    root = draw.use("root").normal((5, 5))
+    matrix, right = root @ root.mT + 0.1 * torch.eye(5, dtype=DOUBLE), draw.use("right").normal((5,))
+
+    def system(w: Tensor) -> Tensor:
+        return (matrix @ w[..., None])[..., 0]
+
+    solved = conjugate_gradients(system, right, 30, 1, tolerance=1e-10)
+    assert torch.allclose(solved, torch.linalg.solve(matrix, right), rtol=1e-6)
+
+
+def test_levels() -> None:
+    levels = ddpm_levels(1000, 1e-6, 1e6)
+    alpha = torch.cumprod(1 - torch.linspace(1e-4, 0.02, 1000, dtype=DOUBLE), 0)
+    assert torch.allclose(torch.tensor(levels, dtype=DOUBLE).flip(0), (1 / alpha - 1).sqrt())
+    inside = ddpm_levels(50, 0.02, 80.0)
+    assert inside[0] == pytest.approx(80) and inside[-1] == pytest.approx(0.02) and sorted(inside)[::-1] == [*inside]
+    assert karras_levels(3, 0.1, 10.0)[::2] == pytest.approx((10.0, 0.1))
+
+
+def test_red_diff_finds_one_image() -> None:
+    problem = white_problem()
+    estimate = REDDiff(steps=300).solve(problem, progress=False)
+    again = REDDiff(steps=300).solve(problem, batch_size=1, progress=False)
+    assert torch.equal(estimate.x, again.x) and float(estimate.nfe) == 300
+    # The stationary point of Aᵀ(Aμ − y) + λ(μ − E D(μ + σε)) lies between what fits and the prior's mean
+    assert problem.likelihood.misfit(estimate.x, problem.y) < problem.likelihood.misfit(problem.prior.mean(), problem.y)
+    trace = estimate.info["loss"]
+    assert isinstance(trace, Tensor) and trace.shape == (300, 1)
+    with pytest.raises(InvalidValueError, match="positive"):
+        REDDiff(weight=0.0).solve(problem)
+    with pytest.raises(IncompatibleError, match="linear operator"):
+        REDDiff().solve(Posterior(problem.prior, LaplaceLikelihood(problem.operator, 0.1), problem.y))
