@@ -87,13 +87,13 @@ def sweep(
             methods["posterior mean"] = sampled[m]
         for name, method in methods.items():
             found.setdefault(name, {})[m] = error(image(answer(method, problem)), truth)
-        print(m, {name: f"{values[m]:.4f}" for name, values in found.items() if m in values}, flush=True)
+        print(m, {name: f"{values[m]:.2g}" for name, values in found.items() if m in values}, flush=True)
     return found
 
 
 def sweep_table(found: Curve, counts: tuple[int, ...]) -> str:
     """Errors, and how many times as many measurements the better Lasso needs for CSGM's."""
-    rows = [[name, *(f"{v[m]:.4f}" if m in v else "–" for m in counts)] for name, v in found.items()]
+    rows = [[name, *(f"{v[m]:.2g}" if m in v else "–" for m in counts)] for name, v in found.items()]
     best = np.minimum.reduce([[v[m] for m in counts] for name, v in found.items() if name.startswith("Lasso")])
     best = np.minimum.accumulate(best)
     ratios = []

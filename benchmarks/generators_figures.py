@@ -33,9 +33,11 @@ def curves(found: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Figure:
                     label=name, **style,
                 )  # fmt: skip
             axes.set(title=title, xscale="log", yscale="log", xlabel="measurements m")
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.grid(linewidth=0.3)
         figure.axes[0].set_ylabel("mean squared error, images in [0, 1]")
-        figure.axes[0].legend(fontsize=7)
+        figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=7, loc="outside right upper")
         return figure
 
 

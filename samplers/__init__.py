@@ -3,13 +3,39 @@
 from samplers.annealed_langevin import AnnealedLangevin
 from samplers.auxiliary import AuxiliaryGibbs, AuxiliaryMH
 from samplers.base import Sampler, Solver
+from samplers.guided import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DPS,
+    MMPS,
+    TDS,
+    DiffPIR,
+    MCGDiff,
+    PiGDM,
+    PnPDM,
+    PredictorCorrector,
+    REDDiff,
+)
 from samplers.replica_exchange import ReplicaExchange
 from samplers.tempered_smc import TemperedSMC
 
 __all__ = [
+    "DAPS",
+    "DDNM",
+    "DDRM",
+    "DPS",
+    "MMPS",
+    "TDS",
     "AnnealedLangevin",
     "AuxiliaryGibbs",
     "AuxiliaryMH",
+    "DiffPIR",
+    "MCGDiff",
+    "PiGDM",
+    "PnPDM",
+    "PredictorCorrector",
+    "REDDiff",
     "ReplicaExchange",
     "Sampler",
     "Solver",

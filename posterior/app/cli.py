@@ -39,10 +39,11 @@ def sample(
     """Draw samples of p(x | y), from images to be measured or from measurements of your own.
 
     Args:
-        prior: Name of a shipped prior (see `posterior priors list`), or a folder.
-        sampler: TemperedSMC (any prior), AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, AnnealedLangevin or
-            AnnealedLangevin.jalal2021 (score priors), HMC or LatentLangevin (generators), with settings of your own as
-            in TemperedSMC:accuracy=high,population=2048.
+        prior: Name of a shipped prior (see `posterior priors list`), or a folder; a diffusers pipeline's too.
+        sampler: TemperedSMC (any prior), AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, AnnealedLangevin,
+            AnnealedLangevin.jalal2021, DAPS, DDNM, DDRM, DPS, DiffPIR, MCGDiff, MMPS, PiGDM, PnPDM, PredictorCorrector
+            or TDS (score priors), HMC or LatentLangevin (generators), with settings of your own as in
+            TemperedSMC:accuracy=high,population=2048.
         num_samples: Draws of each posterior.
         out: Folder for samples.npz and for figures of the first 20 images.
     """
@@ -55,8 +56,9 @@ def solve(prior: str = "digits-vae", solver: str = "CSGM", out: Path = Path("res
 
     Args:
         prior: Name of a shipped generator (see `posterior priors list`), or a folder.
-        solver: CSGM, PULSE or ILO (generators), Lasso, TotalVariation or BM3D (of the prior they use the images' shape
-            alone), with settings of your own as in ILO:restarts=4,layers=[1,2],radii=[0.2,0.1],steps=[300,200,100].
+        solver: CSGM, PULSE or ILO (generators), REDDiff (score priors), Lasso, TotalVariation or BM3D (of the prior
+            they use the images' shape alone), with settings of your own as in
+            ILO:restarts=4,layers=[1,2],radii=[0.2,0.1],steps=[300,200,100].
         out: Folder for estimate.npz and for figures of the first 20 images.
     """
     method = specs.build("solver", specs.SOLVERS, solver)

@@ -23,6 +23,20 @@ from posterior.operators import Blur, Downsampling, GaussianMeasurement, Graysca
 from posterior.operators.base import Operator
 from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, Sampler, Solver, TemperedSMC
 from samplers.baselines import BM3D
+from samplers.guided import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DPS,
+    MMPS,
+    TDS,
+    DiffPIR,
+    MCGDiff,
+    PiGDM,
+    PnPDM,
+    PredictorCorrector,
+    REDDiff,
+)
 from samplers.latent import HMC, LatentLangevin
 from samplers.map import CSGM, ILO, PULSE, Lasso, TotalVariation
 
@@ -58,6 +72,17 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "ReplicaExchange": ReplicaExchange,
     "AnnealedLangevin": AnnealedLangevin,
     "AnnealedLangevin.jalal2021": AnnealedLangevin.jalal2021,
+    "DAPS": DAPS,
+    "DDNM": DDNM,
+    "DDRM": DDRM,
+    "DPS": DPS,
+    "MMPS": MMPS,
+    "TDS": TDS,
+    "DiffPIR": DiffPIR,
+    "MCGDiff": MCGDiff,
+    "PiGDM": PiGDM,
+    "PnPDM": PnPDM,
+    "PredictorCorrector": PredictorCorrector,
     "HMC": HMC,
     "LatentLangevin": LatentLangevin,
 }
@@ -67,6 +92,7 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
     "ILO": ILO,
     "Lasso": Lasso,
     "TotalVariation": TotalVariation,
+    "REDDiff": REDDiff,
     "BM3D": BM3D,
 }
 

@@ -1,5 +1,6 @@
 """Priors: score models, generators and flows, and analytic ones with exact posteriors."""
 
+from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior
 from posterior.priors.base import FlowPrior, GeneratorPrior, Prior, ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.empirical import EmpiricalPrior
@@ -10,9 +11,11 @@ __all__ = [
     "EDMPrior",
     "EmpiricalPrior",
     "ExactPosterior",
+    "FlowMatchingPrior",
     "FlowPrior",
     "GaussianMixturePrior",
     "GeneratorPrior",
     "Prior",
     "ScorePrior",
+    "VariancePreservingPrior",
 ]

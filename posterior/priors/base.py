@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import Any, overload
 
 import torch
 from torch import Tensor, nn
@@ -151,6 +151,13 @@ class ScorePrior(Prior):
         """A prior of a function D(x, σ), called with x (N, *event_shape) and sigma (N,)."""
         return _FunctionPrior(denoise, event_shape, sigma_max, sigma_min, sigma_data)
 
+    @staticmethod
+    def from_diffusers(source: Any, **options: Any) -> ScorePrior:
+        """A prior of a diffusers pipeline, a folder or a repo id: see `posterior.priors.diffusers.from_diffusers`."""
+        from posterior.priors.diffusers import from_diffusers
+
+        return from_diffusers(source, **options)
+
 
 class _FunctionPrior(ScorePrior):
     def __init__(
@@ -167,13 +174,21 @@ class _FunctionPrior(ScorePrior):
         self.sigma_max, self.sigma_min, self.sigma_data = sigma_max, sigma_min, sigma_data
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        denoised = self.function(x, sigma)
-        if denoised.shape != x.shape:
-            raise ShapeError(
-                f"the denoiser returned shape {tuple(denoised.shape)} for images of shape {tuple(x.shape)}; "
-                "it must return an array of the same shape"
-            )
-        return denoised
+        return checked(self.function(x, sigma), x)
+
+
+def checked(out: Tensor, x: Tensor) -> Tensor:
+    """What a network made of images x, in their precision.
+
+    Raises:
+        ShapeError: It is of another shape.
+    """
+    if out.shape != x.shape:
+        raise ShapeError(
+            f"the network returned shape {tuple(out.shape)} for images of shape {tuple(x.shape)}; "
+            "it must return an array of the same shape"
+        )
+    return out.to(x.dtype)
 
 
 class GeneratorPrior(Prior):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import FileFormatError, IncompatibleError, UnknownNameError
-from posterior.priors.base import Prior
+from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.networks.dcgan import DCGANGenerator
@@ -58,8 +58,8 @@ def load_prior(
     """Load a prior, ready for sampling: in evaluation mode, without parameter gradients.
 
     Args:
-        name_or_folder: A name from `list_priors()`, or a folder written by `save_prior`. A shipped name wins over a
-            folder of that name: write "./name" for the folder.
+        name_or_folder: A name from `list_priors()`, a folder written by `save_prior`, or a diffusers pipeline's (see
+            `posterior.priors.diffusers`). A shipped name wins over a folder of that name: for that write "./name".
         device: Where to put it (the CPU unless given).
         dtype: Its precision (that of the file unless given).
 
@@ -67,7 +67,10 @@ def load_prior(
         UnknownNameError: Neither a shipped prior nor a folder.
         FileFormatError: The folder does not hold a readable prior.
     """
-    prior = _build(_find(name_or_folder))
+    folder = _find(name_or_folder)
+    if (folder / "model_index.json").exists():
+        return ScorePrior.from_diffusers(folder, device=device, dtype=dtype)
+    prior = _build(folder)
     prior.to(device, dtype)
     for parameter in prior.parameters():
         if parameter.ndim == 4:  # Module.to would stumble over tensors of five dimensions
@@ -114,7 +117,7 @@ def _find(name_or_folder: str | Path) -> Path:
     if folder.is_dir():
         return folder
     if isinstance(name_or_folder, Path) or os.sep in name_or_folder:
-        raise FileFormatError(f"there is no folder {folder}; give one that save_prior wrote")
+        raise FileFormatError(f"there is no folder {folder}; give one that save_prior or diffusers wrote")
     return _shipped_folder(name_or_folder)
 
 
