@@ -2,11 +2,11 @@
 
 Digits: 10 held-out MNIST digits and the VAE (z of 20). Faces: the DCGAN (z of 100), six of its own draws, and six
 photographs that it cannot draw, Labeled Faces in the Wild as scikit-image has them (25 × 25, grey, upsampled to
-64 × 64): no. 50 to 55. Settings were chosen on other images and then frozen: λ of the Lasso on digits 90 to 94 and
+64 × 64): no. 50 to 55, and all to 99 where it says so. Settings were chosen on other images and then frozen: λ of the Lasso on digits 90 to 94 and
 photographs 0 to 4, among 0.1, 0.3, 1 and 3 times the default at m = 200; layers, radii and steps of ILO on photographs
 0 to 30, those of the digits by analogy. Gaussian measurements have σ_y = 0.2/√m (digits) and 0.02/√m (faces), a tenth
 and a hundredth of full scale over √m as in Bora et al. 2017, whose λ `CSGM` takes too. Seeds are 0. Errors are mean
-squares in images on [0, 1]. Cost: 55 minutes on two cores; --quick: seconds.
+squares in images on [0, 1]. Cost: an hour on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -147,6 +147,28 @@ def tasks(prior: GeneratorPrior, truths: dict[str, Tensor], quick: bool) -> tupl
     return markdown(["task", "method", *(f"{where}, PSNR (dB)" for where in truths)], rows), pictures
 
 
+def beyond(prior: GeneratorPrior, quick: bool) -> str:
+    """CSGM and ILO on photographs 50 to 99."""
+    truth, steps = photographs(50, 2 if quick else 50), 5 if quick else 200
+    kinds: dict[str, LinearOperator] = {
+        "inpainting, 20 % seen": Inpainting.random(prior.event_shape, 0.2, seed=0),
+        "super-resolution 4×": Downsampling(prior.event_shape, 4),
+    }
+    csgm = CSGM(restarts=2, steps=steps, learning_rate=0.1)
+    ilo = ILO(restarts=2, layers=(1, 2), radii=(0.3, 0.3), steps=(steps, steps // 2, steps // 2))
+    rows = []
+    for kind, operator in kinds.items():
+        problem = problem_of(prior, operator, 0.05, truth)
+        first, second = (psnr(image(answer(method, problem)), truth) for method in (csgm, ilo))
+        gain = second - first
+        rows.append([
+            kind, f"{float(first.mean()):.1f}", f"{float(second.mean()):.1f}", f"{float(gain.mean()):+.1f}",
+            f"{float(gain.min()):+.1f}", "met" if float(gain.mean()) >= 2 else "MISSED",
+        ])  # fmt: skip
+        print(rows[-1], flush=True)
+    return markdown(["task", "CSGM (dB)", "ILO (dB)", "gain", "least gain of a photograph", "bar: 2 dB"], rows)
+
+
 def certainty(prior: GeneratorPrior, count: int, quick: bool) -> tuple[str, Samples, Tensor]:
     """Coverage of 90 % intervals: digits that the VAE draws, and digits that it does not; top half seen."""
     held_out = load_digits()[0][:count]
@@ -209,6 +231,7 @@ def main(quick: bool) -> str:
     )  # fmt: skip
     truths = {"own draws": gan.sample(1, Noise.of(0, few).use("truth"))[0], "photographs": photographs(50, few)}
     table, pictures = tasks(gan, truths, quick)
+    fifty = beyond(gan, quick)
     sure, draws, seen = certainty(vae, 2 if quick else 10, quick)
     if not quick:
         save_figure(curves({"digits": digits, "photographs": faces}), DOCS / "generators-measurements.png")
@@ -221,7 +244,8 @@ def main(quick: bool) -> str:
         "Digits:", sweep_table(digits, digit_counts),
         "Photographs of faces:", sweep_table(faces, face_counts),
         "![Error against the number of measurements](generators-measurements.png)",
-        "## Tasks", table, "![Photographs reconstructed](generators-tasks.png)",
+        "## Tasks", table, "All photographs from 50 to 99, ILO with two rounds:", fifty,
+        "![Photographs reconstructed](generators-tasks.png)",
         "## How sure", "The top half is seen, σ = 0.2; intervals are judged where they are wider than 0.02.", sure,
         "![Standard deviations of held-out digits](generators-spread.png)",
         "## Two thousand measurements of a face", islands(gan, quick),
