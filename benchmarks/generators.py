@@ -2,11 +2,11 @@
 
 Digits: 10 held-out MNIST digits and the VAE (z of 20). Faces: the DCGAN (z of 100), six of its own draws, and six
 photographs that it cannot draw, Labeled Faces in the Wild as scikit-image has them (25 × 25, grey, upsampled to
-64 × 64): no. 50 to 55, and all to 99 where it says so. Settings were chosen on other images and then frozen: λ of the Lasso on digits 90 to 94 and
-photographs 0 to 4, among 0.1, 0.3, 1 and 3 times the default at m = 200; layers, radii and steps of ILO on photographs
-0 to 30, those of the digits by analogy. Gaussian measurements have σ_y = 0.2/√m (digits) and 0.02/√m (faces), a tenth
-and a hundredth of full scale over √m as in Bora et al. 2017, whose λ `CSGM` takes too. Seeds are 0. Errors are mean
-squares in images on [0, 1]. Cost: an hour on one core; --quick: seconds.
+64 × 64): no. 50 to 55, and all to 99 where it says so. Settings were chosen on other images and then frozen: λ of the
+Lasso on digits 90 to 94 and photographs 0 to 4, among 0.1, 0.3, 1 and 3 times the default at m = 200; layers, radii and
+steps of ILO on photographs 0 to 30, those of the digits by analogy. Gaussian measurements have σ_y = 0.2/√m (digits)
+and 0.02/√m (faces), a tenth and a hundredth of full scale over √m as in Bora et al. 2017, whose λ `CSGM` takes too.
+Seeds are 0. Errors are mean squares in images on [0, 1]. Cost: an hour on one core; --quick: seconds.
 """
 
 from __future__ import annotations
