@@ -17,7 +17,7 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent calibration exactness generators \
+BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent guided calibration exactness generators \
 	reverse_diffusion overhead
 
 bench: $(STAMP)

@@ -114,6 +114,6 @@ SUMMARY = [
 
 
 def _evidence(samples: Samples) -> tuple[float, float]:
-    if "log_evidence" not in samples.info:
+    if "log_evidence_error" not in samples.info:
         return float("nan"), float("nan")
     return float(samples.info["log_evidence"][0]), float(samples.info["log_evidence_error"][0])

@@ -13,6 +13,7 @@ import pytest
         "exactness",
         "gaussian_mixture",
         "generators",
+        "guided",
         "latent",
         "linear_gaussian",
         "nonlinear",

@@ -129,3 +129,8 @@ def noise_variance(problem: Posterior, dims: int) -> Tensor:
     """σ_y², () or (B, 1, …) with `dims` ones."""
     std = problem.likelihood.noise_std.to(problem.dtype)
     return std.reshape(std.shape + (1,) * dims if std.ndim else ()) ** 2
+
+
+def error_variance(prior: ScorePrior, sigma: float) -> float:
+    """r² = σ_d²σ²/(σ_d² + σ²), the variance of a white image's entries given x at σ."""
+    return prior.sigma_data**2 * sigma**2 / (prior.sigma_data**2 + sigma**2)

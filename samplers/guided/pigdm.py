@@ -8,7 +8,7 @@ from torch import Tensor
 
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.guided.base import Guided, denoise_with_grad, noise_variance, renoise
+from samplers.guided.base import Guided, denoise_with_grad, error_variance, noise_variance, renoise
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,7 @@ class PiGDM(Guided):
 
     def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
         clean, pull = denoise_with_grad(problem, x, sigma)
-        spread = problem.prior.sigma_data**2
-        r2 = spread * sigma**2 / (spread + sigma**2)
+        r2 = error_variance(problem.prior, sigma)
         back = problem.operator.adjoint(problem.y - problem.operator(clean))
         # Aᵀ (r² AAᵀ + σ_y²)⁻¹ = (r² AᵀA + σ_y²)⁻¹ Aᵀ
         whitened = problem.operator.gram_function(

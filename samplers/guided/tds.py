@@ -12,6 +12,8 @@ from torch import Tensor
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.base import Info, State
+from samplers.curvature import is_linear_gaussian
+from samplers.guided.base import denoise_with_grad, error_variance, noise_variance
 from samplers.guided.particles import ParticleGuided, ParticleState
 from samplers.population import take
 
@@ -20,14 +22,15 @@ from samplers.population import take
 class TDS(ParticleGuided):
     r"""Sequential Monte Carlo along reverse diffusion, its particles guided by what they promise to explain.
 
-    With the twist \(\tilde p(x) = p(y \mid D(x, \sigma))\), particles go by
+    A twist \(\tilde p(x)\) stands for p(y | x): p(y | D(x, σ)), and for Gaussian noise on a linear operator that with
+    the variance σ_y² + r² AAᵀ of `PiGDM`, which particles can live with where σ_y is small. They go by
 
     $$ x' \sim q = N\bigl(\mu + (\sigma^2 - \sigma'^2)\,\nabla\log\tilde p(x),\; v\bigr), \qquad
        p(x' \mid x) = N(\mu, v) = \text{DDPM's step}, $$
 
-    and take on the weight \(p(x' \mid x)\,\tilde p(x')/(q(x' \mid x)\,\tilde p(x))\). The last image is D itself, whose
-    twist is its likelihood. With ever more particles, the posterior under the discretised diffusion as prior. Any
-    differentiable likelihood; `log_evidence` is log p(y) under that prior.
+    and take on the weight \(p(x' \mid x)\,\tilde p(x')/(q(x' \mid x)\,\tilde p(x))\). The last image is D itself, and
+    its weight the likelihood over the twist. With ever more particles, the posterior under the discretised diffusion as
+    prior. Any differentiable likelihood; `log_evidence` is log p(y) under that prior.
 
     References:
         Wu, Trippe, Naesseth, Blei & Cunningham 2023, Practical and Asymptotically Exact Conditional Sampling in
@@ -40,17 +43,15 @@ class TDS(ParticleGuided):
         assert isinstance(state, ParticleState)
         levels = (*self.levels(problem.prior), 0.0)
         sigma, following = levels[noise.step], levels[noise.step + 1]
-        with torch.enable_grad():
-            leaf = state.x.detach().requires_grad_()
-            clean = problem.prior.denoise(leaf, sigma)
-            promised = problem.log_likelihood(clean)
-            (slope,) = torch.autograd.grad(promised.sum(), leaf)
-        clean, promised = clean.detach(), promised.detach()
+        last = following == 0
+        clean, pull = denoise_with_grad(problem, state.x, sigma)
+        promised, slope = self.twist(problem, clean, sigma)
+        slope = pull(slope, last=True)
         # log_target holds log p̃ of the parent, and log q − log p of the move from it.
-        state = replace(state, log_weights=state.log_weights + promised - state.log_target)
+        reached = problem.log_likelihood(clean) if last else promised
+        state = replace(state, log_weights=state.log_weights + reached - state.log_target)
         index, state = self.resample(state, noise)
         clean, slope, promised = (take(v, index) for v in (clean, slope, promised))
-        last = following == 0
         x, spent = clean, torch.zeros_like(promised)
         if not last:
             variance = following**2 * (1 - (following / sigma) ** 2)
@@ -63,6 +64,20 @@ class TDS(ParticleGuided):
         return replace(
             state, x=x, done=torch.full_like(state.done, last), progress=progress, log_target=promised + spent
         ), {}
+
+    def twist(self, problem: Posterior, clean: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
+        """Log p̃ up to a constant of the level, which weights do without, and its gradient in the denoised image."""
+        if not is_linear_gaussian(problem):
+            return problem.log_likelihood(clean), problem.log_likelihood_grad(clean)
+        residual = problem.y - problem.operator(clean)
+        r2, back = error_variance(problem.prior, sigma), problem.operator.adjoint(residual)
+        variance = noise_variance(problem, 0)
+        slope = problem.operator.gram_function(
+            lambda values: 1 / (r2 * values + noise_variance(problem, values.ndim)), back
+        )
+        # rᵀ (σ_y² + r² AAᵀ)⁻¹ r by Woodbury's identity
+        squares = (residual * residual.conj()).real.flatten(2).sum(2)
+        return -0.5 * (squares - r2 * (back * slope).flatten(2).sum(2)) / variance, slope
 
     def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         assert isinstance(state, ParticleState)

@@ -57,24 +57,21 @@ def test_plug_and_play_is_exact_for_a_noisier_measurement() -> None:
     assert ((draws.std(0) / exact.std()[0] - 1).abs() < 0.08).all()
 
 
-@pytest.mark.parametrize(
-    ("sampler", "noise_std"), [(TDS(population=4000), 3.0), (MCGDiff(population=4000, steps=200), 0.7)]
-)
-def test_many_particles_find_the_modes(sampler: Guided, noise_std: float) -> None:
-    # TDS is given a kind measurement: where σ_y is small its particles rarely get to where they promised to
-    problem = mixture_problem(3, noise_std)
+@pytest.mark.parametrize("sampler", [TDS(population=4000, steps=200), MCGDiff(population=4000, steps=200)])
+def test_many_particles_find_the_modes(sampler: Guided) -> None:
+    problem = mixture_problem(3)
     exact = problem.prior.posterior(problem.likelihood, problem.y)
     samples = sampler.sample(problem, 4000, progress=False)
     for b in range(3):
         found = problem.prior.responsibilities(samples.x[:, b]).mean(0)
         assert mode_weight_error(found, exact.weights[b]) < 0.06
     if "log_evidence" in samples.info:
-        assert ((samples.info["log_evidence"] - exact.log_evidence).abs() < 0.05).all()
+        assert ((samples.info["log_evidence"] - exact.log_evidence).abs() < 0.15).all()
 
 
 def test_few_families_are_told() -> None:
     with pytest.warns(TrustWarning, match="few of the first"):
-        samples = TDS(population=20).sample(white_problem(noise_std=0.01), 20, progress=False)
+        samples = TDS(population=12).sample(mixture_problem(), 12, progress=False)
     assert bool(samples.info["warned"]) and samples.warnings  # type: ignore[arg-type]
 
 
