@@ -177,6 +177,8 @@ def _pipeline(source: Any) -> Any:
     folder = Path(source)
     if folder.exists() and not (folder / "model_index.json").exists():
         raise FileFormatError(f"{folder} holds no diffusers pipeline: there is no model_index.json in it")
+    bars = diffusers.utils.logging.is_progress_bar_enabled()
+    diffusers.utils.logging.disable_progress_bar()
     try:
         # safetensors alone: pickled weights could run code
         return diffusers.DiffusionPipeline.from_pretrained(
@@ -184,6 +186,9 @@ def _pipeline(source: Any) -> Any:
         )
     except (OSError, ValueError) as error:
         raise FileFormatError(f"no pipeline with safetensors weights could be loaded from {source}: {error}") from error
+    finally:
+        if bars:
+            diffusers.utils.logging.enable_progress_bar()
 
 
 def _sides(model: nn.Module) -> tuple[int, int]:
