@@ -47,7 +47,7 @@ def panels(truth: Tensor, pictures: list[tuple[str, Tensor]]) -> Figure:
     with house_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(7.2, 0.85 * len(rows)), dpi=150, layout="constrained")
+        figure = Figure(figsize=(7.2, 0.85 * len(rows)), dpi=80, layout="constrained")
         grid = figure.subplots(len(rows), len(truth), squeeze=False)
         for line, (name, images) in zip(grid, rows, strict=True):
             for axes, picture in zip(line, images, strict=True):

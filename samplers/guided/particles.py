@@ -14,7 +14,7 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.base import Info, State, per_draw
 from samplers.guided.base import Guided
-from samplers.population import systematic, take
+from samplers.population import conditional_effective_sample_size, systematic, take
 
 _FEW = 10.0  # particles that a weighted population should be worth at its end
 
@@ -68,7 +68,8 @@ class ParticleGuided(Guided):
     def resample(self, state: ParticleState, noise: Noise) -> tuple[Tensor, ParticleState]:
         """Systematic resampling where few particles carry the weight: the indices kept (N, B), and the new state."""
         size = len(state.log_weights)
-        few = effective_size(state.log_weights) < self.resample_below * size
+        equal = torch.zeros_like(state.log_weights)
+        few = conditional_effective_sample_size(equal, state.log_weights) < self.resample_below * size
         index = systematic(state.log_weights, noise.draw(1).use("resample").uniform()[0])
         stay = torch.arange(size, device=index.device)[:, None]
         index = torch.where(few, index, stay)
@@ -92,8 +93,3 @@ class ParticleGuided(Guided):
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
         return {"all particles come from few of the first": info["effective_samples"] < _FEW}
-
-
-def effective_size(log_weights: Tensor) -> Tensor:
-    """(Σ w)²/Σ w² of (N, B): (B,)."""
-    return (2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp()
