@@ -3,7 +3,7 @@
 Linear-Gaussian images and Gaussian mixtures of `linear_gaussian` and `gaussian_mixture`, seed 0, 1,000 samples, sampler
 seed 0; the error is that of the covariance, or the sliced W1, in units of the floor of as many exact draws.
 Each sampler runs with its defaults and, so that the comparison is fair, with the settings of a small grid that have the
-smallest error on seed 1000 of the same cell (`tuned`): an oracle, which needs the exact posterior. Cost: 10 minutes on
+smallest error on seed 1000 of the same cell (`tuned`): an oracle, which needs the exact posterior. Cost: 14 minutes on
 one core; --quick: seconds.
 """
 
