@@ -21,22 +21,17 @@ from torch import Tensor
 from posterior.errors import FileFormatError, InvalidValueError, UnknownNameError
 from posterior.operators import Blur, Downsampling, GaussianMeasurement, Grayscale, Identity, Inpainting, Matrix
 from posterior.operators.base import Operator
-from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, Sampler, Solver, TemperedSMC
-from samplers.baselines import BM3D
-from samplers.guided import (
-    DAPS,
-    DDNM,
-    DDRM,
-    DPS,
-    MMPS,
-    TDS,
-    DiffPIR,
-    MCGDiff,
-    PiGDM,
-    PnPDM,
-    PredictorCorrector,
-    REDDiff,
+from samplers import (
+    AnnealedLangevin,
+    AuxiliaryGibbs,
+    AuxiliaryMH,
+    ReplicaExchange,
+    Sampler,
+    Solver,
+    TemperedSMC,
+    guided,
 )
+from samplers.baselines import BM3D
 from samplers.latent import HMC, LatentLangevin
 from samplers.map import CSGM, ILO, PULSE, Lasso, TotalVariation
 
@@ -72,17 +67,7 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     "ReplicaExchange": ReplicaExchange,
     "AnnealedLangevin": AnnealedLangevin,
     "AnnealedLangevin.jalal2021": AnnealedLangevin.jalal2021,
-    "DAPS": DAPS,
-    "DDNM": DDNM,
-    "DDRM": DDRM,
-    "DPS": DPS,
-    "MMPS": MMPS,
-    "TDS": TDS,
-    "DiffPIR": DiffPIR,
-    "MCGDiff": MCGDiff,
-    "PiGDM": PiGDM,
-    "PnPDM": PnPDM,
-    "PredictorCorrector": PredictorCorrector,
+    **{name: method for name, method in vars(guided).items() if name in guided.__all__ and issubclass(method, Sampler)},
     "HMC": HMC,
     "LatentLangevin": LatentLangevin,
 }
@@ -92,7 +77,7 @@ SOLVERS: dict[str, Callable[..., Solver]] = {
     "ILO": ILO,
     "Lasso": Lasso,
     "TotalVariation": TotalVariation,
-    "REDDiff": REDDiff,
+    "REDDiff": guided.REDDiff,
     "BM3D": BM3D,
 }
 

@@ -122,6 +122,6 @@ class FlowMatchingPrior(ScorePrior):
         return inputs - expand_right(s, len(self.event_shape)) * checked(self.predict(inputs, s), x)
 
 
-def linear_betas(count: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
+def linear_alphas_cumprod(count: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:
     r"""\(\bar\alpha_t\) of DDPM's linear schedule, (count,) (Ho et al. 2020, arXiv:2006.11239)."""
     return torch.cumprod(1 - torch.linspace(first, last, count, dtype=torch.float64), 0)

@@ -30,7 +30,8 @@ def from_diffusers(
     Any unconditional or class-conditional image model (`UNet2DModel`, `DiTTransformer2DModel`, …) under a scheduler
     with \(\bar\alpha_t\) (DDPM, DDIM, PNDM, DPM-Solver, UniPC, Euler, Heun, …; predictions of ε, x0 or v), with EDM's
     preconditioning, or of flow matching. Only the noise process matters: samplers of this library take the steps.
-    Learned variances are left out, and DDPM's clip_sample is kept.
+    Learned variances are left out, DDPM's clip_sample is kept, and so are all levels of a schedule but one that has no
+    signal left (rescaled to zero terminal signal).
 
     Of a latent diffusion model the prior is that of its latents, and `prior.decode` decodes them; measure through
     `operator_on_latents(prior, operator)`. Its posterior holds images that the decoder can make, and no others.
@@ -42,7 +43,8 @@ def from_diffusers(
             there is no prior whose denoiser this is, and draws are of no posterior.
         null_label: The label ∅; of a DiT the one after its classes.
         sigma_data: Standard deviation of an image's entries; by default the scheduler's, 1 for latents, or 0.5.
-        device, dtype: Where to, and in which precision, the network is moved; states keep theirs.
+        device, dtype: Where to, and in which precision, the network is moved; states keep theirs. A pipeline's own
+            network is moved, not a copy, and its parameters stop asking for gradients.
 
     Raises:
         FileFormatError: There is no pipeline in the folder, or its weights are not safetensors.
@@ -71,9 +73,9 @@ def from_diffusers(
             raise IncompatibleError(f"an EDM scheduler that predicts {kind!r} is not supported")
         network.sign = -1.0 if kind == "v_prediction" else 1.0
         prior = EDMPrior(
-            network, event_shape, sigma_data=sigma_data, sigma_min=config.sigma_min, sigma_max=config.sigma_max
-        )
-        prior.value_range = (-float("inf"), float("inf"))
+            network, event_shape, sigma_data=sigma_data, sigma_min=config.sigma_min, sigma_max=config.sigma_max,
+            clip=False,
+        )  # fmt: skip
     elif hasattr(scheduler, "alphas_cumprod"):
         alphas = scheduler.alphas_cumprod.double()
         clip = float(config.clip_sample_range) if config.get("clip_sample") else None

@@ -19,13 +19,14 @@ class EDMPrior(ScorePrior):
        c_{in} = \frac{1}{\sqrt{\sigma^2 + \sigma_d^2}} $$
 
     Outside training D is then projected on `value_range`, where every mean of images lies; that takes 1 % off the error
-    at small noise. Set value_range to (−∞, ∞) for images without bounds.
+    at small noise.
 
     Args:
         network: F(x, label) with x (N, *event_shape), label (N,).
         event_shape: Shape of one image.
         sigma_data: Standard deviation of the images' entries.
         sigma_min, sigma_max: Noise levels between which the network was trained.
+        clip: Whether D is projected; not for images without bounds, such as latents.
 
     References:
         Karras, Aittala, Aila & Laine 2022, Elucidating the Design Space of Diffusion-Based Generative Models,
@@ -40,9 +41,10 @@ class EDMPrior(ScorePrior):
         sigma_data: float,
         sigma_min: float = 0.002,
         sigma_max: float = 80.0,
+        clip: bool = True,
     ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.clip = network, clip
         self.event_shape = tuple(event_shape)
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
 
@@ -53,4 +55,4 @@ class EDMPrior(ScorePrior):
         inputs, label = (x * total.rsqrt()).to(self.dtype), (sigma.log() / 4).to(self.dtype)
         output = self.network(inputs, label).to(x.dtype)
         denoised = (self.sigma_data**2 / total) * x + (s * self.sigma_data * total.rsqrt()) * output
-        return denoised if self.training else denoised.clamp(*self.value_range)
+        return denoised.clamp(*self.value_range) if self.clip and not self.training else denoised

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import ClassVar
 
@@ -14,12 +14,12 @@ from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.noise import Noise
+from posterior.priors.adapters import linear_alphas_cumprod
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
+from posterior.shapes import expand_right
 from samplers.base import Info, Sampler, State
 from samplers.curvature import is_linear_gaussian
-
-_BETAS = 1e-4, 0.02  # of the linear schedule with 1,000 levels, Ho et al. 2020 (arXiv:2006.11239)
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Guided(Sampler):
     \(x/\sqrt{1 + \sigma^2}\)). Levels are DDPM's, \(\sigma_t^2 = 1/\bar\alpha_t - 1\) with β from 10⁻⁴ to 0.02, at
     evenly spaced t as far as the prior is valid; after the last one comes 0. No such sampler is exact: measure.
 
-    Subclasses define `move`, and may define `levels`.
+    Subclasses define `move`, or `advance` if their state holds more than x, and may define `levels`.
 
     Args:
         steps: Noise levels.
@@ -65,24 +65,27 @@ class Guided(Sampler):
         x = noise.normal(problem.event_shape)
         return prior.mean().to(x) + spread * x
 
+    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
+        """The state at the next noise level, but for `done` and `progress`."""
+        return replace(state, x=self.move(problem, state.x, sigma, following, noise))
+
     def init(self, problem: Posterior, noise: Noise) -> State:
         zero = torch.zeros(len(problem), dtype=problem.dtype, device=problem.device)
         return State(x=self.start(problem, self.levels(problem.prior)[0], noise), done=zero.bool(), progress=zero)
 
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
         levels = (*self.levels(problem.prior), 0.0)
-        i = noise.step
-        x = self.move(problem, state.x, levels[i], levels[i + 1], noise)
-        last = i + 1 == len(levels) - 1
-        progress = torch.full_like(state.progress, (i + 1) / (len(levels) - 1))
-        return State(x=x, done=torch.full_like(state.done, last), progress=progress), {}
+        taken, total = noise.step + 1, len(levels) - 1
+        state = self.advance(problem, state, levels[noise.step], levels[taken], noise)
+        progress = torch.full_like(state.progress, taken / total)
+        return replace(state, done=torch.full_like(state.done, taken == total), progress=progress), {}
 
 
 @lru_cache(maxsize=64)
 def ddpm_levels(count: int, lowest: float, highest: float) -> tuple[float, ...]:
     """Levels of the linear schedule at evenly spaced t, from the highest allowed down to the lowest."""
-    sigma = np.sqrt(1 / np.cumprod(1 - np.linspace(*_BETAS, 1000)) - 1)
-    times = np.arange(1000.0)
+    sigma = (1 / linear_alphas_cumprod() - 1).sqrt().numpy()
+    times = np.arange(float(len(sigma)))
     first, last = np.interp(np.log([highest, lowest]), np.log(sigma), times)
     levels = np.exp(np.interp(np.linspace(first, last, count), times, np.log(sigma)))
     return tuple(np.clip(levels, lowest, highest).tolist())
@@ -126,9 +129,8 @@ def denoise_with_grad(problem: Posterior, x: Tensor, sigma: float) -> tuple[Tens
 
 
 def noise_variance(problem: Posterior, dims: int) -> Tensor:
-    """σ_y², () or (B, 1, …) with `dims` ones."""
-    std = problem.likelihood.noise_std.to(problem.dtype)
-    return std.reshape(std.shape + (1,) * dims if std.ndim else ()) ** 2
+    """σ_y² followed by `dims` singleton dimensions."""
+    return expand_right(problem.likelihood.noise_std.to(problem.dtype), dims) ** 2
 
 
 def error_variance(prior: ScorePrior, sigma: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -12,8 +12,16 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
+from samplers.base import State
 from samplers.curvature import Curvature
 from samplers.guided.base import Guided, karras_levels
+
+
+@dataclass(kw_only=True)
+class DAPSState(State):
+    """The draws, and the largest curvature of the likelihood, (B,)."""
+
+    curvature: Tensor
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,7 @@ class DAPS(Guided):
     sigma_last: float = 0.1
 
     linear_only: ClassVar[bool] = False
+    state_type: ClassVar[type[State]] = DAPSState
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
@@ -56,16 +65,22 @@ class DAPS(Guided):
         last = max(self.sigma_last, prior.sigma_min)
         return karras_levels(self.steps, last, max(last, min(self.sigma_first, prior.sigma_max)))
 
-    def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
-        anchor = flow_to_clean(problem.prior, x, sigma, self.ode_steps)
-        pilot = problem.prior.mean().to(x).expand(len(problem), *problem.event_shape)
-        stiffness = sigma**-2 + Curvature(problem, pilot).norm
-        h = expand_right(self.step_size / stiffness, len(problem.event_shape))
+    def init(self, problem: Posterior, noise: Noise) -> DAPSState:
+        state = super().init(problem, noise)
+        pilot = problem.prior.mean().to(state.x).expand(len(problem), *problem.event_shape)
+        return DAPSState(**state.tensors(), curvature=Curvature(problem, pilot).norm)
+
+    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
+        assert isinstance(state, DAPSState)
+        anchor = flow_to_clean(problem.prior, state.x, sigma, self.ode_steps)
+        h = expand_right(self.step_size / (sigma**-2 + state.curvature), len(problem.event_shape))
         clean = anchor
         for k in range(self.langevin_steps):
             slope = problem.log_likelihood_grad(clean) - (clean - anchor) / sigma**2
             clean = clean + h * slope + (2 * h).sqrt() * noise.use("langevin", k).normal(problem.event_shape)
-        return clean + following * noise.use("renoise").normal(problem.event_shape) if following > 0 else clean
+        if following > 0:
+            clean = clean + following * noise.use("renoise").normal(problem.event_shape)
+        return replace(state, x=clean)
 
 
 def flow_to_clean(prior: ScorePrior, x: Tensor, sigma: float, steps: int) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.base import Info, State
+from samplers.base import State
 from samplers.guided.base import noise_variance
 from samplers.guided.particles import ParticleGuided, ParticleState
 from samplers.guided.spectral import Spectral
@@ -39,26 +39,22 @@ class MCGDiff(ParticleGuided, Spectral):
         mean = problem.prior.mean().to(x).expand_as(x)
         return self.towards_measured(problem, x, mean, sigma**2 + problem.prior.sigma_data**2, sigma)
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
         assert isinstance(state, ParticleState)
-        levels = (*self.levels(problem.prior), 0.0)
-        sigma, following = levels[noise.step], levels[noise.step + 1]
-        x = problem.prior.denoise(state.x, sigma)
-        last = following == 0
-        if not last:
-            ratio = (following / sigma) ** 2
-            variance = following**2 * (1 - ratio)
-            mean = x + ratio * (state.x - x)
-            # Components that are not measured at the next level keep the weight that they have.
-            gained = self.log_density(problem, mean, following, variance, following)
-            gained = gained - self.log_density(problem, state.x, sigma, 0.0, following)
-            state = replace(state, log_weights=state.log_weights + gained)
-            index, state = self.resample(state, noise)
-            mean = take(mean, index)
-            x = mean + math.sqrt(variance) * noise.use("renoise").normal(problem.event_shape)
-            x = self.towards_measured(problem, x, mean, variance, following)
-        progress = torch.full_like(state.progress, (noise.step + 1) / (len(levels) - 1))
-        return replace(state, x=x, done=torch.full_like(state.done, last), progress=progress), {}
+        clean = problem.prior.denoise(state.x, sigma)
+        if following == 0:
+            return replace(state, x=clean)
+        ratio = (following / sigma) ** 2
+        variance = following**2 * (1 - ratio)
+        mean = clean + ratio * (state.x - clean)
+        # Components that are not measured at the next level keep the weight that they have.
+        gained = self.log_density(problem, mean, following, variance, following)
+        gained = gained - self.log_density(problem, state.x, sigma, 0.0, following)
+        state = replace(state, log_weights=state.log_weights + gained)
+        index, state = self.resample(state, noise)
+        mean = take(mean, index)
+        x = mean + math.sqrt(variance) * noise.use("renoise").normal(problem.event_shape)
+        return replace(state, x=self.towards_measured(problem, x, mean, variance, following))
 
     def log_density(self, problem: Posterior, x: Tensor, sigma: float, variance: float, among: float) -> Tensor:
         """Log N(ȳ; x̄, variance + σ² − τ²) up to a constant, over components measured better than `among`: (N, B)."""

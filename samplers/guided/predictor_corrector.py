@@ -71,11 +71,6 @@ class PredictorCorrector(Guided):
         """The score, and the gradient of the widened likelihood."""
         dims = len(problem.event_shape)
         operator = problem.operator
-        width = noise_variance(problem, dims) + (self.rate * sigma * expand_norm(operator.norm().to(x), dims)) ** 2
+        width = noise_variance(problem, dims) + (self.rate * sigma * expand_right(operator.norm().to(x), dims)) ** 2
         pull = operator.adjoint(problem.y - operator(x)) / width
         return (problem.prior.denoise(x, sigma) - x) / sigma**2 + pull
-
-
-def expand_norm(norm: Tensor, dims: int) -> Tensor:
-    """‖A‖, () or (B, 1, …) with `dims` ones."""
-    return expand_right(norm, dims) if norm.ndim else norm

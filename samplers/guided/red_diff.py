@@ -85,8 +85,12 @@ class REDDiff(Solver):
             first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2
             unbiased = (second / (1 - 0.99 ** (k + 1))).sqrt() + 1e-8
             mean = mean - self.learning_rate * first / (1 - 0.9 ** (k + 1)) / unbiased
-        if not bool(torch.isfinite(mean).all()):
-            raise NotFiniteError(f"{self.name} reached NaN or infinity: is the denoiser finite at its noise levels?")
+        finite = torch.isfinite(mean).flatten(1).all(1)
+        if not bool(finite.all()):
+            names = [problem.ids[b] for b in (~finite).nonzero().flatten().tolist()]
+            raise NotFiniteError(
+                f"{self.name} reached NaN or infinity for measurement(s) {names}: is the denoiser finite at its levels?"
+            )
         losses = torch.stack(trace)
         before = losses[-max(2, self.steps // 10)]
         calls = torch.full((len(problem),), float(self.steps), dtype=torch.float64, device=problem.device)

@@ -39,10 +39,8 @@ class TDS(ParticleGuided):
 
     linear_only: ClassVar[bool] = False
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
         assert isinstance(state, ParticleState)
-        levels = (*self.levels(problem.prior), 0.0)
-        sigma, following = levels[noise.step], levels[noise.step + 1]
         last = following == 0
         clean, pull = denoise_with_grad(problem, state.x, sigma)
         promised, slope = self.twist(problem, clean, sigma)
@@ -60,10 +58,7 @@ class TDS(ParticleGuided):
             x = clean + (following / sigma) ** 2 * (state.x - clean) + push + drawn
             # log q − log p = (‖x' − μ‖² − ‖x' − μ − push‖²)/2v
             spent = (push * (push + 2 * drawn)).flatten(2).sum(2) / (2 * variance)
-        progress = torch.full_like(state.progress, (noise.step + 1) / (len(levels) - 1))
-        return replace(
-            state, x=x, done=torch.full_like(state.done, last), progress=progress, log_target=promised + spent
-        ), {}
+        return replace(state, x=x, log_target=promised + spent)
 
     def twist(self, problem: Posterior, clean: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
         """Log p̃ up to a constant of the level, which weights do without, and its gradient in the denoised image."""

@@ -6,12 +6,12 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError, NoiseLevelError, ShapeError
 from posterior.noise import Noise
-from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior, linear_betas
+from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior, linear_alphas_cumprod
 from posterior.priors.base import ScorePrior
 
 DOUBLE = torch.float64
 MEAN = torch.tensor([0.3, -0.2], dtype=DOUBLE)
-ALPHAS = linear_betas()
+ALPHAS = linear_alphas_cumprod()
 
 
 def denoised(x: Tensor, sigma: Tensor | float) -> Tensor:

@@ -92,6 +92,7 @@ def test_edm(prediction: str) -> None:
     pipe = pipeline(scheduler)
     prior = ScorePrior.from_diffusers(pipe)
     assert (prior.sigma_min, prior.sigma_max, prior.sigma_data) == (0.002, 80, 0.5)
+    assert prior.value_range == (-1, 1)  # for pictures and PSNR; means beyond it are the scheduler's business
     t, sigma = scheduler.timesteps[12], float(scheduler.sigmas[12])
     x = sigma * images()
     step = scheduler.step(pipe.unet(scheduler.scale_model_input(x, t), t).sample, t, x)

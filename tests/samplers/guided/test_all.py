@@ -77,24 +77,20 @@ def test_the_bill(sampler: Sampler) -> None:
         assert (float(samples.nfe), float(samples.nfe_grad)) == CALLS[sampler.name]
 
 
-@each
+@pytest.mark.parametrize(
+    "sampler",
+    [DDNM(), DPS(steps=200), MCGDiff(population=50), MMPS(), PiGDM(), PnPDM(), PredictorCorrector()],
+    ids=lambda sampler: sampler.name,
+)
 def test_what_is_not_measured_stays_as_the_prior_has_it(sampler: Sampler) -> None:
-    # 32 independent pixels of mean 0.5 and std 0.5, half of them measured; 8 measurements, 50 draws each, 16 unseen
-    # pixels: 6,400 numbers, the mean of which has an error of 0.006 and their std of 1 %.
+    # 32 independent pixels of mean 0.5 and std 0.5, half of them measured: the others know nothing of it, and these
+    # samplers then walk down a plain reverse diffusion. (DAPS, DDRM and DiffPIR do not; particles of TDS are few.)
+    # 8 measurements, 50 draws, 16 pixels: errors of 0.006 in the mean and 1 % in the std, and 5 % for so few steps.
     prior = GaussianMixturePrior(torch.full((1, 32), 0.5, dtype=DOUBLE), std=0.5)
     seen = torch.arange(32) % 2 == 0
-    problem = measure(prior, Inpainting(seen), 0.1, batch=8)
-    fine: dict[str, Sampler] = {
-        "DAPS": DAPS(), "DDNM": DDNM(), "DDRM": DDRM(), "DPS": DPS(steps=200), "DiffPIR": DiffPIR(zeta=1.0),
-        "MCGDiff": MCGDiff(population=50), "MMPS": MMPS(), "PiGDM": PiGDM(), "PnPDM": PnPDM(),
-        "PredictorCorrector": PredictorCorrector(), "TDS": TDS(population=50, resample_below=0.0),
-    }  # fmt: skip
-    draws = fine[sampler.name].sample(problem, 50, progress=False).x[..., ~seen]
+    draws = sampler.sample(measure(prior, Inpainting(seen), 0.1, batch=8), 50, progress=False).x[..., ~seen]
     assert abs(draws.mean() - 0.5) < 0.05
-    # DAPS takes x0 given x for N(x0', σ²) whatever the prior's width; the noise of DiffPIR and DDRM is not that of a
-    # reverse diffusion; TDS has few particles left.
-    bound = {"DAPS": 0.4, "DiffPIR": 0.4, "DDRM": 0.2, "TDS": 0.2}.get(sampler.name, 0.06)
-    assert abs(draws.std() / 0.5 - 1) < bound
+    assert abs(draws.std() / 0.5 - 1) < 0.06
 
 
 @each
