@@ -119,7 +119,7 @@ class Convex(Solver):
         y = problem.y - operator(low)
         u, p = torch.zeros_like(low), torch.zeros_like(y)
         coefficients = q = self.analyse(u)
-        seen, pull = p, u  # A u and Aᵀp
+        seen, pull = p, u  # A u and Aᵀp + Kᵀq
         pixel = (dot(y, y) / frobenius(problem)).sqrt()  # the root mean square of u, if A has no preferences
         tau = _STRIDE * torch.where(pixel > 0, pixel, 1.0) / (weight * math.sqrt(self.squared_norm))
         sigma_k = expand_right(0.5 / (tau * self.squared_norm), q.ndim - 1)
@@ -131,17 +131,17 @@ class Convex(Solver):
         best, loss = u, 0.5 * dot(y, y) / m
         gap, trace, open_ = loss, [loss], loss > 0
         for _ in tqdm(range(self.steps), disable=not progress, desc=self.name):
-            u = u - tau * (self.synthesise(q) + pull)
+            u = u - tau * pull
             coefficients, coefficients_before = self.analyse(u), coefficients
             seen, seen_before = operator(u), seen
             q = q + sigma_k * (2 * coefficients - coefficients_before)
             q = q / (self.sizes(q) / limit).clamp_min(1)
             p = (p + sigma_a * (2 * seen - seen_before - y)) / shrink
-            pull = operator.adjoint(p)
+            pull = operator.adjoint(p) + self.synthesise(q)
 
             primal = 0.5 * dot(y - seen, y - seen) / m + weight * _total(self.sizes(coefficients))
             dual = -0.5 * m * dot(p, p) - dot(p, y)
-            slack = _norm(self.synthesise(q) + pull) * torch.maximum(_norm(u), image)
+            slack = _norm(pull) * torch.maximum(_norm(u), image)
             best = torch.where(expand_right(open_, dims), u, best)
             loss = torch.where(open_, primal, loss)
             gap = torch.where(open_, (primal - dual).abs() + slack, gap)
