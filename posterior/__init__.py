@@ -8,6 +8,7 @@ from posterior.likelihoods import (
     SaturatedLikelihood,
     StudentTLikelihood,
 )
+from posterior.moments import Moments
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
@@ -16,6 +17,7 @@ __version__ = "0.1.0"
 __all__ = [
     "GaussianLikelihood",
     "LaplaceLikelihood",
+    "Moments",
     "OneBitLikelihood",
     "PointEstimate",
     "PoissonLikelihood",

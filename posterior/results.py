@@ -71,17 +71,8 @@ class Samples:
         The ends are order statistics of S draws, at probabilities k/(S + 1), so that an exchangeable truth lies
         inside with the stated probability when (1 − level)(S + 1)/2 is whole, and at least so otherwise.
         """
-        if not 0 < level < 1:
-            raise InvalidValueError(f"the level of a credible interval lies in (0, 1), got {level}")
-        size = len(self.x)
-        rank = int((1 - level) / 2 * (size + 1) + 1e-9)
-        if rank < 1:
-            raise InvalidValueError(
-                f"a {level:.0%} interval needs at least {int(np.ceil(2 / (1 - level) - 1 - 1e-9))} draws, got {size}"
-            )
-        lower = self.x.kthvalue(rank, dim=0).values
-        upper = self.x.kthvalue(size + 1 - rank, dim=0).values
-        return lower, upper
+        rank = interval_rank(level, len(self.x))
+        return self.x.kthvalue(rank, dim=0).values, self.x.kthvalue(len(self.x) + 1 - rank, dim=0).values
 
     def expectation(self, function: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         r"""E[f(x) | y] and its Monte-Carlo standard error, \(\mathrm{std}(f)/\sqrt{\mathrm{ESS}}\).
@@ -245,3 +236,19 @@ class PointEstimate:
         fields, info = load_result(path, "PointEstimate")
         x, loss, converged, nfe, nfe_grad = (fields[name] for name in ("x", "loss", "converged", "nfe", "nfe_grad"))
         return cls(x, loss, converged, nfe, nfe_grad, info, fields.get("latent"))
+
+
+def interval_rank(level: float, size: int) -> int:
+    """K, counted from either end, of the draws that bound an equal-tailed credible interval.
+
+    Raises:
+        InvalidValueError: The level is not in (0, 1), or there are too few draws for it.
+    """
+    if not 0 < level < 1:
+        raise InvalidValueError(f"the level of a credible interval lies in (0, 1), got {level}")
+    rank = int((1 - level) / 2 * (size + 1) + 1e-9)
+    if rank < 1:
+        raise InvalidValueError(
+            f"a {level:.0%} interval needs at least {int(np.ceil(2 / (1 - level) - 1 - 1e-9))} draws, got {size}"
+        )
+    return rank

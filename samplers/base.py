@@ -6,12 +6,14 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, overload
+from warnings import warn
 
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.moments import Moments
 from posterior.noise import Noise
 from posterior.priors.base import GeneratorPrior, ScorePrior
 from posterior.problem import Posterior
@@ -103,6 +105,10 @@ class Sampler:
         """One step of every measurement that is not done; `Info` holds (B,) tensors for the record."""
         raise NotImplementedError
 
+    def block(self, num_samples: int, at_once: int) -> int:
+        """How many draws each of several runs makes: about `at_once`, in whole chains or populations."""
+        return min(num_samples, self.draws_at_once(-(-at_once // self.num_chains) * self.num_chains))
+
     def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         """The draws (num_samples, B, *event) of a finished state, and the last figures to report, (B,) each."""
         return state.x[:num_samples], {}
@@ -123,6 +129,34 @@ class Sampler:
         """The same as `sample` (the `Method` protocol)."""
         return self.sample(problem, num_samples, seed=seed, batch_size=batch_size, progress=progress)
 
+    @overload
+    def sample(
+        self,
+        problem: Posterior,
+        num_samples: int = 64,
+        *,
+        seed: int = 0,
+        batch_size: int | None = None,
+        keep: Literal["samples"] = "samples",
+        progress: bool = True,
+        callback: Callback | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Samples: ...
+
+    @overload
+    def sample(
+        self,
+        problem: Posterior,
+        num_samples: int = 64,
+        *,
+        seed: int = 0,
+        batch_size: int | None = None,
+        keep: Literal["moments"],
+        progress: bool = True,
+        callback: Callback | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> Moments: ...
+
     @torch.no_grad()
     def sample(
         self,
@@ -131,10 +165,11 @@ class Sampler:
         *,
         seed: int = 0,
         batch_size: int | None = None,
+        keep: Literal["samples", "moments"] = "samples",
         progress: bool = True,
         callback: Callback | None = None,
         checkpoint: str | Path | None = None,
-    ) -> Samples:
+    ) -> Samples | Moments:
         """Draw from the posterior of every measurement.
 
         Args:
@@ -142,6 +177,9 @@ class Sampler:
             num_samples: Draws S of each measurement.
             seed: Any integer; the same seed gives the same draws.
             batch_size: Images a network call at the most. Memory depends on it; draws do up to the network's rounding.
+            keep: "moments" keeps mean, standard deviation and quantiles instead of draws: these are made 256 at a time,
+                or `batch_size`, by one run after another with noise of its own. Methods whose draws are independent
+                make the same draws either way; populations and chains, each of a run, start anew, burn-in included.
             progress: Whether to show a progress bar.
             callback: Called after each step with (step, state, info).
             checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
@@ -152,13 +190,20 @@ class Sampler:
             FileFormatError: The checkpoint is of another run, or unreadable.
         """
         self.check(problem)
+        if keep not in ("samples", "moments"):
+            raise InvalidValueError(f"keep is 'samples' or 'moments', not {keep!r}")
         if num_samples < 1 or (batch_size is not None and batch_size < 1):
             raise InvalidValueError(f"num_samples and batch_size are at least 1, got {num_samples} and {batch_size}")
         if len(problem) == 0:
             raise InvalidValueError("the problem holds no measurements")
         from samplers.run import Run
+        from samplers.stream import moments
 
-        return Run(self, problem, num_samples, seed, batch_size, callback, checkpoint, progress).samples()
+        settings = (self, problem, num_samples, seed, batch_size, callback, checkpoint, progress)
+        result = moments(*settings) if keep == "moments" else Run(*settings).samples()
+        for warning in result.warnings:
+            warn(warning, TrustWarning, stacklevel=3)
+        return result
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
-from warnings import warn
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from posterior.checkpoint import Checkpoint, fingerprint
-from posterior.errors import NotFiniteError, TrustWarning
+from posterior.errors import NotFiniteError
 from posterior.noise import Noise
 from posterior.priors.base import GeneratorPrior, ScorePrior
 from posterior.problem import Posterior
@@ -94,12 +94,13 @@ class MeteredGenerator(GeneratorPrior):
 class Run:
     """One call of `Sampler.sample`.
 
-    The measurements that are not done take steps together; their draws do not depend on which others still run.
+    The measurements that are not done take steps together; their draws do not depend on which others still run. `first`
+    is the number of the first draw.
     """
 
     def __init__(
         self, sampler: Sampler, problem: Posterior, num_samples: int, seed: int, batch_size: int | None,
-        callback: Callback | None, checkpoint: str | Path | None, progress: bool,
+        callback: Callback | None, checkpoint: str | Path | None, progress: bool, first: int = 0,
     ) -> None:  # fmt: skip
         self.sampler, self.num_samples, self.callback, self.progress = sampler, num_samples, callback, progress
         if isinstance(problem.prior, GeneratorPrior):
@@ -108,13 +109,9 @@ class Run:
         else:
             self.meter = MeteredPrior(problem.prior, batch_size)
             self.problem = problem.with_prior(self.meter)
-        self.noise = problem.noise(seed, sampler.draws_at_once(num_samples))
-        self.checkpoint = Checkpoint(
-            checkpoint,
-            fingerprint(
-                sampler, problem.ids, num_samples, seed, problem.prior, problem.operator, problem.likelihood, problem.y
-            ),
-        )
+        noise = problem.noise(seed, sampler.draws_at_once(num_samples))
+        self.noise = replace(noise, draws=noise.draws + first)
+        self.checkpoint = Checkpoint(checkpoint, identity(sampler, problem, num_samples, seed) if checkpoint else "")
         self.saved_at = time.monotonic()
 
     def samples(self) -> Samples:
@@ -130,8 +127,6 @@ class Run:
         if reasons:
             info["warned"] = torch.stack(list(reasons.values())).any(0)
         warnings = plain_words(self.sampler, self.problem, reasons)
-        for warning in warnings:
-            warn(warning, TrustWarning, stacklevel=4)
         decoded = self.problem.prior.decode(x)  # counted, where it is a network's work
         self._count(nfe, everyone)
         latent = x if isinstance(self.meter, MeteredGenerator) else None
@@ -187,6 +182,13 @@ class Run:
                 f"{self.sampler.name} reached NaN or infinity at step {step} for measurement(s) {names}: check that "
                 "the prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
             )
+
+
+def identity(sampler: Sampler, problem: Posterior, num_samples: int, seed: int, *more: str) -> str:
+    """What tells a run from any other, for its checkpoint."""
+    return fingerprint(
+        sampler, problem.ids, num_samples, seed, problem.prior, problem.operator, problem.likelihood, problem.y, *more
+    )
 
 
 def _spread(values: Tensor, active: Tensor, size: int) -> Tensor:

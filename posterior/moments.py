@@ -1,0 +1,115 @@
+"""What is kept of draws that are too many to keep: mean, standard deviation, quantiles."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posterior.archive import Result, load_result, save_result
+from posterior.errors import InvalidValueError
+from posterior.results import Samples, interval_rank
+from posterior.sketch import QuantileSketch
+
+
+@dataclass
+class Moments:
+    """Mean, standard deviation and quantiles of draws of p(x | y), taken in block by block and not kept.
+
+    Attributes:
+        centre: Mean of the draws, (B, *event_shape), in float64.
+        squares: Sum of squared deviations from it, likewise.
+        nfe, nfe_grad: Forward and backward network evaluations a draw, (B,).
+        sketch: Order statistics of the draws, nearly.
+        info: What the sampler said about itself, (blocks, B) each; figures of single steps are left out.
+        warnings: Why the draws should not be trusted, in plain words, where the sampler saw a reason.
+    """
+
+    centre: Tensor
+    squares: Tensor
+    nfe: Tensor
+    nfe_grad: Tensor
+    sketch: QuantileSketch = field(default_factory=QuantileSketch)
+    info: Result = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.sketch)
+
+    @classmethod
+    def none_yet(cls, count: int, device: torch.device | str = "cpu") -> Moments:
+        """Before the first block of draws of `count` measurements."""
+        zero = torch.zeros(4, count, dtype=torch.float64, device=device)
+        return cls(*zero)
+
+    def add(self, samples: Samples) -> None:
+        """Take in a block of draws (Chan, Golub & LeVeque 1983, The American Statistician 37)."""
+        x, before = samples.x.double(), len(self)
+        if before == 0:
+            self.centre, self.squares = torch.zeros_like(x[0]), torch.zeros_like(x[0])
+        share = len(x) / (before + len(x))
+        gap = x.mean(0) - self.centre
+        self.squares += (x - x.mean(0)).square().sum(0) + before * share * gap**2
+        self.centre += share * gap
+        self.nfe += share * (samples.nfe - self.nfe)
+        self.nfe_grad += share * (samples.nfe_grad - self.nfe_grad)
+        self.sketch.add(samples.x)
+        for name, values in samples.info.items():
+            if values.ndim == 1:
+                self.info[name] = torch.cat([*([self.info[name]] if before else []), values[None]])
+        self.warnings = tuple(dict.fromkeys([*self.warnings, *samples.warnings]))
+
+    def mean(self) -> Tensor:
+        """Posterior mean (B, *event_shape)."""
+        return self.centre.to(self.sketch.levels[0].dtype)
+
+    def std(self) -> Tensor:
+        """Posterior standard deviation of each entry (B, *event_shape)."""
+        return (self.squares / (len(self) - 1)).sqrt().to(self.sketch.levels[0].dtype)
+
+    def quantile(self, q: float) -> Tensor:
+        """Posterior quantile of each entry, (B, *event_shape), as near as `QuantileSketch` gets."""
+        if not 0 <= q <= 1:
+            raise InvalidValueError(f"quantiles lie in [0, 1], got {q}")
+        place = 1 + q * (len(self) - 1)
+        low, high = (self.sketch.order_statistic(rank) for rank in (math.floor(place), math.ceil(place)))
+        return torch.lerp(low, high, place % 1)
+
+    def credible_interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+        """Equal-tailed credible interval of each entry, as that of `Samples`, as near as `QuantileSketch` gets."""
+        rank = interval_rank(level, len(self))
+        return self.sketch.order_statistic(rank), self.sketch.order_statistic(len(self) + 1 - rank)
+
+    def save(self, path: str | Path) -> Path:
+        """Write to an npz file."""
+        header = {"kind": "Moments", "warnings": np.array(self.warnings, dtype=np.str_)}
+        return save_result(
+            path, header, self.tensors() | {f"info.{name}": values for name, values in self.info.items()}
+        )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Moments:
+        """Read what `save` wrote.
+
+        Raises:
+            FileFormatError: Not such a file, or a corrupt one.
+        """
+        tensors, info = load_result(path, "Moments")
+        return cls.of(tensors, info, tuple(map(str, tensors.pop("warnings", ()))))
+
+    @classmethod
+    def of(cls, tensors: Result, info: Result, warnings: tuple[str, ...]) -> Moments:
+        """The moments whose `tensors` these are."""
+        names = [name for name in tensors if name.startswith("level.")]
+        levels = [tensors[f"level.{height}"] for height in range(len(names))]
+        kept = {name: values for name, values in tensors.items() if name not in names}
+        return cls(**kept, sketch=QuantileSketch(levels), info=info, warnings=warnings)
+
+    def tensors(self) -> Result:
+        """Tensors by name, but for `info`."""
+        arrays = {name: getattr(self, name) for name in ("centre", "squares", "nfe", "nfe_grad")}
+        return arrays | {f"level.{height}": values for height, values in enumerate(self.sketch.levels)}

@@ -1,0 +1,59 @@
+"""Moments of draws that are made block by block."""
+
+import pytest
+import torch
+
+from posterior.errors import FileFormatError, InvalidValueError, TrustWarning
+from samplers import AnnealedLangevin, AuxiliaryGibbs, TemperedSMC
+from tests.problems import mixture_problem
+
+LANGEVIN = AnnealedLangevin(levels=10, sigma_last=0.1)
+
+
+def test_independent_draws_are_the_same_either_way():
+    problem = mixture_problem(2)
+    whole = LANGEVIN.sample(problem, 100, seed=3, progress=False)
+    moments = LANGEVIN.sample(problem, 100, seed=3, batch_size=32, keep="moments", progress=False)
+    assert len(moments) == 100
+    assert torch.allclose(moments.mean(), whole.mean(), atol=1e-9, rtol=0)
+    assert torch.allclose(moments.std(), whole.std(), atol=1e-9, rtol=0)
+    assert torch.allclose(moments.quantile(0.9), whole.quantile(0.9), atol=1e-9, rtol=0)
+    assert torch.allclose(moments.nfe, whole.nfe)
+
+
+def test_populations_and_chains_start_anew():
+    problem = mixture_problem()
+    population = TemperedSMC(accuracy="fast", population=24)
+    with pytest.warns(TrustWarning):
+        moments = population.sample(problem, 60, batch_size=8, keep="moments", progress=False)
+    assert len(moments) == 60
+    assert moments.info["log_evidence"].shape == (3, 1)  # 24 + 24 + 12 draws
+    assert len(moments.info["log_evidence"].unique()) == 3  # each with noise of its own
+    assert len(moments.warnings) == len(set(moments.warnings))
+    chains = AuxiliaryGibbs(chains=3, burn_in=3, thinning=1, steps=4, prior_steps=5)
+    assert len(chains.sample(problem, 30, batch_size=8, keep="moments", progress=False)) == 30
+
+
+def test_a_stopped_run_goes_on(tmp_path):
+    problem, path, calls = mixture_problem(), tmp_path / "run.pt", []
+    expected = LANGEVIN.sample(problem, 96, batch_size=32, keep="moments", progress=False)
+
+    def stop(step, state, info):
+        calls.append(step)
+        if step == 5 and calls.count(5) == 2:  # in the second block
+            raise KeyboardInterrupt
+
+    settings = {"batch_size": 32, "keep": "moments", "progress": False, "checkpoint": path}
+    with pytest.raises(KeyboardInterrupt):
+        LANGEVIN.sample(problem, 96, callback=stop, **settings)
+    resumed = LANGEVIN.sample(problem, 96, callback=lambda step, *_: calls.append(step), **settings)
+    assert calls.count(5) == 4
+    assert torch.equal(resumed.std(), expected.std())
+    assert torch.equal(resumed.quantile(0.1), expected.quantile(0.1))
+    with pytest.raises(FileFormatError, match="another run"):
+        LANGEVIN.sample(problem, 96, progress=False, checkpoint=path)
+
+
+def test_other_words_are_refused():
+    with pytest.raises(InvalidValueError, match="'samples' or 'moments'"):
+        LANGEVIN.sample(mixture_problem(), 4, keep="mean", progress=False)
