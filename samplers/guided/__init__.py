@@ -6,7 +6,7 @@ from samplers.guided.ddrm import DDRM
 from samplers.guided.diffpir import DiffPIR
 from samplers.guided.dps import DPS
 from samplers.guided.mcgdiff import MCGDiff
-from samplers.guided.mmps import MMPS
+from samplers.guided.mmps import MMPS, TMPD
 from samplers.guided.pigdm import PiGDM
 from samplers.guided.pnp_dm import PnPDM
 from samplers.guided.predictor_corrector import PredictorCorrector
@@ -20,6 +20,7 @@ __all__ = [
     "DPS",
     "MMPS",
     "TDS",
+    "TMPD",
     "DiffPIR",
     "MCGDiff",
     "PiGDM",

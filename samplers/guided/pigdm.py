@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.guided.base import Guided, denoise_with_grad, error_variance, noise_variance, renoise
+from samplers.guided.base import denoise_with_grad, error_variance, noise_variance
+from samplers.guided.conditional import Conditional
 
 
 @dataclass(frozen=True)
-class PiGDM(Guided):
+class PiGDM(Conditional):
     r"""Guidance by the likelihood of the denoised image, its error taken for white.
 
     With \(x_0 \mid x \approx N(D, r^2 I)\), \(r^2 = \sigma_d^2\sigma^2/(\sigma_d^2 + \sigma^2)\), exact for white
@@ -20,18 +20,11 @@ class PiGDM(Guided):
 
     $$ E[x_0 \mid x, y] \approx D + \sigma^2\,(\partial_x D)^T A^T (r^2 A A^T + \sigma_y^2)^{-1} (y - AD) $$
 
-    takes the denoised image's place in DDIM's step.
-
-    Args:
-        eta: Fresh noise in a step: 1 as DDPM, 0 none.
-
     References:
         Song, Vahdat, Mardani & Kautz 2023, Pseudoinverse-Guided Diffusion Models for Inverse Problems, ICLR.
     """
 
-    eta: float = 1.0
-
-    def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
+    def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         clean, pull = denoise_with_grad(problem, x, sigma)
         r2 = error_variance(problem.prior, sigma)
         back = problem.operator.adjoint(problem.y - problem.operator(clean))
@@ -39,4 +32,4 @@ class PiGDM(Guided):
         whitened = problem.operator.gram_function(
             lambda values: 1 / (r2 * values + noise_variance(problem, values.ndim)), back
         )
-        return renoise(clean + sigma**2 * pull(whitened, last=True), x, sigma, following, noise, self.eta)
+        return clean + sigma**2 * pull(whitened, last=True)
