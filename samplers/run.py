@@ -20,7 +20,7 @@ from samplers.base import Callback, Info, Sampler, State
 from samplers.diagnosis import plain_words
 from samplers.latent.problem import LatentPosterior
 
-_SAVE_EVERY = 60.0  # seconds
+_SAVE_EVERY, _SHOW_EVERY = 60.0, 0.1  # seconds
 
 
 class MeteredPrior(ScorePrior):
@@ -129,6 +129,7 @@ class Run:
         warnings = plain_words(self.sampler, self.problem, reasons)
         decoded = self.problem.prior.decode(x)  # counted, where it is a network's work
         self._count(nfe, everyone)
+        nfe /= self.num_samples
         latent = x if isinstance(self.meter, MeteredGenerator) else None
         return Samples(decoded, nfe[0], nfe[1], info, self.sampler.num_chains, latent, warnings)
 
@@ -142,9 +143,10 @@ class Run:
             self._count(nfe, everyone)
         else:
             state, nfe, trace = self.sampler.state_type(**saved["state"]), saved["nfe"], saved["trace"]
-        active, problem = everyone, self.problem
-        while not bool(state.done.all()):
-            if bool(state.done[active].any()):
+        active, problem, shown = everyone, self.problem, 0.0
+        finished, changed = self._look(state, active, "at the start")
+        while not finished:
+            if changed:
                 active = (~state.done).nonzero().flatten()
                 problem = self.problem.select(active)
             step = len(trace)
@@ -153,35 +155,48 @@ class Run:
             else:
                 part, info = self.sampler.step(problem, state.select(active), self.noise.select(active).at(step))
                 state.update(active, part)
-            self._count(nfe, active)
-            self._guard(state, step)
+            finished, changed = self._look(state, active, f"at step {step}")
             trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
-            bar.n = round(float(state.progress.mean()), 4)
-            bar.set_postfix(
-                measurements=f"{int(state.done.sum())}/{len(everyone)}", calls=f"{float(nfe[0].mean()):.0f}"
-            )
+            now = time.monotonic()
+            show = self.progress and (finished or now - shown > _SHOW_EVERY)
+            save = now - self.saved_at > _SAVE_EVERY
+            if finished or changed or show or save:
+                self._count(nfe, active)
+            if show:
+                self._show(bar, state, nfe)
+                shown = now
             if self.callback:
                 self.callback(step, state, info)
-            if time.monotonic() - self.saved_at > _SAVE_EVERY:
+            if save:
                 self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": trace})
-                self.saved_at = time.monotonic()
+                self.saved_at = now
         if trace:  # or there is nothing that a run would have to do again
             self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": trace})
         return state, nfe, trace
 
     def _count(self, nfe: Tensor, active: Tensor) -> None:
         rows = torch.tensor([self.meter.rows, self.meter.grad_rows], dtype=nfe.dtype, device=nfe.device)
-        nfe[:, active] += rows[:, None] / (self.num_samples * len(active))
+        nfe[:, active] += rows[:, None] / len(active)  # of all draws together: whole numbers, whenever they are added
         self.meter.reset()
 
-    def _guard(self, state: State, step: int) -> None:
-        finite = torch.isfinite(state.x).flatten(2).all(-1).all(0)
-        if not bool(finite.all()):
-            names = [self.problem.ids[b] for b in (~finite).nonzero().flatten().tolist()]
+    def _look(self, state: State, active: Tensor, when: str) -> tuple[bool, bool]:
+        """Whether all measurements are done, and whether some of the active are, after a check of the state."""
+        # in one transfer from the device, the only one of a step
+        marks = [state.done.all(), state.done[active].any(), torch.isfinite(state.x).all()]
+        finished, changed, finite = torch.stack(marks).tolist()
+        if not finite:
+            broken = (~torch.isfinite(state.x)).flatten(2).any(-1).any(0)
+            names = [self.problem.ids[b] for b in broken.nonzero().flatten().tolist()]
             raise NotFiniteError(
-                f"{self.sampler.name} reached NaN or infinity at step {step} for measurement(s) {names}: check that "
-                "the prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
+                f"{self.sampler.name} reached NaN or infinity {when} for measurement(s) {names}: check that the prior "
+                "gives finite values at these noise levels, and that step sizes suit the operator's norm"
             )
+        return finished, changed
+
+    def _show(self, bar: tqdm, state: State, nfe: Tensor) -> None:
+        bar.n = round(float(state.progress.mean()), 4)
+        calls = float(nfe[0].mean()) / self.num_samples
+        bar.set_postfix(measurements=f"{int(state.done.sum())}/{len(self.problem)}", calls=f"{calls:.0f}")
 
 
 def identity(sampler: Sampler, problem: Posterior, num_samples: int, seed: int, *more: str) -> str:

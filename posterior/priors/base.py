@@ -81,8 +81,8 @@ class ScorePrior(Prior):
         """
         check_shape(f"x, given to {type(self).__name__}.denoise,", x.shape, self.event_shape)
         lead = x.shape[: x.ndim - len(self.event_shape)]
-        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
         self.check_sigma(sigma)
+        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
         rows = x.reshape(-1, *self.event_shape)
         if rows.shape[0] == 0:
             return x.clone()
@@ -94,11 +94,13 @@ class ScorePrior(Prior):
         variance = expand_right(sigma, len(self.event_shape)) ** 2
         return (self.denoise(x, sigma) - x) / variance
 
-    def check_sigma(self, sigma: Tensor) -> None:
+    def check_sigma(self, sigma: Tensor | float) -> None:
         """Raise `NoiseLevelError` unless every level lies in [sigma_min, sigma_max] (up to rounding)."""
-        if sigma.numel() == 0:
-            return
-        low, high = float(sigma.min()), float(sigma.max())
+        low = high = sigma
+        if isinstance(sigma, Tensor):
+            if sigma.numel() == 0:
+                return
+            low, high = torch.stack(sigma.aminmax()).tolist()
         if not (low >= self.sigma_min * (1 - 1e-5) and high <= self.sigma_max * (1 + 1e-5)):
             raise NoiseLevelError(
                 f"{type(self).__name__} is valid for noise levels in [{self.sigma_min:g}, {self.sigma_max:g}], "

@@ -24,9 +24,10 @@ class Spectral(Guided):
                 "its matrix, as Matrix(A), or take PiGDM, DiffPIR or TemperedSMC, which do without"
             )
 
-    def tiny(self, problem: Posterior) -> float:
-        """Eigenvalues of AᵀA that count as zero."""
-        return float(problem.operator.norm().max()) ** 2 * 100 * torch.finfo(problem.dtype).eps
+    def tiny(self, problem: Posterior) -> Tensor:
+        """Eigenvalues of AᵀA that count as zero, ()."""
+        norm = problem.operator.norm().max().to(problem.device, problem.dtype)
+        return norm**2 * (100 * torch.finfo(problem.dtype).eps)
 
     def known(self, problem: Posterior, values: Tensor, sigma: float) -> Tensor:
         """Whether components with these eigenvalues of AᵀA are measured at less noise than σ."""
