@@ -29,6 +29,8 @@ from deepinv.sampling import (
 from deepinv.sampling.sde_solver import AncestralSolver
 from torch import Tensor
 
+from posterior.operators import Inpainting
+from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 
 FIDELITIES = {"PiGDM": PiGDMDataFidelity, "MMPS": MomentMatchingDataFidelity, "ALD": ALDDataFidelity}
@@ -51,16 +53,17 @@ class Peer:
     def sample(self, problem: Posterior, size: int, seed: int = 0) -> Tensor:
         """Draws of the first measurement, (size, *event_shape)."""
         torch.manual_seed(seed)
-        scale, shift = problem.prior.sigma_data, 0.0
+        prior, scale, shift = problem.prior, problem.prior.sigma_data, 0.0
         if self.method == "DiffPIR":  # which clips to [0, 1]
-            draws = problem.prior.exact_sample(1000, problem.noise(0, 1000).use("range"))
-            half = float(draws.abs().max())
+            half = prior.value_range[1]
+            if isinstance(prior, GaussianMixturePrior):
+                half = float(prior.exact_sample(1000, problem.noise(0, 1000).use("range")).abs().max())
             scale, shift = 2 * half, -half
         denoiser = Denoiser(problem, scale, shift)
-        physics = physics_of(problem, scale)
+        physics, shape = physics_of(problem, scale)
         flat = torch.full(problem.event_shape, shift, dtype=problem.dtype)
-        y = ((problem.y[0] - problem.operator(flat)) / scale).float().reshape(1, 1, 1, -1)
-        x = self.run(denoiser, physics, y.repeat(size, 1, 1, 1))
+        y = ((problem.y[0] - problem.operator(flat)) / scale).float().reshape(1, *shape)
+        x = self.run(denoiser, physics, y.expand(size, *shape).clone())
         self.calls = (denoiser.rows + denoiser.grad_rows) / size
         return x.detach().to(problem.dtype).reshape(size, *problem.event_shape) * scale + shift
 
@@ -121,9 +124,13 @@ class Denoiser(dinv.models.Denoiser):
         self.grad_rows += grad.shape[0]
 
 
-def physics_of(problem: Posterior, scale: float) -> Any:
-    """The operator and its noise: measurements are (N, 1, 1, m), spectra (N, 1, 1, n)."""
+def physics_of(problem: Posterior, scale: float) -> tuple[Any, tuple[int, ...]]:
+    """The operator with its noise, and the shape of a measurement: deepinv's own for masks, else with dense factors."""
     operator, n = problem.operator, math.prod(problem.event_shape)
+    noise = dinv.physics.GaussianNoise(float(problem.likelihood.noise_std) / scale)
+    if isinstance(operator, Inpainting):
+        mask = operator(torch.ones(problem.event_shape, dtype=problem.dtype)).float()
+        return dinv.physics.Inpainting(problem.event_shape, mask=mask, noise_model=noise), problem.event_shape
     basis = torch.eye(n, dtype=problem.dtype).reshape(n, *problem.event_shape)
     matrix = operator(basis).reshape(n, -1).T
     u, singular, vt = torch.linalg.svd(matrix.double(), full_matrices=True)
@@ -132,11 +139,11 @@ def physics_of(problem: Posterior, scale: float) -> Any:
     image = problem.event_shape if len(problem.event_shape) == 3 else (1, 1, n)
     mask = torch.zeros(1, 1, 1, n)
     mask[..., :rank] = singular.float()
-    pad = torch.nn.functional.pad
-    return dinv.physics.DecomposablePhysics(
+    physics = dinv.physics.DecomposablePhysics(
         U=lambda c: c[..., :rank] @ u.T.to(c),
-        U_adjoint=lambda y: pad(y @ u.to(y), (0, n - rank)),
+        U_adjoint=lambda y: torch.nn.functional.pad(y @ u.to(y), (0, n - rank)),
         V=lambda c: (c.flatten(1) @ v.T.to(c)).reshape(-1, *image),
         V_adjoint=lambda x: (x.flatten(1) @ v.to(x)).reshape(-1, 1, 1, n),
-        mask=mask, img_size=image, noise_model=dinv.physics.GaussianNoise(float(problem.likelihood.noise_std) / scale),
+        mask=mask, img_size=image, noise_model=noise,
     )  # fmt: skip
+    return physics, (1, 1, len(matrix))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -144,9 +145,9 @@ class Run:
         else:
             state, nfe, trace = self.sampler.state_type(**saved["state"]), saved["nfe"], saved["trace"]
         active, problem, shown = everyone, self.problem, 0.0
-        finished, changed = self._look(state, active, "at the start")
-        while not finished:
-            if changed:
+        done = self._look(state, "at the start")
+        while done < len(everyone):
+            if len(active) + done > len(everyone):
                 active = (~state.done).nonzero().flatten()
                 problem = self.problem.select(active)
             step = len(trace)
@@ -155,12 +156,12 @@ class Run:
             else:
                 part, info = self.sampler.step(problem, state.select(active), self.noise.select(active).at(step))
                 state.update(active, part)
-            finished, changed = self._look(state, active, f"at step {step}")
+            before, done = done, self._look(state, f"at step {step}")
             trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
             now = time.monotonic()
-            show = self.progress and (finished or now - shown > _SHOW_EVERY)
+            show = self.progress and (done == len(everyone) or now - shown > _SHOW_EVERY)
             save = now - self.saved_at > _SAVE_EVERY
-            if finished or changed or show or save:
+            if done > before or show or save:
                 self._count(nfe, active)
             if show:
                 self._show(bar, state, nfe)
@@ -179,19 +180,18 @@ class Run:
         nfe[:, active] += rows[:, None] / len(active)  # of all draws together: whole numbers, whenever they are added
         self.meter.reset()
 
-    def _look(self, state: State, active: Tensor, when: str) -> tuple[bool, bool]:
-        """Whether all measurements are done, and whether some of the active are, after a check of the state."""
-        # in one transfer from the device, the only one of a step
-        marks = [state.done.all(), state.done[active].any(), torch.isfinite(state.x).all()]
-        finished, changed, finite = torch.stack(marks).tolist()
-        if not finite:
+    def _look(self, state: State, when: str) -> int:
+        """How many measurements are done, after a check of the state."""
+        # one transfer from the device, the only one of a step; a sum is finite if, and nearly only if, its terms are
+        done, total = torch.stack([state.done.sum().to(state.x.dtype), state.x.sum()]).tolist()
+        if not math.isfinite(total):
             broken = (~torch.isfinite(state.x)).flatten(2).any(-1).any(0)
             names = [self.problem.ids[b] for b in broken.nonzero().flatten().tolist()]
             raise NotFiniteError(
                 f"{self.sampler.name} reached NaN or infinity {when} for measurement(s) {names}: check that the prior "
                 "gives finite values at these noise levels, and that step sizes suit the operator's norm"
             )
-        return finished, changed
+        return int(done)
 
     def _show(self, bar: tqdm, state: State, nfe: Tensor) -> None:
         bar.n = round(float(state.progress.mean()), 4)

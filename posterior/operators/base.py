@@ -201,7 +201,6 @@ class TightOperator(LinearOperator):
 
     def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
         """f(AᵀA) x = f(0) x + (f(c) − f(0)) AᵀA x / c."""
-        dims = len(self.event_shape)
-        at_zero = expand_right(function(x.new_tensor(0.0)), dims).to(x.dtype)
-        at_scale = expand_right(function(x.new_tensor(self.scale)), dims).to(x.dtype)
+        values = function(x.new_tensor([0.0, self.scale])).to(x.dtype)
+        at_zero, at_scale = (expand_right(value, len(self.event_shape)) for value in values.unbind(-1))
         return at_zero * x + ((at_scale - at_zero) / self.scale) * self.gram(x)

@@ -151,6 +151,9 @@ class Inpainting(TightOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         return self.restrict(y)
 
+    def gram(self, x: Tensor) -> Tensor:
+        return self.restrict(x)
+
 
 class Grayscale(TightOperator):
     """Luminance of a colour image, A(x) = 0.299 R + 0.587 G + 0.114 B: colourisation.

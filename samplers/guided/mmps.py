@@ -48,8 +48,10 @@ class MMPS(Conditional):
         direction, energy = residual, squares(residual, dims)
         goal = 1e-6 * energy
         shift = torch.zeros_like(clean)  # Jᵀ Aᵀ w: w itself is not needed
-        for iteration in range(self.iterations):
-            pulled = pull(operator.adjoint(direction), last=iteration + 1 == self.iterations)
+        for _ in range(self.iterations):
+            if not bool((energy > goal).any()):  # to ask costs less than another backward pass
+                break
+            pulled = pull(operator.adjoint(direction))
             seen = variance * direction + sigma**2 * operator(pulled)
             curvature = (direction.conj() * seen).real.flatten(-dims).sum(-1)
             # A row at its goal, or along which a network's Jacobian is not positive, stays where it is.
