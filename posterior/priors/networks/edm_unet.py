@@ -47,6 +47,9 @@ class EDMUNet(nn.Module):
         decoder: How images leave them: "standard", "skip".
         taps: Side of the resampling filter: 2, or 4.
 
+    Attributes:
+        event_shape: Shape of an image.
+
     Raises:
         InvalidValueError: An argument is out of range.
 
@@ -96,6 +99,7 @@ class EDMUNet(nn.Module):
             noise=noise, embedding=embedding, architecture=architecture, fourier=fourier, encoder=encoder,
             decoder=decoder, taps=taps,
         )  # fmt: skip
+        self.event_shape = (channels, size, size)
         song, style = architecture == "song", STYLES[architecture]
         self.map_noise = FourierEmbedding(noise) if fourier else PositionalEmbedding(noise, song)
         self.map_layer0, self.map_layer1 = nn.Linear(noise, embedding), nn.Linear(embedding, embedding)
