@@ -90,7 +90,8 @@ def _size(weights: Tensors) -> int:
 
 def _config(weights: Tensors, size: int, adm: bool) -> dict[str, Any]:
     """Arguments of the network that has these tensors, if any has."""
-    widths, attention = [], []
+    widths: list[int] = []
+    attention: list[int] = []
     while f"enc.{(side := size >> len(widths))}x{side}_block0.conv1.weight" in weights and side:
         if f"enc.{side}x{side}_block0.qkv.weight" in weights:
             attention.append(side)
@@ -125,7 +126,9 @@ def _class_embedding(weights: Tensors, label: int | None) -> Tensor | None:
     if classes is None:
         return None
     if label is None or not 0 <= label < classes:
-        raise InvalidValueError(f"{weights.path} is class-conditional: class_label is in 0 … {classes - 1}, got {label}")
+        raise InvalidValueError(
+            f"{weights.path} is class-conditional: class_label is in 0 … {classes - 1}, got {label}"
+        )
     embedded = weights.pop("map_label.weight")[:, label]
     width = weights.size("map_layer0.weight", 1, 2)
     if "map_label.bias" in weights:  # of "song", which is told of classes by vectors of length √classes

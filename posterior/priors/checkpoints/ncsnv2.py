@@ -34,9 +34,10 @@ def convert_ncsnv2(
             or the tensors of a state dict, .pt or .safetensors. Code that is pickled in it is never run.
         folder: Where to write `config.json` and `weights.safetensors`.
         size: Side of the images, or height and width; the network does not say.
-        value_range: Values of the prior's images where the authors' are 0 and 1; [0, 1] keeps their units, as fits the
-            complex images of MRI, two channels of any sign.
-        rescaled: Whether the checkpoint was trained on images in [-1, 1], with `data.rescaled` in its config.
+        value_range: Values that the prior's images have in place of 0 and 1; [0, 1] keeps the authors' units, as fits
+            the complex images of MRI, two channels of any sign.
+        rescaled: Whether `data.rescaled` is set in the checkpoint's config, and its noise levels are of images that
+            were stretched to [-1, 1].
         sigma_data: Standard deviation of the entries of the prior's images; a quarter of `value_range` unless given.
 
     Raises:

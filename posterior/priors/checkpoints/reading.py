@@ -69,7 +69,7 @@ class Tensors(dict[str, Tensor]):
         return sum(name.startswith(prefix) and name.endswith(suffix) for name in self)
 
     def levels(self) -> tuple[float, float]:
-        """The smallest and the largest of the noise levels `sigmas`, which are taken out.
+        """The smallest and the largest of the trained noise levels, `sigmas`, which are taken out.
 
         Raises:
             FileFormatError: There are none.
@@ -99,7 +99,7 @@ class Tensors(dict[str, Tensor]):
         Raises:
             FileFormatError: They do not fit.
         """
-        problem = f"{self.path} does not hold {self.network} of the sizes that its tensors suggest"
+        problem = f"{self.path} does not hold {self.network} of the layout that its sizes suggest"
         check_weights(self, network.state_dict(), problem)
         network.load_state_dict(self)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from posterior.errors import FileFormatError, InvalidValueError
 from posterior.priors.base import ScorePrior
@@ -34,9 +34,10 @@ def convert_score_sde(
 ) -> Path:
     """Make a folder for `load_prior` of a checkpoint of NCSN++ or DDPM++; its layout is read off its tensors.
 
-    The network is that of EDM with other names: residual blocks of the kind `biggan`, whose sums are rescaled, trained
-    at continuous noise levels. The moving averages are taken where there are any. Images have values in [-1, 1], also
-    where the authors' are in [0, 1], as with the variance-exploding SDE.
+    The network is that of EDM under other names: residual blocks of the kind `biggan`, whose sums are rescaled, trained
+    at continuous noise levels; resampled, as in the authors' configs, by the longer filter but for DDPM++. The moving
+    averages are taken where there are any. Images have values in [-1, 1], also where the authors' have them in [0, 1],
+    as with the variance-exploding SDE.
 
     Args:
         checkpoint: A file of the authors' code (github.com/yang-song/score_sde_pytorch), or the tensors of a state
@@ -65,17 +66,14 @@ def convert_score_sde(
             + ("at random frequencies: give sde='ve'" if config["fourier"] else "as a time: give sde='vp'")
             + "; variance-exploding networks of discrete levels are not supported"
         )
-    low, high = weights.levels() if sde == "ve" or "sigmas" in weights else (0.0, 0.0)
     network = weights.build(EDMUNet, **config)
-    renamed = Tensors(_renamed(weights, network), weights.path, _NETWORK)
-    renamed.fill(network)
     prior: ScorePrior
-    if sde == "ve":  # levels of images in [0, 1]
-        prior = VESDEPrior(
-            network, network.event_shape, sigma_data=sigma_data, sigma_min=2 * low, sigma_max=2 * high
-        )  # fmt: skip
+    if sde == "ve":
+        low, high = (2 * level for level in weights.levels())  # those of images in [0, 1], doubled
+        prior = VESDEPrior(network, network.event_shape, sigma_data=sigma_data, sigma_min=low, sigma_max=high)
     else:
         prior = VPSDEPrior(network, network.event_shape, sigma_data=sigma_data)
+    Tensors(_renamed(weights, network), weights.path, _NETWORK).fill(network)
     return save_prior(prior, folder)
 
 
@@ -113,17 +111,18 @@ def _config(weights: Tensors, size: int) -> dict[str, Any]:
     each, rest = divmod(len(blocks) - len(changes) - 2 - levels, 2 * levels)
     if each < 1 or rest or len(changes) % 2:
         raise weights.error(f"its {len(blocks)} residual blocks are not those of {levels} resolutions")
-    finest_of = [blocks[level * (each + 1)] for level in range(levels)]  # the first block of each resolution
-    images = sum(tensor.ndim == 1 and set(module) == {"weight", "bias"} for module in modules.values()
-                 for tensor in (module.get("weight", torch.zeros(())),))  # fmt: skip
+    if size < 1 or size % 2 ** (levels - 1):
+        raise InvalidValueError(f"size is a multiple of {2 ** (levels - 1)} for this network, not {size}")
+    firsts = [blocks[level * (each + 1)] for level in range(levels)]  # the first block of each resolution
+    images = sum(set(module) == {"weight", "bias"} and module["weight"].ndim == 1 for module in modules.values())
     inner = {name for module in modules.values() for name in module}
     encoder = "skip" if "Conv.weight" in inner else "residual" if "Conv2d_0.weight" in inner else "standard"
     return dict(
         size=size,
         channels=weights.size(f"all_modules.{first + 2}.weight", 1, 4),
-        widths=[weights.size(f"all_modules.{i}.Conv_0.weight", 0, 4) for i in finest_of],
+        widths=[weights.size(f"all_modules.{i}.Conv_0.weight", 0, 4) for i in firsts],
         blocks=each,
-        attention=[size >> level for level, i in enumerate(finest_of) if "NIN_3.W" in modules.get(i + 1, {})],
+        attention=[size >> level for level, i in enumerate(firsts) if "NIN_3.W" in modules.get(i + 1, {})],
         stem=stem,
         noise=weights.size(f"all_modules.{first}.weight", 1, 2),
         embedding=weights.size(f"all_modules.{first}.weight", 0, 2),
@@ -149,36 +148,37 @@ def _renamed(weights: Tensors, network: EDMUNet) -> dict[str, Tensor]:
         for kind in (".weight", ".bias"):
             out[to + kind] = take(source + kind)
 
-    def dense(number: int) -> tuple[Tensor, Tensor]:
+    def dense(number: int, width: int) -> tuple[Tensor, Tensor]:
         weight, bias = take(f".NIN_{number}.W"), take(f".NIN_{number}.b")
-        return weight.t()[:, :, None, None] if weight.ndim == 2 else weight, bias
+        if weight.shape != (width, width) or bias.shape != (width,):
+            raise weights.error(f"all_modules.{index}.NIN_{number}.W or .b is not of {width} features")
+        return weight.t()[:, :, None, None], bias
 
-    if isinstance(network.map_noise, nn.Module) and network.config["fourier"]:
+    if network.config["fourier"]:
         out["map_noise.freqs"] = take(".W")
         index += 1
     for name in ("map_layer0", "map_layer1"):
         move(name)
         index += 1
-    for part in ("enc", "dec"):
-        for name, module in network.get_submodule(part).named_children():
-            name = f"{part}.{name}"
-            if isinstance(module, Block):
-                for own, source in _IN_BLOCK.items():
-                    if own != "skip" or isinstance(module.skip, Conv):
-                        move(f"{name}.{own}", f".{source}")
-                if module.attention:
-                    index += 1
-                    move(f"{name}.norm2", ".GroupNorm_0")
-                    out[f"{name}.proj.weight"], out[f"{name}.proj.bias"] = dense(3)
+    modules = [
+        (f"{part}.{name}", m) for part in ("enc", "dec") for name, m in network.get_submodule(part).named_children()
+    ]
+    for name, module in modules:
+        if isinstance(module, Block):
+            for own, source in _IN_BLOCK.items():
+                if own != "skip" or isinstance(module.skip, Conv):
+                    move(f"{name}.{own}", f".{source}")
+            if module.attention:
+                index += 1
+                move(f"{name}.norm2", ".GroupNorm_0")
+                query, key, value, last = (dense(number, module.outputs) for number in range(4))
+                for i, kind in enumerate(("weight", "bias")):
                     # query, key and value of a feature are neighbours
-                    parts = zip(*(dense(number) for number in range(3)), strict=True)
-                    out[f"{name}.qkv.weight"], out[f"{name}.qkv.bias"] = (
-                        torch.stack(part, dim=1).flatten(0, 1) for part in parts
-                    )
-            elif not name.endswith(("aux_down", "aux_up")):  # which have no tensors
-                source = ".Conv2d_0" if name.endswith("residual") else ".Conv" if name.endswith("aux_skip") else ""
-                move(name, source)
-            index += 1
+                    out[f"{name}.qkv.{kind}"] = torch.stack([query[i], key[i], value[i]], dim=1).flatten(0, 1)
+                    out[f"{name}.proj.{kind}"] = last[i]
+        elif not name.endswith(("aux_down", "aux_up")):  # which have no tensors
+            move(name, ".Conv2d_0" if name.endswith("residual") else ".Conv" if name.endswith("aux_skip") else "")
+        index += 1
     if extra := [name for name in left if name != "sigmas"]:
         raise weights.error(f"{', '.join(extra[:5])} not expected")
     return out

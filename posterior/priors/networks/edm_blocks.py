@@ -72,10 +72,10 @@ class Conv(nn.Module):
         margin = self.weight.shape[-1] // 2
         if not self.filter_last:
             return functional.conv2d(self._resample(x), self.weight, self.bias, padding=margin)
-        # the filter sees what the convolution says of the zeros around the image
-        assert self.resample_filter is not None
-        x = functional.conv2d(x, self.weight, padding=margin + (self.resample_filter.shape[-1] - 1) // 2)
-        return self._resample(x, margin=0) + self.bias[:, None, None]
+        # the filter sees what the convolution makes of the zeros around the image
+        taps = 2 if self.resample_filter is None else self.resample_filter.shape[-1]
+        x = functional.conv2d(x, self.weight, self.bias, padding=margin + (taps - 1) // 2)
+        return self._resample(x, margin=0)
 
     def _resample(self, x: Tensor, margin: int | None = None) -> Tensor:
         if self.resample_filter is None:

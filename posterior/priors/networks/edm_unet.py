@@ -93,7 +93,9 @@ class EDMUNet(nn.Module):
             if value not in values:
                 raise InvalidValueError(f"{value!r} is none of {', '.join(values)}")
         if architecture == "adm" and (encoder, decoder, fourier) != ("standard", "standard", False):
-            raise InvalidValueError("the architecture 'adm' has a standard encoder and decoder and no random frequencies")
+            raise InvalidValueError(
+                "the architecture 'adm' has a standard encoder and decoder and no random frequencies"
+            )
         self.config = dict(
             size=size, channels=channels, widths=widths, blocks=blocks, attention=list(attention), stem=stem,
             noise=noise, embedding=embedding, architecture=architecture, fourier=fourier, encoder=encoder,

@@ -118,7 +118,9 @@ class Residual(nn.Module):
     def __init__(self, inputs: int, outputs: int, dilation: int, entry: bool = False) -> None:
         super().__init__()
         self.normalize1, self.normalize2 = InstanceNormPlus(inputs), InstanceNormPlus(inputs)
-        self.conv1, self.shortcut = _conv(inputs, inputs, dilation), nn.Identity()
+        self.conv1: nn.Module = _conv(inputs, inputs, dilation)
+        self.conv2: nn.Module
+        self.shortcut: nn.Module = nn.Identity()
         if entry and dilation == 1:
             self.conv2, self.shortcut = PooledConv(inputs, outputs, 3), PooledConv(inputs, outputs, 1)
         else:
