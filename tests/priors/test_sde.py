@@ -53,7 +53,7 @@ def test_variance_exploding(value_range: tuple[float, float]) -> None:
         ExactVE(), SHAPE, sigma_data=0.5 * half, sigma_min=0.02 * half, sigma_max=50 * half, value_range=value_range,
     )  # fmt: skip
     sigma = torch.tensor([0.02, 0.7, 50.0], dtype=torch.float64)
-    x = Noise.of(0, 3).normal(SHAPE)[0]
+    x = Noise.of(0, 3).normal(SHAPE)[0].double()
     denoised = prior.denoise(low + half * (1 + x), half * sigma)
     torch.testing.assert_close((denoised - low) / half - 1, expected(x, sigma))
 
@@ -63,7 +63,7 @@ def test_variance_preserving() -> None:
     assert prior.sigma_min == pytest.approx(0.001, rel=1e-3)
     assert prior.sigma_max == pytest.approx(152.17, rel=1e-3)
     sigma = torch.tensor([prior.sigma_min, 0.02, 0.7, 50.0, prior.sigma_max], dtype=torch.float64)
-    x = Noise.of(0, 5).normal(SHAPE)[0]
+    x = Noise.of(0, 5).normal(SHAPE)[0].double()
     torch.testing.assert_close(prior.denoise(x, sigma), expected(x, sigma))
     assert [prior.sigma(float(t)) for t in prior.time(sigma)] == pytest.approx(sigma.tolist())
 

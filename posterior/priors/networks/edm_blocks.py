@@ -101,7 +101,7 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, inputs: int, outputs: int, embedding: int, style: Style, *, resampling: Resampling | None = None,
+        self, inputs: int, outputs: int, embedding: int, style: Style, resampling: Resampling | None = None,
         taps: int = 2, attention: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()

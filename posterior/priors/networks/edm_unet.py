@@ -17,6 +17,7 @@ from posterior.priors.networks.edm_blocks import (
     Conv,
     FourierEmbedding,
     PositionalEmbedding,
+    Resampling,
     normalisation,
 )
 
@@ -88,10 +89,9 @@ class EDMUNet(nn.Module):
             )
         if size < 1 or size % 2 ** (len(widths) - 1):
             raise InvalidValueError(f"a side of {size} cannot be halved {len(widths) - 1} times")
-        known = (get_args(Architecture), get_args(Encoder), get_args(Decoder))
-        for value, values in zip((architecture, encoder, decoder), known, strict=True):
-            if value not in values:
-                raise InvalidValueError(f"{value!r} is none of {', '.join(values)}")
+        for value, kind in ((architecture, Architecture), (encoder, Encoder), (decoder, Decoder)):
+            if value not in get_args(kind):
+                raise InvalidValueError(f"{value!r} is none of {', '.join(get_args(kind))}")
         if architecture == "adm" and (encoder, decoder, fourier) != ("standard", "standard", False):
             raise InvalidValueError(
                 "the architecture 'adm' has a standard encoder and decoder and no random frequencies"
@@ -102,54 +102,49 @@ class EDMUNet(nn.Module):
             decoder=decoder, taps=taps,
         )  # fmt: skip
         self.event_shape = (channels, size, size)
-        song, style = architecture == "song", STYLES[architecture]
+        song = architecture == "song"
         self.map_noise = FourierEmbedding(noise) if fourier else PositionalEmbedding(noise, song)
         self.map_layer0, self.map_layer1 = nn.Linear(noise, embedding), nn.Linear(embedding, embedding)
 
-        def block(inputs: int, outputs: int, resampling: Literal["up", "down"] | None = None, at: int = 0) -> Block:
-            return Block(
-                inputs, outputs, embedding, style, resampling=resampling, taps=taps, attention=at in attention
-            )  # fmt: skip
+        def block(inputs: int, outputs: int, resampling: Resampling | None = None, attends: bool = False) -> Block:
+            return Block(inputs, outputs, embedding, STYLES[architecture], resampling, taps, attends)
 
-        self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
-        features, aside, skips = stem, channels, [stem]
-        for level, width in enumerate(widths):
-            side = size >> level
-            name = f"{side}x{side}"
-            if level == 0:
-                self.enc[f"{name}_conv"] = Conv(channels, stem, 3)
-            else:
-                self.enc[f"{name}_down"] = block(features, features, "down")
+        names = [f"{size >> level}x{size >> level}" for level in range(len(widths))]
+        attends = [size >> level in attention for level in range(len(widths))]
+        enc, dec, skips = dict[str, nn.Module](), dict[str, nn.Module](), [stem]
+        features, aside = stem, channels
+        enc[f"{names[0]}_conv"] = Conv(channels, stem, 3)
+        for level, (name, width) in enumerate(zip(names, widths, strict=True)):
+            if level > 0:
+                enc[f"{name}_down"] = block(features, features, "down")
                 skips.append(features)
             if level > 0 and encoder == "skip":
-                self.enc[f"{name}_aux_down"] = Conv(channels, channels, 0, "down", taps)
-                self.enc[f"{name}_aux_skip"] = Conv(channels, features, 1)
-            elif level > 0 and encoder == "residual":
-                self.enc[f"{name}_aux_residual"] = Conv(aside, features, 3, "down", taps, filter_last=True)
+                enc[f"{name}_aux_down"] = Conv(channels, channels, 0, "down", taps)
+                enc[f"{name}_aux_skip"] = Conv(channels, features, 1)
+            if level > 0 and encoder == "residual":
+                enc[f"{name}_aux_residual"] = Conv(aside, features, 3, "down", taps, filter_last=True)
                 aside = features
             for i in range(blocks):
-                self.enc[f"{name}_block{i}"] = block(features, width, at=side)
+                enc[f"{name}_block{i}"] = block(features, width, attends=attends[level])
                 features = width
                 skips.append(features)
-        for level, width in reversed(list(enumerate(widths))):
-            side = size >> level
-            name = f"{side}x{side}"
-            if level == len(widths) - 1:
-                self.dec[f"{name}_in0"] = Block(features, features, embedding, style, attention=True)
-                self.dec[f"{name}_in1"] = block(features, features)
-            else:
-                self.dec[f"{name}_up"] = block(features, features, "up")
+        dec[f"{names[-1]}_in0"] = block(features, features, attends=True)
+        dec[f"{names[-1]}_in1"] = block(features, features)
+        for level, (name, width) in reversed(list(enumerate(zip(names, widths, strict=True)))):
+            coarsest = level == len(widths) - 1
+            if not coarsest:
+                dec[f"{name}_up"] = block(features, features, "up")
             for i in range(blocks + 1):
-                # "song" attends once a resolution on the way up
-                self.dec[f"{name}_block{i}"] = block(
-                    features + skips.pop(), width, at=0 if song and i < blocks else side
-                )
+                # "song" attends but once a resolution on the way up
+                attended = attends[level] and (i == blocks or not song)
+                dec[f"{name}_block{i}"] = block(features + skips.pop(), width, attends=attended)
                 features = width
-            if decoder == "skip" and level < len(widths) - 1:
-                self.dec[f"{name}_aux_up"] = Conv(channels, channels, 0, "up", taps)
+            if decoder == "skip" and not coarsest:
+                dec[f"{name}_aux_up"] = Conv(channels, channels, 0, "up", taps)
             if decoder == "skip" or level == 0:
-                self.dec[f"{name}_aux_norm"] = normalisation(features, style.eps)
-                self.dec[f"{name}_aux_conv"] = Conv(features, channels, 3)
+                dec[f"{name}_aux_norm"] = normalisation(features, STYLES[architecture].eps)
+                dec[f"{name}_aux_conv"] = Conv(features, channels, 3)
+        self.enc, self.dec = nn.ModuleDict(enc), nn.ModuleDict(dec)
 
     def forward(self, x: Tensor, label: Tensor) -> Tensor:
         """Map images x (N, C, H, W) and labels (N,) to an image of the same shape."""

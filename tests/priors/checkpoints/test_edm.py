@@ -10,7 +10,7 @@ from posterior.priors.checkpoints import convert_edm
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import load_prior
 from tests.priors.checkpoints import originals
-from tests.priors.checkpoints.test_stylegan2 import Harm
+from tests.priors.checkpoints.harm import Harm
 
 CASES = {
     "ddpmpp-edm": (EDMPrior, {}),

@@ -12,7 +12,7 @@ from posterior.priors.checkpoints import convert_ncsnv2
 from posterior.priors.sde import VESDEPrior
 from posterior.priors.zoo import load_prior
 from tests.priors.checkpoints import originals
-from tests.priors.checkpoints.test_stylegan2 import Harm
+from tests.priors.checkpoints.harm import Harm
 
 NETWORKS = ("NCSNv2", "NCSNv2Deeper", "NCSNv2Deepest")
 SIZES = {case: tuple(originals.CASES[case]["event_shape"][1:]) for case in NETWORKS}

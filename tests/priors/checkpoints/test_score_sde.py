@@ -11,7 +11,7 @@ from posterior.priors.checkpoints import convert_score_sde
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import load_prior
 from tests.priors.checkpoints import originals
-from tests.priors.checkpoints.test_stylegan2 import Harm
+from tests.priors.checkpoints.harm import Harm
 
 RESIDUAL, DDPMPP = "score-sde-ncsnpp-residual", "score-sde-ddpmpp"
 CASES = {RESIDUAL: "ve", "score-sde-ncsnpp-skip": "ve", DDPMPP: "vp"}
