@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
@@ -98,6 +99,10 @@ def _config(weights: Tensors, size: int, adm: bool) -> dict[str, Any]:
         widths.append(weights.size(f"enc.{side}x{side}_block0.conv1.weight", 0, 4))
     if not widths or size % 2 ** (len(widths) - 1):
         raise weights.error(f"images of side {size} cannot have {len(widths)} resolutions")
+    stem, noise = weights.size(f"enc.{size}x{size}_conv.weight", 0, 4), weights.size("map_layer0.weight", 1, 2)
+    fourier = "map_noise.freqs" in weights
+    if noise != stem and not fourier:  # only random frequencies are twice as many
+        raise weights.error("map_noise.freqs is missing")
     filters = [name for name in weights if name.endswith("resample_filter")]
     coarser, top = f"enc.{size // 2}x{size // 2}", f"{size}x{size}"
     return dict(
@@ -106,11 +111,11 @@ def _config(weights: Tensors, size: int, adm: bool) -> dict[str, Any]:
         widths=widths,
         blocks=weights.count(f"enc.{top}_block", ".conv1.weight"),
         attention=attention,
-        stem=weights.size(f"enc.{top}_conv.weight", 0, 4),
-        noise=weights.size("map_layer0.weight", 1, 2),
+        stem=stem,
+        noise=noise,
         embedding=weights.size("map_layer0.weight", 0, 2),
         architecture="adm" if adm else "song",
-        fourier="map_noise.freqs" in weights,
+        fourier=fourier,
         encoder="residual" if f"{coarser}_aux_residual.weight" in weights
         else "skip" if f"{coarser}_aux_skip.weight" in weights else "standard",
         decoder="skip" if weights.count("dec.", "_aux_conv.weight") > 1 else "standard",
@@ -139,4 +144,6 @@ def _class_embedding(weights: Tensors, label: int | None) -> Tensor | None:
         width = weights.size("map_layer0.weight", 0, 2)
     if len(embedded) != width:
         raise weights.error(f"map_label.weight embeds classes in {len(embedded)} features instead of {width}")
+    if not (embedded.is_floating_point() and bool(torch.isfinite(embedded).all())):
+        raise weights.error("map_label.weight or map_label.bias holds NaN or infinity, or whole numbers")
     return embedded

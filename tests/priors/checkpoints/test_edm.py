@@ -87,6 +87,12 @@ def test_arguments_are_checked(case: str, options: dict, message: str, tmp_path:
         ("ddpmpp-edm", {"model.u": torch.zeros(3)}, "layout that its sizes suggest: u is not expected"),
         ("ddpmpp-edm", {"other": torch.zeros(3)}, "it has 0 entries"),
         ("ddpmpp-vp-class-4", {"model.map_label.weight": torch.zeros(7, 10)}, "in 7 features instead of 16"),
+        (
+            "ddpmpp-vp-class-4",
+            {"model.map_label.bias": torch.full((16,), float("inf"))},
+            "map_label.bias holds NaN or inf",
+        ),
+        ("ncsnpp-ve", {"model.map_noise.freqs": None}, "map_noise.freqs is missing"),
         ("ncsnpp-ve", {"model.map_noise.freqs": torch.zeros(3)}, r"freqs has shape \(3,\) instead of \(16,\)"),
         ("ncsnpp-ve", {"model.dec.2x2_in0.qkv.bias": None}, "dec.2x2_in0.qkv.bias is missing"),
         ("adm-edm-class-4", {"model.out_norm.bias": None}, "dec.8x8_aux_norm.bias is missing"),
