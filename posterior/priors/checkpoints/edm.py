@@ -116,11 +116,10 @@ def _config(weights: Tensors, size: int, adm: bool) -> dict[str, Any]:
         embedding=weights.size("map_layer0.weight", 0, 2),
         architecture="adm" if adm else "song",
         fourier=fourier,
-        encoder="residual" if f"{coarser}_aux_residual.weight" in weights
-        else "skip" if f"{coarser}_aux_skip.weight" in weights else "standard",
+        encoder=next((k for k in ("residual", "skip") if f"{coarser}_aux_{k}.weight" in weights), "standard"),
         decoder="skip" if weights.count("dec.", "_aux_conv.weight") > 1 else "standard",
         taps=weights.size(filters[0], 3, 4) if filters else 2,
-    )  # fmt: skip
+    )
 
 
 def _class_embedding(weights: Tensors, label: int | None) -> Tensor | None:

@@ -16,6 +16,14 @@ from torch import Tensor, nn
 from posterior.errors import FileFormatError
 from posterior.priors.zoo import check_weights, read_safetensors
 
+# what is in some name of every network of a kind, and what converts it
+_MARKS = {
+    "a StyleGAN2 generator": ("to_rgbs.", "convert_stylegan2"),
+    "a network of NCSNv2": ("begin_conv.", "convert_ncsnv2"),
+    "a network of EDM": ("enc.", "convert_edm"),
+    "a network of NCSN++ or DDPM++": ("all_modules.", "convert_score_sde"),
+}
+
 _Network = TypeVar("_Network", bound=nn.Module)
 
 
@@ -25,7 +33,7 @@ class Tensors(dict[str, Tensor]):
     Args:
         content: What should be a dictionary of them; prefixes that all names have in common are dropped.
         path: The file.
-        network: What it should hold, for errors: "a StyleGAN2 generator".
+        network: What it should hold, for errors: a key of _MARKS.
         place: Where in the file it was, for errors.
         prefixes: Prefixes of names that wrappers left, outermost first.
 
@@ -49,7 +57,16 @@ class Tensors(dict[str, Tensor]):
 
     def error(self, problem: str) -> FileFormatError:
         """What to raise where they are not what they should be."""
-        return FileFormatError(f"{self.path} does not hold {self.network}: {problem}")
+        hint = ""
+        if not self._has(self.network):
+            others = [(network, function) for network, (_, function) in _MARKS.items() if self._has(network)]
+            hint = (
+                f"; it looks like {others[0][0]}, for {others[0][1]}" if others else "; its names are of no known kind"
+            )
+        return FileFormatError(f"{self.path} does not hold {self.network}: {problem}{hint}")
+
+    def _has(self, network: str) -> bool:
+        return any(_MARKS[network][0] in name for name in self)
 
     def size(self, name: str, axis: int, dimensions: int) -> int:
         """Size of an axis of a tensor that has so many.

@@ -102,6 +102,11 @@ def test_other_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         converted(saved(tmp_path, {"model": {}, "ema": Harm()}))
     with pytest.raises(FileFormatError, match=r"all_modules.2.weight is missing"):
         converted(saved(tmp_path, {}))
+    for case, kind in (("NCSNv2", "a network of NCSNv2, for convert_ncsnv2"), ("ncsnpp-ve", "a network of EDM, for")):
+        with pytest.raises(FileFormatError, match=f"all_modules.2.weight is missing; it looks like {kind}"):
+            converted(saved(tmp_path, originals.state_dict(case)))
+    with pytest.raises(FileFormatError, match="all_modules.2.weight is missing; its names are of no known kind"):
+        converted(saved(tmp_path, {"layer1.0.conv1.weight": torch.zeros(3)}))
     with pytest.raises(InvalidValueError, match="size is a multiple of 2 for this network, not 9"):
         convert_score_sde(saved(tmp_path, originals.state_dict(RESIDUAL)), tmp_path / "prior", size=9)
     assert not Path("harm-was-done").exists()
