@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ from posterior.figures import posterior_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
 from posterior.noise import Noise
-from posterior.priors.checkpoints import convert_stylegan2
+from posterior.priors.checkpoints import convert_edm, convert_ncsnv2, convert_score_sde, convert_stylegan2
 from posterior.priors.zoo import list_priors, load_prior, prior_card
 from posterior.problem import Posterior
 from posterior.results import Samples
@@ -81,15 +82,14 @@ def priors_show(name: str) -> None:
     print(prior_card(name))
 
 
-def priors_convert(checkpoint: Path, folder: Path, *, latents: Literal["z", "w+"] = "z") -> None:
-    """Make a prior's folder of a StyleGAN2 checkpoint (the PyTorch port's .pt, or .safetensors).
+def _saying_where(convert: Callable[..., Path]) -> Callable[..., None]:
+    """The same function as a command, with its arguments and their explanations."""
 
-    Args:
-        checkpoint: The file; code that is pickled in it is never run.
-        folder: Where to write the prior, for `--prior`.
-        latents: What is Gaussian: z, or the style of every layer, w+.
-    """
-    print(f"saved to {convert_stylegan2(checkpoint, folder, latents=latents)}")
+    @wraps(convert)
+    def command(*args: Any, **kwargs: Any) -> None:
+        print(f"saved to {convert(*args, **kwargs)}")
+
+    return command
 
 
 COMMANDS: dict[str, Any] = {
@@ -102,7 +102,13 @@ COMMANDS: dict[str, Any] = {
         "list": priors_list,
         "show": priors_show,
         "check": priors_check,
-        "convert": priors_convert,
+        "convert": {
+            "_help": "Make a prior of a checkpoint of another project; code that is pickled in it is never run.",
+            "stylegan2": _saying_where(convert_stylegan2),
+            "ncsnv2": _saying_where(convert_ncsnv2),
+            "edm": _saying_where(convert_edm),
+            "score-sde": _saying_where(convert_score_sde),
+        },
     },
     "calibrate": calibration,
 }

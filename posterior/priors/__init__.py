@@ -6,6 +6,7 @@ from posterior.priors.edm import EDMPrior
 from posterior.priors.empirical import EmpiricalPrior
 from posterior.priors.exact import ExactPosterior
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
+from posterior.priors.sde import VESDEPrior, VPSDEPrior
 
 __all__ = [
     "EDMPrior",
@@ -17,5 +18,7 @@ __all__ = [
     "GeneratorPrior",
     "Prior",
     "ScorePrior",
+    "VESDEPrior",
+    "VPSDEPrior",
     "VariancePreservingPrior",
 ]

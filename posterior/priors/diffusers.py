@@ -13,6 +13,8 @@ from posterior.operators.base import Operator
 from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior
 from posterior.priors.base import ScorePrior
 from posterior.priors.edm import EDMPrior
+from posterior.priors.sde import VESDEPrior
+from posterior.shapes import expand_right
 
 
 def from_diffusers(
@@ -29,9 +31,9 @@ def from_diffusers(
 
     Any unconditional or class-conditional image model (`UNet2DModel`, `DiTTransformer2DModel`, …) under a scheduler
     with \(\bar\alpha_t\) (DDPM, DDIM, PNDM, DPM-Solver, UniPC, Euler, Heun, …; predictions of ε, x0 or v), with EDM's
-    preconditioning, or of flow matching. Only the noise process matters: samplers of this library take the steps.
-    Learned variances are left out, DDPM's clip_sample is kept, and so are all levels of a schedule but one that has no
-    signal left (rescaled to zero terminal signal).
+    preconditioning, of the variance-exploding SDE (NCSN++), or of flow matching. Only the noise process matters:
+    samplers of this library take the steps. Learned variances are left out, DDPM's clip_sample is kept, and so are all
+    levels of a schedule but one that has no signal left (rescaled to zero terminal signal).
 
     Of a latent diffusion model the prior is that of its latents, and `prior.decode` decodes them; measure through
     `operator_on_latents(prior, operator)`. Its posterior holds images that the decoder can make, and no others.
@@ -75,6 +77,11 @@ def from_diffusers(
         prior = EDMPrior(
             network, event_shape, sigma_data=sigma_data, sigma_min=config.sigma_min, sigma_max=config.sigma_max,
             clip=False,
+        )  # fmt: skip
+    elif type(scheduler).__name__ == "ScoreSdeVeScheduler":  # levels of images in [0, 1]
+        prior = VESDEPrior(
+            ScoreNetwork(network), event_shape, sigma_data=sigma_data, sigma_min=2 * config.sigma_min,
+            sigma_max=2 * config.sigma_max,
         )  # fmt: skip
     elif hasattr(scheduler, "alphas_cumprod"):
         alphas = scheduler.alphas_cumprod.double()
@@ -140,6 +147,18 @@ class Network(nn.Module):
         labels = {} if label is None else {"class_labels": torch.full((len(x),), label, device=x.device)}
         out = self.model(x.to(weight.dtype), self.time_scale * time, return_dict=False, **labels)[0]
         return self.sign * out[:, : self.channels].to(x.dtype)  # learned variances come after
+
+
+class ScoreNetwork(nn.Module):
+    """A network that says the score of noisy images in [0, 1] at σ, as F(h, log σ) of h in [−1, 1] for `VESDEPrior`."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, h: Tensor, label: Tensor) -> Tensor:
+        sigma = label.exp()
+        return expand_right(sigma, h.ndim - 1) * self.network((h + 1) / 2, sigma)
 
 
 class LatentDiffusionPrior(ScorePrior):

@@ -18,9 +18,12 @@ from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.networks.dcgan import DCGANGenerator
+from posterior.priors.networks.edm_unet import EDMUNet
+from posterior.priors.networks.refinenet import RefineNet
 from posterior.priors.networks.stylegan2 import StyleGAN2Generator
 from posterior.priors.networks.unet import UNet
 from posterior.priors.networks.vae import VAEDecoder
+from posterior.priors.sde import VESDEPrior, VPSDEPrior
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "priors"
 
@@ -28,10 +31,14 @@ SHIPPED = Path(__file__).parent.parent / "assets" / "priors"
 # `config`; nothing else in a folder is ever run.
 PRIORS: dict[str, tuple[type[Prior], tuple[str, ...]]] = {
     "EDMPrior": (EDMPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
+    "VESDEPrior": (VESDEPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max", "value_range")),
+    "VPSDEPrior": (VPSDEPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
     "NetworkGenerator": (NetworkGenerator, ()),
 }
 NETWORKS: dict[str, type[nn.Module]] = {
     "UNet": UNet,
+    "EDMUNet": EDMUNet,
+    "RefineNet": RefineNet,
     "VAEDecoder": VAEDecoder,
     "DCGANGenerator": DCGANGenerator,
     "StyleGAN2Generator": StyleGAN2Generator,
@@ -144,8 +151,9 @@ def _build(folder: Path) -> Prior:
             f"{path}: the settings of {prior_class.__name__} are {sorted(settings)}, but the file has {sorted(values)}"
         )
     for name, value in values.items():
-        numbers = value if name == "event_shape" and isinstance(value, list) else [value]
-        if not all(type(v) in (int, float) and 0 < v < math.inf for v in numbers):
+        numbers = value if name in ("event_shape", "value_range") and isinstance(value, list) else [value]
+        least = -math.inf if name == "value_range" else 0
+        if not all(type(v) in (int, float) and least < v < math.inf for v in numbers):
             raise FileFormatError(f"{path}: the setting {name!r} is {value!r}, not a positive number or a list of them")
     arguments = _entry(network_config, "config", dict, path)
     with torch.random.fork_rng(devices=[]):  # first weights, soon replaced, must not advance the global generator

@@ -20,6 +20,7 @@ from posterior.priors.networks.unet import UNet
 from posterior.priors.networks.vae import VAEDecoder
 from posterior.priors.zoo import load_prior, save_prior
 from posterior.results import PointEstimate, Samples
+from tests.priors.checkpoints import originals
 from tests.priors.networks.stylegan2 import small_network
 
 SHAPE = (1, 8, 8)
@@ -271,12 +272,24 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     }
 
 
-def test_a_stylegan2_checkpoint_becomes_a_prior(capsys: pytest.CaptureFixture[str]) -> None:
-    torch.save({"g_ema": small_network(dtype=torch.float32).state_dict()}, "faces.pt")
-    main(["priors", "convert", "faces.pt", "faces"])
+@pytest.mark.parametrize(
+    ("kind", "weights", "options", "shape"),
+    [
+        ("stylegan2", {"g_ema": small_network(dtype=torch.float32).state_dict()}, [], (3, 32, 32)),
+        ("ncsnv2", originals.state_dict("NCSNv2Deepest"), ["--size=[16,24]", "--value_range=[0,1]"], (2, 16, 24)),
+        ("ncsnv2", originals.state_dict("NCSNv2"), ["--size=12", "--rescaled=true"], (1, 12, 12)),
+        ("edm", originals.state_dict("ddpmpp-vp-class-4"), ["--preconditioning=vp", "--class_label=4"], (1, 8, 8)),
+        ("score-sde", originals.state_dict("score-sde-ddpmpp"), ["--size=8", "--sde=vp"], (3, 8, 8)),
+    ],
+)
+def test_checkpoints_become_priors(
+    kind: str, weights: dict, options: list[str], shape: tuple[int, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(weights, "weights.pt")
+    main(["priors", "convert", kind, "weights.pt", "faces", *options])
     assert capsys.readouterr().out == "saved to faces\n"
-    assert load_prior("./faces").event_shape == (3, 32, 32)
-    assert "no.pt" in fails(capsys, main, ["priors", "convert", "no.pt", "other"])
+    assert load_prior("./faces").event_shape == shape
+    assert "no.pt" in fails(capsys, main, ["priors", "convert", kind, "no.pt", "other", *options])
     assert not Path("other").exists()
 
 

@@ -11,14 +11,8 @@ from posterior.noise import Noise
 from posterior.priors import zoo
 from posterior.priors.base import GeneratorPrior
 from posterior.priors.checkpoints import convert_stylegan2
+from tests.priors.checkpoints.harm import Harm
 from tests.priors.networks.stylegan2 import small_network
-
-
-class Harm:
-    """Runs when it is unpickled."""
-
-    def __reduce__(self):
-        return (Path("harm-was-done").touch, ())
 
 
 def g_ema(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:
