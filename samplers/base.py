@@ -20,7 +20,7 @@ from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
 
 Info = dict[str, Tensor]
-Callback = Callable[[int, "State", Info], None]
+Callback = Callable[[int, "State", Info], "State | None"]
 
 
 def per_draw() -> Any:
@@ -181,7 +181,8 @@ class Sampler:
                 or `batch_size`, by one run after another with noise of its own. Methods whose draws are independent
                 make the same draws either way; populations and chains, each of a run, start anew, burn-in included.
             progress: Whether to show a progress bar.
-            callback: Called after each step with (step, state, info).
+            callback: Called at the end of each step with (step, state, info). A state that it returns takes the place of
+                the sampler's: it may change x, or set `done` to stop.
             checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
 
         Raises:

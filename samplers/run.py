@@ -148,6 +148,7 @@ class Run:
         done = self._look(state, "at the start")
         while done < len(everyone):
             if len(active) + done > len(everyone):
+                self._count(nfe, active)
                 active = (~state.done).nonzero().flatten()
                 problem = self.problem.select(active)
             step = len(trace)
@@ -156,21 +157,21 @@ class Run:
             else:
                 part, info = self.sampler.step(problem, state.select(active), self.noise.select(active).at(step))
                 state.update(active, part)
-            before, done = done, self._look(state, f"at step {step}")
+            done = self._look(state, f"at step {step}")
             trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
+            if self.callback and (wanted := self.callback(step, state, info)) is not None:
+                state = wanted
+                done = self._look(state, f"in the callback after step {step}")
             now = time.monotonic()
-            show = self.progress and (done == len(everyone) or now - shown > _SHOW_EVERY)
-            save = now - self.saved_at > _SAVE_EVERY
-            if done > before or show or save:
+            if self.progress and (done == len(everyone) or now - shown > _SHOW_EVERY):
                 self._count(nfe, active)
-            if show:
                 self._show(bar, state, nfe)
                 shown = now
-            if self.callback:
-                self.callback(step, state, info)
-            if save:
+            if now - self.saved_at > _SAVE_EVERY:
+                self._count(nfe, active)
                 self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": trace})
                 self.saved_at = now
+        self._count(nfe, active)
         if trace:  # or there is nothing that a run would have to do again
             self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": trace})
         return state, nfe, trace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, overload
 
 import torch
@@ -31,6 +32,19 @@ class Prior(nn.Module):
     def decode(self, state: Tensor) -> Tensor:
         """Map the variable that is sampled to an image x (identity unless the prior says otherwise)."""
         return state
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write to a folder, `config.json` and `weights.safetensors`: see `posterior.priors.zoo.save_prior`."""
+        from posterior.priors.zoo import save_prior
+
+        return save_prior(self, folder)
+
+    @staticmethod
+    def from_pretrained(name_or_folder: str | Path, **options: Any) -> Prior:
+        """A shipped prior, or one in a folder: see `posterior.load_prior`."""
+        from posterior.priors.zoo import load_prior
+
+        return load_prior(name_or_folder, **options)
 
     @property
     def device(self) -> torch.device:

@@ -1,6 +1,7 @@
 """What holds for every sampler: batch sizes, seeds, neighbours, checkpoints, network calls, failures."""
 
 import copy
+import dataclasses
 from dataclasses import dataclass
 
 import pytest
@@ -107,6 +108,28 @@ def test_a_stopped_run_goes_on(sampler, tmp_path, monkeypatch):
     path.write_bytes(b"nonsense")
     with pytest.raises(FileFormatError, match="delete it"):
         sampler.sample(problem, 40, progress=False, checkpoint=path)
+
+
+def test_a_callback_sees_each_step_and_may_change_what_comes_next():
+    problem, steps = mixture_problem(2), []
+
+    def stop_one(step, state, info):
+        steps.append(step)
+        if step == 4:
+            return dataclasses.replace(state, x=torch.ones_like(state.x), done=torch.tensor([True, False]))
+
+    samples = LANGEVIN.sample(problem, 3, progress=False, callback=stop_one)
+    plain = LANGEVIN.sample(problem, 3, progress=False)
+    assert steps == list(range(int(plain.nfe[0])))
+    assert (samples.x[:, 0] == 1).all() and not (samples.x[:, 1] == 1).any()
+    assert samples.nfe[0] == 5 and samples.nfe[1] == plain.nfe[1]
+    assert torch.equal(LANGEVIN.sample(problem, 3, progress=False, callback=lambda *_: None).x, plain.x)
+
+    def spoil(step, state, info):
+        return dataclasses.replace(state, x=state.x * torch.nan)
+
+    with pytest.raises(NotFiniteError, match="callback after step 0"):
+        LANGEVIN.sample(problem, 3, progress=False, callback=spoil)
 
 
 def test_independent_draws_depend_on_their_own_index_only():
