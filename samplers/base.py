@@ -181,8 +181,8 @@ class Sampler:
                 or `batch_size`, by one run after another with noise of its own. Methods whose draws are independent
                 make the same draws either way; populations and chains, each of a run, start anew, burn-in included.
             progress: Whether to show a progress bar.
-            callback: Called at the end of each step with (step, state, info). A state that it returns takes the place of
-                the sampler's: it may change x, or set `done` to stop.
+            callback: Called at the end of each step with (step, state, info). A state that it returns takes the place
+                of the sampler's: it may change x, or set `done` to stop.
             checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
 
         Raises:
