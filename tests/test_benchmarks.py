@@ -18,10 +18,13 @@ import pytest
         "linear_gaussian",
         "nonlinear",
         "overhead",
+        "peers",
         "reverse_diffusion",
     ],
 )
 def test_quick_run(name):
+    if name == "peers":
+        pytest.importorskip("deepinv", reason="the extra `peers` is not installed")
     benchmark = importlib.import_module(f"benchmarks.{name}")
     text = benchmark.main(True)
     assert text.startswith("# ")
