@@ -14,6 +14,7 @@ from samplers.guided import (
     MCGDiff,
     PiGDM,
     PnPDM,
+    PnPLangevin,
     PredictorCorrector,
     REDDiff,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "MCGDiff",
     "PiGDM",
     "PnPDM",
+    "PnPLangevin",
     "PredictorCorrector",
     "REDDiff",
     "ReplicaExchange",

@@ -18,6 +18,7 @@ import pytest
         "linear_gaussian",
         "nonlinear",
         "overhead",
+        "photographs",
         "reverse_diffusion",
     ],
 )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from posterior.errors import ShapeError
 from posterior.priors.base import ScorePrior
@@ -21,10 +21,10 @@ class PyramidPrior(ScorePrior):
 
     $$ D(x, \sigma) = U_k F(P_k x,\, 2^{-k}\sigma), \qquad k = \lceil\log_2(\sigma/\sigma_F)\rceil, $$
 
-    with \(P_k\) the means of blocks of \(2^k\) pixels a side (about that many where they do not divide the image), and
+    with \(P_k\) the means of blocks of \(2^k\) pixels a side (about so many where they do not divide the image) and
     \(U_k\) bicubic interpolation; for σ ≤ \(\sigma_F\) D is F itself. What is finer than a block is taken to be zero on
-    average. The last k leaves one pixel: that is \(\sigma_{max} = 2^k\sigma_F\), whatever the size of the image. D is
-    projected on `value_range`.
+    average. The last k leaves one pixel of a square image: that is \(\sigma_{max} = 2^k\sigma_F\). D is projected on
+    `value_range`.
 
     Args:
         network: F(x, sigma) with x (N, C, H, W) in [0, 1] and sigma (N,) in those units.
@@ -57,11 +57,18 @@ class PyramidPrior(ScorePrior):
 
     def _at_scale(self, x: Tensor, sigma: Tensor, block: int) -> Tensor:
         full = x.shape[-2:]
-        small = [max(1, round(n / block)) for n in full]
         if block > 1:
-            x, sigma = F.adaptive_avg_pool2d(x, small), sigma * math.sqrt(math.prod(small) / math.prod(full))
+            (rows, noise_down), (columns, noise_across) = (_blocks(n, block) for n in full)
+            x, sigma = adaptive_avg_pool2d(x, (rows, columns)), sigma * noise_down * noise_across
         low, high = self.value_range
         # The network may be narrower than the state: float32 under a float64 problem.
         clean = self.network(((x - low) / (high - low)).to(self.dtype), (sigma / (high - low)).to(self.dtype))
         clean = (low + (high - low) * clean).to(x.dtype)
-        return F.interpolate(clean, full, mode="bicubic") if block > 1 else clean
+        return interpolate(clean, full, mode="bicubic") if block > 1 else clean
+
+
+def _blocks(length: int, block: int) -> tuple[int, float]:
+    """How many blocks a line of pixels is pooled into, and the standard deviation of the mean of one's white noise."""
+    count = max(1, round(length / block))
+    sizes = [-(-(i + 1) * length // count) - i * length // count for i in range(count)]  # torch's, which may overlap
+    return count, math.sqrt(sum(1 / size for size in sizes) / count)

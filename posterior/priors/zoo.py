@@ -81,7 +81,7 @@ def load_prior(
     folder = _find(name_or_folder)
     if (folder / "model_index.json").exists():
         if event_shape is not None:
-            raise IncompatibleError("a diffusers pipeline says itself which shape its images have: leave event_shape out")
+            raise IncompatibleError("a diffusers pipeline says which shape its images have: leave event_shape out")
         return ScorePrior.from_diffusers(folder, device=device, dtype=dtype)
     prior = _build(folder, event_shape)
     prior.to(device, dtype)

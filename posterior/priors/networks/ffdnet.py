@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
 
 
 class FFDNet(nn.Module):
@@ -28,13 +30,13 @@ class FFDNet(nn.Module):
         self.config = dict(channels=channels, width=width, depth=depth)
         features = [4 * channels + 1, *[width] * (depth - 1), 4 * channels]
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(features, features[1:], strict=False):
+        for inputs, outputs in pairwise(features):
             layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
         self.model = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Denoise images (N, channels, H, W) in [0, 1] with noise of standard deviation sigma (N,) in those units."""
         height, width = x.shape[-2:]
-        blocks = F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2), mode="replicate"), 2)
+        blocks = pixel_unshuffle(pad(x, (0, width % 2, 0, height % 2), mode="replicate"), 2)
         level = sigma[:, None, None, None].expand(-1, 1, *blocks.shape[-2:])
-        return F.pixel_shuffle(self.model(torch.cat([blocks, level], 1)), 2)[..., :height, :width]
+        return pixel_shuffle(self.model(torch.cat([blocks, level], 1)), 2)[..., :height, :width]
