@@ -15,6 +15,7 @@ from samplers.guided import (
     MCGDiff,
     PiGDM,
     PnPDM,
+    PnPLangevin,
     PredictorCorrector,
     REDDiff,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "MCGDiff",
     "PiGDM",
     "PnPDM",
+    "PnPLangevin",
     "PredictorCorrector",
     "REDDiff",
     "ReplicaExchange",

@@ -19,6 +19,7 @@ import pytest
         "nonlinear",
         "overhead",
         "peers",
+        "photographs",
         "reverse_diffusion",
     ],
 )

@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,12 @@ from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.networks.dcgan import DCGANGenerator
 from posterior.priors.networks.edm_unet import EDMUNet
+from posterior.priors.networks.ffdnet import FFDNet
 from posterior.priors.networks.refinenet import RefineNet
 from posterior.priors.networks.stylegan2 import StyleGAN2Generator
 from posterior.priors.networks.unet import UNet
 from posterior.priors.networks.vae import VAEDecoder
+from posterior.priors.pyramid import PyramidPrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "priors"
@@ -33,6 +36,7 @@ PRIORS: dict[str, tuple[type[Prior], tuple[str, ...]]] = {
     "EDMPrior": (EDMPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
     "VESDEPrior": (VESDEPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max", "value_range")),
     "VPSDEPrior": (VPSDEPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
+    "PyramidPrior": (PyramidPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_network")),
     "NetworkGenerator": (NetworkGenerator, ()),
 }
 NETWORKS: dict[str, type[nn.Module]] = {
@@ -41,6 +45,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "RefineNet": RefineNet,
     "VAEDecoder": VAEDecoder,
     "DCGANGenerator": DCGANGenerator,
+    "FFDNet": FFDNet,
     "StyleGAN2Generator": StyleGAN2Generator,
 }
 
@@ -60,24 +65,32 @@ def prior_card(name: str) -> str:
 
 
 def load_prior(
-    name_or_folder: str | Path, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+    name_or_folder: str | Path,
+    *,
+    event_shape: Sequence[int] | None = None,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Prior:
     """Load a prior, ready for sampling: in evaluation mode, without parameter gradients.
 
     Args:
         name_or_folder: A name from `list_priors()`, a folder written by `save_prior`, or a diffusers pipeline's (see
             `posterior.priors.diffusers`). A shipped name wins over a folder of that name: for that write "./name".
+        event_shape: Shape of one image, of a prior that takes any size (that of the file unless given).
         device: Where to put it (the CPU unless given).
         dtype: Its precision (that of the file unless given).
 
     Raises:
         UnknownNameError: Neither a shipped prior nor a folder.
         FileFormatError: The folder does not hold a readable prior.
+        IncompatibleError: The prior's images are of one size, and event_shape is another.
     """
     folder = _find(name_or_folder)
     if (folder / "model_index.json").exists():
+        if event_shape is not None:
+            raise IncompatibleError("a diffusers pipeline says which shape its images have: leave event_shape out")
         return ScorePrior.from_diffusers(folder, device=device, dtype=dtype)
-    prior = _build(folder)
+    prior = _build(folder, event_shape)
     prior.to(device, dtype)
     for parameter in prior.parameters():
         if parameter.ndim == 4:  # Module.to would stumble over tensors of five dimensions
@@ -139,7 +152,7 @@ def _shipped_folder(name: str) -> Path:
     return SHIPPED / name
 
 
-def _build(folder: Path) -> Prior:
+def _build(folder: Path, event_shape: Sequence[int] | None) -> Prior:
     path = folder / "config.json"
     config = _read_config(path)
     prior_class, settings = _registered(config, PRIORS, path)
@@ -155,6 +168,10 @@ def _build(folder: Path) -> Prior:
         least = -math.inf if name == "value_range" else 0
         if not all(type(v) in (int, float) and least < v < math.inf for v in numbers):
             raise FileFormatError(f"{path}: the setting {name!r} is {value!r}, not a positive number or a list of them")
+    if event_shape is not None:
+        if prior_class is not PyramidPrior:
+            raise IncompatibleError(f"{folder.name} is a prior of images of one shape: leave event_shape out")
+        values["event_shape"] = list(event_shape)
     arguments = _entry(network_config, "config", dict, path)
     with torch.random.fork_rng(devices=[]):  # first weights, soon replaced, must not advance the global generator
         network = _construct(network_class, path, **arguments)

@@ -9,6 +9,7 @@ from samplers.guided.mcgdiff import MCGDiff
 from samplers.guided.mmps import MMPS, TMPD
 from samplers.guided.pigdm import PiGDM
 from samplers.guided.pnp_dm import PnPDM
+from samplers.guided.pnp_langevin import PnPLangevin
 from samplers.guided.predictor_corrector import PredictorCorrector
 from samplers.guided.red_diff import REDDiff
 from samplers.guided.tds import TDS
@@ -25,6 +26,7 @@ __all__ = [
     "MCGDiff",
     "PiGDM",
     "PnPDM",
+    "PnPLangevin",
     "PredictorCorrector",
     "REDDiff",
 ]

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from posterior.data import load_digits
+from posterior.errors import FileFormatError, IncompatibleError
+from posterior.metrics import psnr
 from posterior.noise import Noise
 from posterior.priors import ScorePrior
 from posterior.priors.zoo import list_priors, load_prior, prior_card
@@ -17,10 +19,10 @@ PROMISED = {"mse@0.1": 0.0011, "mse@0.2": 0.0033, "mse@0.5": 0.0117, "mse@1": 0.
 
 
 def test_what_is_shipped():
-    assert list_priors() == ["digits", "digits-vae", "faces-dcgan"]
+    assert list_priors() == ["digits", "digits-vae", "faces-dcgan", "photographs"]
 
 
-@pytest.mark.parametrize("name", ["digits", "digits-vae", "faces-dcgan"])
+@pytest.mark.parametrize("name", ["digits", "digits-vae", "faces-dcgan", "photographs"])
 def test_each_draws_images_in_its_range(name):
     prior = load_prior(name)
     noise = Noise.of(0, 2)
@@ -33,7 +35,7 @@ def test_each_draws_images_in_its_range(name):
     assert not any(p.requires_grad for p in prior.parameters())
 
 
-@pytest.mark.parametrize("name", ["digits", "digits-vae", "faces-dcgan"])
+@pytest.mark.parametrize("name", ["digits", "digits-vae", "faces-dcgan", "photographs"])
 def test_each_has_a_card_with_a_licence_and_fits_in_15_mb(name):
     from posterior.priors import zoo
 
@@ -51,3 +53,23 @@ def test_digits_denoises_unseen_digits_as_promised():
     errors = held_out_denoising_error(load_prior("digits"), images)
     for level, promised in PROMISED.items():
         assert errors[level] < 1.1 * promised
+
+
+@pytest.mark.parametrize(("grey_levels", "promised"), [(15, 34.2), (25, 31.8), (50, 28.3), (75, 26.0), (240, 18.9)])
+def test_photographs_denoises_a_photograph_it_has_not_seen(grey_levels, promised):
+    from skimage.data import astronaut
+
+    image = torch.as_tensor(astronaut()[128:384, 128:384].copy()).permute(2, 0, 1) / 127.5 - 1
+    prior = load_prior("photographs", event_shape=(3, 256, 256))
+    sigma = 2 * grey_levels / 255
+    noisy = image + sigma * Noise.of(0, 1).normal(image.shape)[0, 0]
+    assert psnr(prior.denoise(noisy, sigma), image) > promised
+
+
+def test_only_photographs_come_in_any_size():
+    prior = load_prior("photographs", event_shape=(3, 9, 14))
+    assert prior.sample(1, Noise.of(0, 1), steps=4).shape == (1, 1, 3, 9, 14)
+    with pytest.raises(IncompatibleError, match="one shape"):
+        load_prior("digits", event_shape=(1, 32, 32))
+    with pytest.raises(FileFormatError, match="C, H, W"):
+        load_prior("photographs", event_shape=(32, 32))
