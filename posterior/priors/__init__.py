@@ -6,6 +6,7 @@ from posterior.priors.edm import EDMPrior
 from posterior.priors.empirical import EmpiricalPrior
 from posterior.priors.exact import ExactPosterior
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
+from posterior.priors.pyramid import PyramidPrior
 
 __all__ = [
     "EDMPrior",
@@ -16,6 +17,7 @@ __all__ = [
     "GaussianMixturePrior",
     "GeneratorPrior",
     "Prior",
+    "PyramidPrior",
     "ScorePrior",
     "VariancePreservingPrior",
 ]
