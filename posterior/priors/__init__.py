@@ -6,6 +6,7 @@ from posterior.priors.edm import EDMPrior
 from posterior.priors.empirical import EmpiricalPrior
 from posterior.priors.exact import ExactPosterior
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
+from posterior.priors.pyramid import PyramidPrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "GaussianMixturePrior",
     "GeneratorPrior",
     "Prior",
+    "PyramidPrior",
     "ScorePrior",
     "VESDEPrior",
     "VPSDEPrior",

@@ -26,6 +26,7 @@ from samplers.guided import (
     MCGDiff,
     PiGDM,
     PnPDM,
+    PnPLangevin,
     PredictorCorrector,
     REDDiff,
 )  # fmt: skip
@@ -100,6 +101,29 @@ def test_plug_and_play_is_exact_for_a_noisier_measurement() -> None:
     draws = PnPDM(rho_last=rho, burn_out=60).sample(problem, 2000, progress=False).x[:, 0]
     assert ((draws.mean(0) - exact.mean()[0]).abs() / exact.std()[0] < 0.1).all()
     assert ((draws.std(0) / exact.std()[0] - 1).abs() < 0.08).all()
+
+
+def test_plug_and_play_langevin_is_exact_for_a_noisier_prior() -> None:
+    # p_σ of a white Gaussian of std 0.5 has std √(0.5² + σ²). Steps of 0.1 leave variances 1/(1 − 0.05) too large.
+    problem, sigma = white_problem(), 0.3
+    wider = GaussianMixturePrior(torch.full((1, 4), 0.2, dtype=DOUBLE), std=math.sqrt(0.25 + sigma**2))
+    exact = wider.posterior(problem.likelihood, problem.y)
+    sampler = PnPLangevin(sigma=sigma, step_size=0.1, langevin_steps=300)
+    draws = sampler.sample(problem, 2000, progress=False).x[:, 0]
+    assert ((draws.mean(0) - exact.mean()[0]).abs() / exact.std()[0] < 0.1).all()
+    assert ((draws.std(0) / exact.std()[0] - 1).abs() < 0.06 + 0.025).all()  # four errors of a std, and the steps
+
+
+def test_plug_and_play_langevin_comes_down_as_diffpir() -> None:
+    problem = white_problem()
+    sampler = PnPLangevin(steps=10, langevin_steps=3)
+    assert sampler.levels(problem.prior) == (*ddpm_levels(10, 0.04, problem.prior.sigma_max), 0.04, 0.04, 0.04)
+    x, noise = Noise.of(0, 1, 5, dtype=DOUBLE).normal((4,)), Noise.of(3, 1, 5, dtype=DOUBLE)
+    expected = DiffPIR(weight=1.0, zeta=1.0).move(problem, x, 2.0, 1.0, noise)
+    assert torch.equal(sampler.move(problem, x, 2.0, 1.0, noise), expected)
+    for wrong in ({"sigma": 0.0}, {"sigma": 1e4}, {"step_size": 2.0}, {"langevin_steps": 0}):
+        with pytest.raises(InvalidValueError, match="PnPLangevin needs"):
+            replace(sampler, **wrong).sample(problem, 2, progress=False)
 
 
 @pytest.mark.parametrize("sampler", [TDS(population=4000, steps=200), MCGDiff(population=4000, steps=200)])

@@ -11,7 +11,21 @@ from posterior.operators import Blur, Identity, Inpainting, Operator
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers.base import Sampler
-from samplers.guided import DAPS, DDNM, DDRM, DPS, MMPS, TDS, TMPD, DiffPIR, MCGDiff, PiGDM, PnPDM, PredictorCorrector
+from samplers.guided import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DPS,
+    MMPS,
+    TDS,
+    TMPD,
+    DiffPIR,
+    MCGDiff,
+    PiGDM,
+    PnPDM,
+    PnPLangevin,
+    PredictorCorrector,
+)  # fmt: skip
 from samplers.guided.base import Guided
 from tests.problems import DOUBLE, gaussian_problem, measure, mixture_problem
 
@@ -25,6 +39,7 @@ SHORT: list[Guided] = [
     MMPS(steps=8),
     PiGDM(steps=8),
     PnPDM(steps=4, burn_out=2),
+    PnPLangevin(steps=4, langevin_steps=4),
     PredictorCorrector(steps=8),
     TDS(steps=8, population=16),
     TMPD(steps=8),
@@ -65,7 +80,8 @@ def test_a_draw_does_not_depend_on_how_many_there_are(sampler: Sampler) -> None:
 
 CALLS = {
     "DAPS": (10, 0), "DDNM": (8, 0), "DDRM": (8, 0), "DPS": (8, 8), "DiffPIR": (8, 0), "MCGDiff": (8 * 4, 0),
-    "PiGDM": (8, 8), "PnPDM": (36, 0), "PredictorCorrector": (15, 0), "TDS": (8 * 4, 8 * 4), "MMPS": (8, 14),
+    "PiGDM": (8, 8), "PnPDM": (36, 0), "PnPLangevin": (8, 0),
+    "PredictorCorrector": (15, 0), "TDS": (8 * 4, 8 * 4), "MMPS": (8, 14),
     "TMPD": (8, 8 * 2),
 }  # fmt: skip
 
