@@ -59,8 +59,8 @@ are wide in the right place (correlation 0.4 to 0.7) and too small by 1.1 to 1.6
 **What the pyramid is for.** On the crop of `coffee`, 70 % hidden, 6 draws, mean on the hidden pixels: FFDNet alone,
 as a prior with σ from 0.016 to 0.59, gives `DDRM` 17.4 dB and `DiffPIR` 12.6 when they start from noise, 18.6 and
 14.3 when they start from the ridge solution plus noise (20 levels; with λ = ζ = 1 `DiffPIR` then has 32.3); a hidden
-box 10.9, from the ridge 10.8 to 11.5, where grey has 10.5. With the pyramid (50 levels) `DDRM` has 31.1, `DiffPIR` with λ = ζ = 1 32.0, and in the
-box both 36.2; total variation has 32.1 and 36.1.
+box 10.9, from the ridge 10.8 to 11.5, where grey has 10.5. With the pyramid (50 levels) `DDRM` has 31.1, `DiffPIR`
+with λ = ζ = 1 32.0, and in the box both 36.2; total variation has 32.1 and 36.1.
 
 **What fails, or is not enough** (same crop): samplers with gradients through the network, `PiGDM` 20.2 dB and `MMPS`
 6.5 (its Jacobian J is not that of any density: ‖(Jᵀ − J)u‖ is 0.4 to 0.6 ‖Ju‖); `DDNM` on the blur, 14.4 dB;
