@@ -34,7 +34,7 @@ def sheet(blocks: Sequence[Block]) -> Figure:
     with house_style():
         from matplotlib.figure import Figure
 
-        figure = Figure(figsize=(9.2, 1.32 * len(rows)), dpi=110, layout="constrained")
+        figure = Figure(figsize=(6.4, 0.92 * len(rows)), dpi=110, layout="constrained")
         for line, (block, i, name) in zip(figure.subplots(len(rows), _DRAWS + 4), rows, strict=True):
             truth, (title, picture) = block.given["truth"], list(block.given.items())[i]
             samples = block.draws[name]
@@ -42,14 +42,14 @@ def sheet(blocks: Sequence[Block]) -> Figure:
             pictures |= {f"draw {k + 1}": samples.x[k, 0] for k in range(_DRAWS)}
             for axes, (label, image) in zip(line, pictures.items(), strict=False):
                 axes.imshow(((image + 1) / 2).clamp(0, 1).permute(1, 2, 0).numpy())
-                axes.set_title(label, fontsize=7)
+                axes.set_title(label, fontsize=5)
             error = (samples.mean()[0] - truth).abs().mean(0)
             top = max(float((s.mean()[0] - truth).abs().mean(0).quantile(0.995)) for s in block.draws.values())
             maps = {"std": samples.std()[0].mean(0), "|error| of mean": error}
             for axes, (label, heat) in zip(line[-2:], maps.items(), strict=True):
                 shown = axes.imshow(heat.numpy(), cmap="viridis", vmin=0, vmax=top)
-                axes.set_title(label, fontsize=7)
-            figure.colorbar(shown, ax=line[-1], shrink=0.9).ax.tick_params(labelsize=6)
+                axes.set_title(label, fontsize=5)
+            figure.colorbar(shown, ax=line[-1], shrink=0.9).ax.tick_params(labelsize=4)
             for axes in line:
                 axes.set(xticks=[], yticks=[])
         return figure
