@@ -56,17 +56,9 @@ pays with grain: its draws are of images with noise of σ = 0.04, which is a par
 the errors are. `DAPS` covers too, with far more grain and a worse mean. In the box, where only the prior speaks, all
 are wide in the right place (correlation 0.4 to 0.7) and too small by 1.1 to 1.6.
 
-**What the pyramid is for.** On the crop of `coffee`, 70 % hidden, 6 draws, mean on the hidden pixels: FFDNet alone,
-as a prior with σ from 0.016 to 0.59, gives `DDRM` 17.4 dB and `DiffPIR` 12.6 when they start from noise, 18.6 and
-14.3 when they start from the ridge solution plus noise (20 levels; with λ = ζ = 1 `DiffPIR` then has 32.3); a hidden
-box 10.9, from the ridge 10.8 to 11.5, where grey has 10.5. With the pyramid (50 levels) `DDRM` has 31.1, `DiffPIR`
-with λ = ζ = 1 32.0, and in the box both 36.2; total variation has 32.1 and 36.1.
-
-**What fails, or is not enough** (same crop): samplers with gradients through the network, `PiGDM` 20.2 dB and `MMPS`
-6.5 (its Jacobian J is not that of any density: ‖(Jᵀ − J)u‖ is 0.4 to 0.6 ‖Ju‖); `DDNM` on the blur, 14.4 dB;
-`AnnealedLangevin` with 60 levels of one step, 14.7; `DiffPIR` with its default λ = 7, ζ = 0.3, 27.2;
-`AuxiliaryGibbs`, exact in the limit, had not converged after 80 moves of 4 calls (22.4, and 31.6 dB on the blur,
-where `DDRM` has 35.4).
+**What the pyramid is for.** Alone, the network is a prior of σ up to 0.59 only, and reverse diffusion from there fills
+no hole. Samplers that take gradients through the network, `PiGDM` and `MMPS`, failed in trials on a crop of `coffee`:
+its Jacobian is not symmetric, as that of a density's denoiser would be. `DiffPIR` needs λ = 1 instead of its default.
 
 **Limits.** No posterior is known here: this is the coverage of one truth for each task, three numbers, not a
 calibration (entries of an image are far from independent). The network was made to remove noise of five to

@@ -81,7 +81,7 @@ def test_a_draw_does_not_depend_on_how_many_there_are(sampler: Sampler) -> None:
 CALLS = {
     "DAPS": (10, 0), "DDNM": (8, 0), "DDRM": (8, 0), "DPS": (8, 8), "DiffPIR": (8, 0), "MCGDiff": (8 * 4, 0),
     "PiGDM": (8, 8), "PnPDM": (36, 0), "PnPLangevin": (8, 0),
-    "PredictorCorrector": (15, 0), "TDS": (8 * 4, 8 * 4), "MMPS": (8, 14),
+    "PredictorCorrector": (15, 0), "TDS": (8 * 4, 8 * 4), 
     "TMPD": (8, 8 * 2),
 }  # fmt: skip
 
@@ -89,7 +89,10 @@ CALLS = {
 @each
 def test_the_bill(sampler: Sampler) -> None:
     samples = sampler.sample(gaussian_problem(4), 4, progress=False)  # of 16 particles
-    assert (float(samples.nfe), float(samples.nfe_grad)) == CALLS[sampler.name]
+    if sampler.name == "MMPS":  # two numbers are measured: conjugate gradients end after two iterations at the most
+        assert float(samples.nfe) == 8 and 8 <= float(samples.nfe_grad) <= 16
+    else:
+        assert (float(samples.nfe), float(samples.nfe_grad)) == CALLS[sampler.name]
 
 
 @pytest.mark.parametrize(
