@@ -81,7 +81,7 @@ def test_a_draw_does_not_depend_on_how_many_there_are(sampler: Sampler) -> None:
 CALLS = {
     "DAPS": (10, 0), "DDNM": (8, 0), "DDRM": (8, 0), "DPS": (8, 8), "DiffPIR": (8, 0), "MCGDiff": (8 * 4, 0),
     "PiGDM": (8, 8), "PnPDM": (36, 0), "PnPLangevin": (8, 0),
-    "PredictorCorrector": (15, 0), "TDS": (8 * 4, 8 * 4), 
+    "PredictorCorrector": (15, 0), "TDS": (8 * 4, 8 * 4),
     "TMPD": (8, 8 * 2),
 }  # fmt: skip
 
