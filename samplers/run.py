@@ -183,10 +183,9 @@ class Run:
 
     def _look(self, state: State, when: str) -> int:
         """How many measurements are done, after a check of the state."""
-        # one transfer from the device, the only one of a step; a sum is finite if, and nearly only if, its terms are
+        # One transfer from the device, the only one of a step. A sum of finite terms may overflow: then look closer.
         done, total = torch.stack([state.done.sum().to(state.x.dtype), state.x.sum()]).tolist()
-        if not math.isfinite(total):
-            broken = (~torch.isfinite(state.x)).flatten(2).any(-1).any(0)
+        if not math.isfinite(total) and (broken := (~state.x.isfinite()).flatten(2).any(-1).any(0)).any():
             names = [self.problem.ids[b] for b in broken.nonzero().flatten().tolist()]
             raise NotFiniteError(
                 f"{self.sampler.name} reached NaN or infinity {when} for measurement(s) {names}: check that the prior "

@@ -9,6 +9,7 @@ import pytest
     "name",
     [
         "calibration",
+        "denoiser",
         "digits",
         "exactness",
         "gaussian_mixture",

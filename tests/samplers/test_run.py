@@ -135,6 +135,14 @@ def test_a_callback_sees_each_step_and_may_change_what_comes_next():
         LANGEVIN.sample(problem, 3, progress=False, callback=spoil)
 
 
+def test_a_finite_state_whose_sum_overflows_is_not_called_infinite():
+    def enlarge(step, state, info):
+        return dataclasses.replace(state, x=torch.full_like(state.x, 1e308), done=torch.ones_like(state.done))
+
+    samples = LANGEVIN.sample(mixture_problem(2), 3, progress=False, callback=enlarge)
+    assert (samples.x == 1e308).all()
+
+
 def test_independent_draws_depend_on_their_own_index_only():
     sampler, problem = LANGEVIN, mixture_problem()
     assert torch.equal(sampler.sample(problem, 9, progress=False).x[:4], sampler.sample(problem, 4, progress=False).x)
