@@ -7,7 +7,7 @@ Each sampler runs with its defaults and, so that the comparison is fair, with th
 smallest error on seed 1000 of the same cell (`tuned`): an oracle, which needs the exact posterior. Defaults are the
 papers' where those carry over, and were not chosen on these problems; but the twist of TDS was widened after the
 paper's own had diverged on them, and PiGDM and MMPS took steps of second order after a run on them (settings: seeds
-1000 and 1001). Cost: 25 minutes on one core; --quick: seconds.
+1000 and 1001). Cost: 30 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from samplers import (
     MCGDiff,
     PiGDM,
     PnPDM,
+    PnPLangevin,
     PredictorCorrector,
     Sampler,
     TemperedSMC,
@@ -57,6 +58,7 @@ GRIDS: dict[Sampler, dict[str, tuple[Any, ...]]] = {
     DiffPIR(): {"weight": (0.3, 1.0, 3.0, 7.0), "zeta": (0.3, 1.0)},
     DAPS(): {"sigma_last": (0.03, 0.1)},
     PnPDM(): {"rho_last": (0.03, 0.1, 0.3), "burn_out": (10, 40)},
+    PnPLangevin(): {"sigma": (0.04, 0.1, 0.3), "langevin_steps": (100, 400)},
     PredictorCorrector(): {"snr": (0.05, 0.16, 0.3), "rate": (0.5, 1.0)},
     TDS(): {"steps": (100, 300), "population": (1000, 4000)},
     MCGDiff(): {"steps": (100, 300), "population": (1000, 4000)},
