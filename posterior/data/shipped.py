@@ -12,10 +12,12 @@ from torch import Tensor
 from posterior.data.images import load_images
 from posterior.errors import UnknownNameError
 
+Split = Literal["held_out", "training"]
+
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
 
-def load_digits(split: Literal["held_out", "training"] = "held_out") -> tuple[Tensor, Tensor]:
+def load_digits(split: Split = "held_out") -> tuple[Tensor, Tensor]:
     """Handwritten digits: a hundred that no shipped prior was trained on, or two thousand that they were trained on.
 
     Args:
@@ -30,9 +32,32 @@ def load_digits(split: Literal["held_out", "training"] = "held_out") -> tuple[Te
     References:
         LeCun, Cortes & Burges, The MNIST database of handwritten digits (CC BY-SA 3.0).
     """
+    return _load("digits", split)
+
+
+def load_fashion(split: Split = "held_out") -> tuple[Tensor, Tensor]:
+    """Pieces of clothing: a hundred that no shipped prior was trained on, or two thousand that `fashion` was trained on.
+
+    Args:
+        split: Which of the two.
+
+    Returns:
+        Images (N, 1, 28, 28) in [−1, 1] and what they show, int64 (N,), equally often: T-shirt (0), trousers, pullover,
+        dress, coat, sandal, shirt, sneaker, bag, ankle boot (9).
+
+    Raises:
+        UnknownNameError: There is no such split.
+
+    References:
+        Xiao, Rasul & Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747 (MIT).
+    """
+    return _load("fashion", split)
+
+
+def _load(what: str, split: str) -> tuple[Tensor, Tensor]:
     if split not in ("held_out", "training"):
-        raise UnknownNameError(f"no digits are called {split!r}; there are 'held_out' and 'training'")
-    path = _ASSETS / f"digits_{split}.npz"
+        raise UnknownNameError(f"no {what} images are called {split!r}; there are 'held_out' and 'training'")
+    path = _ASSETS / f"{what}_{split}.npz"
     with np.load(path, allow_pickle=False) as file:
         labels = torch.from_numpy(file["label"].astype(np.int64))
     return load_images(path, (1, 28, 28)), labels

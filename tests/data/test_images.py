@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from posterior.data import load_digits, load_images
-from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.data import load_digits, load_fashion, load_images
+from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError, UnknownNameError
 
 RNG = np.random.default_rng(0)
 
@@ -28,14 +28,20 @@ def expected(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(array.astype(np.float32) / 127.5 - 1)
 
 
-def test_digits() -> None:
-    images, labels = load_digits()
+@pytest.mark.parametrize("load", [load_digits, load_fashion])
+def test_shipped(load) -> None:
+    images, labels = load()
     assert images.shape == (100, 1, 28, 28)
     assert images.dtype == torch.float32
     assert images.min() == -1
     assert images.max() == 1
     assert labels.tolist() == 10 * list(range(10))
     assert len(torch.unique(images, dim=0)) == 100
+    more, classes = load("training")
+    assert more.shape == (2000, 1, 28, 28)
+    assert classes.bincount().tolist() == 10 * [200]
+    with pytest.raises(UnknownNameError, match="'held_out' and 'training'"):
+        load("test")
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])
