@@ -36,7 +36,7 @@ def load_digits(split: Split = "held_out") -> tuple[Tensor, Tensor]:
 
 
 def load_fashion(split: Split = "held_out") -> tuple[Tensor, Tensor]:
-    """Pieces of clothing: a hundred that no shipped prior was trained on, or two thousand that `fashion` was trained on.
+    """Pieces of clothing: a hundred that no shipped prior was trained on, or two thousand of the training images.
 
     Args:
         split: Which of the two.
