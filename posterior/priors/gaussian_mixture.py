@@ -78,6 +78,14 @@ class GaussianMixturePrior(ScorePrior):
         self.sigma_max = 10 * max(float(radius), 1e-3)
         self.sigma_min = 1e-6 * self.sigma_data  # exact at any level: rounding is the only limit
 
+    def with_weights(self, weights: Tensor | Sequence[float]) -> GaussianMixturePrior:
+        """The same components with other weights (K,)."""
+        means = self._rotate_back(self.means).reshape(-1, *self.event_shape)
+        if self.basis is None:
+            return GaussianMixturePrior(means, weights, float(self.variances) ** 0.5)
+        covariance = self.basis @ torch.diag(self.variances) @ self.basis.T
+        return GaussianMixturePrior(means, weights, covariance=covariance)
+
     @property
     def num_components(self) -> int:
         """K."""

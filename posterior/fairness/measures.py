@@ -1,0 +1,169 @@
+r"""Fairness of reconstructions, with intervals (Jalal et al. 2021, arXiv:2106.12182).
+
+X is the true image, X̂ what a method makes of its measurement y, a draw or an estimate; groups partition images. As X
+and X̂ are independent given y, all measures come from \(\hat p_a = P(\hat X \in a \mid y)\) and \(t_a\), 1 if X ∈ a and
+0 if not, or better \(P(X \in a \mid y)\), which has the same mean and less noise. Measurements are independent and
+draws of one measurement are not: intervals are of a bootstrap over measurements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posterior.errors import InvalidValueError, ShapeError
+
+_BINS = 10
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Values, each with a 95 % percentile-bootstrap interval; all of one shape."""
+
+    value: Tensor
+    low: Tensor
+    high: Tensor
+
+    def within(self, margin: float) -> bool:
+        """Whether all intervals lie between −margin and margin: equivalence to zero, not merely no difference seen."""
+        return bool(((self.low > -margin) & (self.high < margin)).all())
+
+    def outside(self, margin: float) -> bool:
+        """Whether some interval lies wholly beyond −margin or margin."""
+        return bool(((self.high < -margin) | (self.low > margin)).any())
+
+    def worst(self) -> Interval:
+        """The one of the largest value in modulus, as scalars."""
+        index = self.value.abs().flatten().argmax()
+        return Interval(self.value.flatten()[index], self.low.flatten()[index], self.high.flatten()[index])
+
+    def __str__(self) -> str:
+        if self.value.ndim:
+            return "\n".join(map(str, map(Interval, self.value, self.low, self.high)))
+        return f"{float(self.value):+.3f} [{float(self.low):+.3f}, {float(self.high):+.3f}]"
+
+
+@dataclass(frozen=True)
+class Fairness:
+    r"""What a method does to K groups.
+
+    Attributes:
+        confusion: P(X ∈ a, X̂ ∈ b), (K, K).
+        representation: PR gaps, P(X̂ ∈ a) − P(X ∈ a), (K,).
+        recall: P(X̂ ∈ a | X ∈ a), (K,): with representation demographic parity (RDP) they are equal.
+        parity: The RDP gap, largest less smallest recall.
+        symmetry: SPE gaps, P(X ∈ a, X̂ ∈ b) − P(X ∈ b, X̂ ∈ a) for a < b in order, (K(K − 1)/2,); with two groups the
+            PR gap once more.
+        conditional: CPR gaps, the root mean square over y of P(X̂ ∈ a | y) − P(X ∈ a | y), (K,); with a sign, that of
+            the estimate of the square, which is zero on average where there is no gap. None where P(X ∈ a | y) is not
+            known.
+        calibration: Root mean square of the mean of \(\hat p_a - t_a\) over ten bins of \(\hat p_a\), (K,), with a
+            sign as above: what can be estimated of the CPR gap where P(X ∈ a | y) is not known, at most as large.
+    """
+
+    confusion: Interval
+    representation: Interval
+    recall: Interval
+    parity: Interval
+    symmetry: Interval
+    conditional: Interval | None
+    calibration: Interval
+
+
+def fairness(
+    truth: Tensor, first: Tensor, second: Tensor, given: Tensor | None = None, *, resamples: int = 2000, seed: int = 0
+) -> Fairness:
+    r"""Measure a method's fairness from group memberships.
+
+    Squares of \(\hat p - p\) are products of two independent runs, \((\hat p^{(1)} - p)(\hat p^{(2)} - p)\), and bins
+    are chosen by one run and filled by the other: the noise of few draws, however they depend on each other within a
+    run, then adds nothing to the gaps on average.
+
+    Args:
+        truth: Memberships of the true images, (B, K).
+        first, second: Mean memberships of the draws of two independent runs, (B, K); of an estimate twice the same.
+        given: P(X ∈ a | y), (B, K), where it is known; it then takes the place of `truth` in all but
+            calibration (give it as `truth` for the calibration gap that is estimated).
+        resamples: Of the bootstrap.
+        seed: Of the bootstrap.
+
+    Raises:
+        ShapeError: Shapes differ, or there are fewer than two measurements or groups.
+        InvalidValueError: Memberships are no probabilities.
+    """
+    arrays = [truth, first, second, *([] if given is None else [given])]
+    if len({a.shape for a in arrays}) > 1 or truth.ndim != 2 or min(truth.shape) < 2:
+        raise ShapeError(f"memberships are (B, K) with B, K ≥ 2, all alike; got {[tuple(a.shape) for a in arrays]}")
+    if not all(bool((a >= 0).all() and ((a.sum(1) - 1).abs() < 1e-3).all()) for a in arrays):
+        raise InvalidValueError("memberships must not be negative and sum to 1 for each measurement")
+    truth, first, second = truth.double(), first.double(), second.double()
+    size, groups = truth.shape
+    weights = _resampled(size, resamples, seed).to(truth.device)
+    target = truth if given is None else given.double()
+    joint = (target[:, :, None] * (first + second)[:, None] / 2).flatten(1)
+    joint = (weights @ joint / size).unflatten(1, (groups, groups))
+    true, made = joint.sum(2), joint.sum(1)
+    recall = joint.diagonal(dim1=1, dim2=2) / true  # NaN in resamples without anyone of a group
+    rows, columns = torch.triu_indices(groups, groups, 1)
+    square = None if given is None else weights @ ((first - target) * (second - target)) / size
+    return Fairness(
+        confusion=_interval(joint),
+        representation=_interval(made - true),
+        recall=_interval(recall),
+        parity=_interval(recall.amax(1) - recall.amin(1)),
+        symmetry=_interval((joint - joint.mT)[:, rows, columns]),
+        conditional=None if square is None else _interval(_signed_root(square)),
+        calibration=_interval(_signed_root(_binned_square(weights, truth, first, second))),
+    )
+
+
+def by_group(values: Tensor, truth: Tensor, *, resamples: int = 2000, seed: int = 0) -> Interval:
+    r"""Mean over each group of a figure of each measurement, \(\sum_b t_{ba} v_b / \sum_b t_{ba}\), (K,).
+
+    Args:
+        values: An error or a score of each measurement, (B,).
+        truth: Memberships of the true images, (B, K).
+
+    The other arguments are those of `fairness`.
+
+    Raises:
+        ShapeError: Shapes do not fit.
+    """
+    if values.shape != truth.shape[:1]:
+        raise ShapeError(f"{len(truth)} measurements need as many values, got shape {tuple(values.shape)}")
+    weights, truth = _resampled(len(truth), resamples, seed).to(truth.device), truth.double()
+    return _interval(weights @ (truth * values.double()[:, None]) / (weights @ truth))
+
+
+def _resampled(size: int, resamples: int, seed: int) -> Tensor:
+    """How often each measurement occurs in the data, once, and in resamples of it: (1 + resamples, B)."""
+    counts = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
+    return torch.cat([torch.ones(1, size, dtype=torch.float64), torch.from_numpy(counts).double()])
+
+
+def _binned_square(weights: Tensor, truth: Tensor, first: Tensor, second: Tensor) -> Tensor:
+    """Σ over bins of P(bin) · (mean of p̂ − t in it)², without the bias of squared noise: (resamples, K)."""
+    bins = (first * _BINS).long().clamp_max(_BINS - 1)
+    total = weights.new_zeros(len(weights), truth.shape[1])
+    for group in range(truth.shape[1]):
+        inside = torch.nn.functional.one_hot(bins[:, group], _BINS).double()
+        error = inside * (second - truth)[:, group, None]
+        count, own = weights @ inside, weights**2 @ inside
+        # of pairs of different measurements only: Σ_{i≠j} c_i c_j e_i e_j, over as many pairs
+        pairs = (weights @ error).square() - weights**2 @ error.square()
+        mean_square = pairs / (count.square() - own).clamp_min(1)
+        total[:, group] = (count / len(truth) * mean_square).sum(1)
+    return total
+
+
+def _signed_root(square: Tensor) -> Tensor:
+    return square.sign() * square.abs().sqrt()
+
+
+def _interval(values: Tensor) -> Interval:
+    """The first of (1 + resamples, ...), and quantiles of the others."""
+    low, high = torch.nanquantile(values[1:], values.new_tensor([0.025, 0.975]), dim=0)
+    return Interval(values[0], low, high)
