@@ -12,6 +12,7 @@ import pytest
         "denoiser",
         "digits",
         "exactness",
+        "fairness",
         "gaussian_mixture",
         "generators",
         "guided",

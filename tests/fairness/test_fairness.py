@@ -64,9 +64,8 @@ def only(problem, truth, groups, method, num_samples=64):
 
 def test_map_fails_proportional_representation_where_y_says_nothing():
     found = only(*two_groups(1e3), Mode())
-    torch.testing.assert_close(
-        found.representation.value, torch.tensor([0.133, -0.133], dtype=DOUBLE), atol=1e-3, rtol=0
-    )
+    gaps = torch.tensor([0.133, -0.133], dtype=DOUBLE)
+    torch.testing.assert_close(found.representation.value, gaps, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.recall.value, torch.tensor([1.0, 0.0], dtype=DOUBLE), atol=1e-9, rtol=0)
     # P(X = a | y) is its prior: p̂ − p = ±.133 at every y
     torch.testing.assert_close(found.conditional.value, gaps.abs(), atol=1e-3, rtol=0)
