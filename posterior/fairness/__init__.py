@@ -1,11 +1,11 @@
 """What reconstructions do to groups: representation, parity, and how sure one can be of it."""
 
-from posterior.fairness.classifiers import Classifier, list_classifiers, load_classifier, save_classifier
+from posterior.fairness.classifiers import Classifier, classifier_card, list_classifiers, load_classifier, save_classifier
 from posterior.fairness.groups import ComponentGroups, Groups
 from posterior.fairness.measures import Fairness, Interval, by_group, fairness
 from posterior.fairness.study import FairnessReport, FairnessStudy
 
 __all__ = [
     "Classifier", "ComponentGroups", "Fairness", "FairnessReport", "FairnessStudy", "Groups", "Interval", "by_group",
-    "fairness", "list_classifiers", "load_classifier", "save_classifier",
+    "classifier_card", "fairness", "list_classifiers", "load_classifier", "save_classifier",
 ]  # fmt: skip

@@ -2,113 +2,164 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 
-from posterior.errors import FileFormatError, InvalidValueError, ShapeError, UnknownNameError
-from posterior.priors.zoo import check_weights, read_safetensors
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
+from posterior.fairness.networks import ConvNet, GenderNet
+from posterior.folders import (
+    construct, entry, find_folder, list_folders, load_weights, read_config, registered, save_folder, shipped_folder,
+)  # fmt: skip
 from posterior.shapes import check_shape
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "classifiers"
 
+# The classes that a config may name; nothing else in a folder is ever run.
+NETWORKS: dict[str, type[nn.Module]] = {"ConvNet": ConvNet, "GenderNet": GenderNet}
+
 
 class Classifier(nn.Module):
-    """A small convolutional network: class probabilities of images in [−1, 1].
+    """Class probabilities of images in [−1, 1], the softmax of a network's log-odds.
 
-    Two 3 × 3 convolutions a width, each with batch normalisation and ReLU, halve the image together; the mean over what
-    is left of it is mapped to log-odds. `Groups(classifier.names, classifier)` groups images by it; its probabilities
-    are the network's, and no better calibrated than its card says.
+    `Groups(classifier.names, classifier)` groups images by it; its probabilities are the network's, and no better
+    calibrated than its card says.
 
     Args:
+        network: Maps images (N, *event_shape) to log-odds (N, K).
         names: What the classes are called, (K,).
-        event_shape: (C, H, W).
-        widths: Features at each resolution, finest first.
+        event_shape: (C, H, W) of what the network sees.
+        resize: Whether larger images are taken as well: each pixel that the network sees is the mean of those it
+            covers, in whole or in part.
 
     Raises:
-        InvalidValueError: There are fewer than two names, or a width is not positive.
-        ShapeError: event_shape is not (C, H, W), or smaller than the halvings of it.
+        InvalidValueError: There are fewer than two names, or two alike.
+        ShapeError: event_shape is not (C, H, W), or the network does not map it to one number a name.
     """
 
     def __init__(
-        self, names: Sequence[str], event_shape: Sequence[int] = (1, 28, 28), widths: Sequence[int] = (32, 64, 128)
+        self, network: nn.Module, names: Sequence[str], event_shape: Sequence[int], *, resize: bool = False
     ) -> None:
         super().__init__()
-        self.names, self.event_shape, self.widths = tuple(names), tuple(event_shape), tuple(widths)
-        if len(self.names) < 2 or min(self.widths, default=0) < 1:
-            raise InvalidValueError(f"a classifier needs two names and a width or more, got {names} and {widths}")
-        if len(self.event_shape) != 3 or min(self.event_shape[1:]) < 2 ** len(self.widths):
-            raise ShapeError(f"{len(widths)} widths need images (C, H, W) of 2^{len(widths)} pixels, got {event_shape}")
-        layers: list[nn.Module] = []
-        inputs = self.event_shape[0]
-        for width in self.widths:
-            for size in (inputs, width):
-                layers += [nn.Conv2d(size, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-            layers.append(nn.MaxPool2d(2))
-            inputs = width
-        self.features, self.head = nn.Sequential(*layers), nn.Linear(inputs, len(self.names))
+        self.network, self.names, self.event_shape = network, tuple(names), tuple(event_shape)
+        self.resize = resize
+        if len(set(self.names)) < max(2, len(self.names)) or not all(isinstance(name, str) for name in self.names):
+            raise InvalidValueError(f"a classifier needs two names or more, all different; got {self.names}")
+        if len(self.event_shape) != 3 or min(self.event_shape) < 1:
+            raise ShapeError(f"event_shape is (C, H, W), got {self.event_shape}")
+        self._check_network()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.network.parameters()).device
 
     def logits(self, x: Tensor) -> Tensor:
-        """Log-odds of images (N, C, H, W): (N, K)."""
-        out: Tensor = self.head(self.features(x.to(self.head.weight.dtype)).mean((2, 3)))
-        return out
+        """Log-odds of images (..., C, H, W): (..., K).
+
+        Raises:
+            ShapeError: The images are of another shape, or smaller than what the network sees.
+        """
+        if not self.resize:
+            check_shape("x", x.shape, self.event_shape)
+        elif x.ndim < 3 or any(
+            (size < least if axis else size != least)
+            for axis, (size, least) in enumerate(zip(x.shape[-3:], self.event_shape, strict=True))
+        ):
+            channels, height, width = self.event_shape
+            raise ShapeError(
+                f"x has shape {tuple(x.shape)}; expected (..., {channels}, H, W) with H ≥ {height} and W ≥ {width}"
+            )
+        images = x.reshape(-1, *x.shape[-3:]).to(next(self.network.parameters()).dtype)
+        if images.shape[1:] != self.event_shape:
+            images = adaptive_avg_pool2d(images, self.event_shape[1:])
+        out: Tensor = self.network(images)
+        return out.reshape(*x.shape[:-3], len(self.names))
 
     def forward(self, x: Tensor) -> Tensor:
         """Class probabilities of images (..., C, H, W): (..., K).
 
         Raises:
-            ShapeError: The images are of another shape.
+            ShapeError: The images are of another shape, or smaller than what the network sees.
         """
-        check_shape("x", x.shape, self.event_shape)
-        lead = x.shape[: x.ndim - 3]
-        return self.logits(x.reshape(-1, *self.event_shape)).softmax(-1).reshape(*lead, len(self.names))
+        return self.logits(x).softmax(-1)
+
+    @torch.no_grad()
+    def _check_network(self) -> None:
+        mode, some = self.network.training, next(self.network.parameters())
+        try:  # in evaluation mode: batch normalisation must not see it
+            out = self.network.eval()(some.new_zeros(1, *self.event_shape)).shape
+        except RuntimeError as error:
+            raise ShapeError(f"the network does not take images of shape {self.event_shape}: {error}") from error
+        finally:
+            self.network.train(mode)
+        if tuple(out) != (1, len(self.names)):
+            raise ShapeError(f"the network gives {tuple(out)} for one image, not (1, {len(self.names)}) as the names do")
 
 
 def list_classifiers() -> list[str]:
     """Names of the classifiers that are shipped with the library."""
-    return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
+    return list_folders(SHIPPED)
 
 
-def load_classifier(name_or_folder: str | Path, *, device: torch.device | str | None = None) -> Classifier:
+def classifier_card(name: str) -> str:
+    """What a shipped classifier was made of and how good it is: its README, in Markdown.
+
+    Raises:
+        UnknownNameError: No classifier of this name is shipped.
+    """
+    return (shipped_folder(name, SHIPPED, "classifier") / "README.md").read_text(encoding="utf-8")
+
+
+def load_classifier(
+    name_or_folder: str | Path, *, device: torch.device | str | None = None, dtype: torch.dtype | None = None
+) -> Classifier:
     """Load a classifier, in evaluation mode and without parameter gradients.
 
     Args:
-        name_or_folder: A name from `list_classifiers()`, or a folder written by `save_classifier`.
+        name_or_folder: A name from `list_classifiers()`, or a folder written by `save_classifier`. A shipped name wins
+            over a folder of that name: for that write "./name".
         device: Where to put it (the CPU unless given).
+        dtype: Its precision (that of the file unless given).
 
     Raises:
         UnknownNameError: Neither a shipped classifier nor a folder.
         FileFormatError: The folder does not hold a readable classifier.
     """
-    shipped = isinstance(name_or_folder, str) and name_or_folder in list_classifiers()
-    folder = SHIPPED / name_or_folder if shipped else Path(name_or_folder)
-    if not folder.is_dir():
-        raise UnknownNameError(
-            f"no classifier or folder is called {str(name_or_folder)!r}; there are {', '.join(list_classifiers())}"
-        )
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        classifier = Classifier(**config)
-    except Exception as error:  # what a file holds may be anything
-        raise FileFormatError(f"{folder / 'config.json'} does not describe a classifier: {error}") from error
-    path = folder / "weights.safetensors"
-    weights = read_safetensors(path)
-    check_weights(weights, classifier.state_dict(), f"{path} does not fit its config.json")
-    classifier.load_state_dict(weights)
-    return classifier.to(device).eval().requires_grad_(False)
+    folder = find_folder(name_or_folder, SHIPPED, "classifier", "save_classifier")
+    path = folder / "config.json"
+    config = read_config(path, "save_classifier", "names, event_shape, resize and network")
+    network_config = entry(config, "network", dict, path)
+    network_class = registered(network_config, NETWORKS, path)
+    names, event_shape = (entry(config, key, list, path) for key in ("names", "event_shape"))
+    arguments, resize = entry(network_config, "config", dict, path), entry(config, "resize", bool, path)
+    with torch.random.fork_rng(devices=[]):  # first weights, soon replaced, must not advance the global generator
+        network = construct(network_class, path, **arguments)
+        classifier: Classifier = construct(Classifier, path, network, names, event_shape, resize=resize)
+    load_weights(classifier, folder)
+    return classifier.to(device, dtype).eval().requires_grad_(False)
 
 
 def save_classifier(classifier: Classifier, folder: str | Path) -> Path:
-    """Write a classifier to a folder: `config.json` and `weights.safetensors`."""
-    from safetensors.torch import save
+    """Write a classifier to a folder: `config.json` and `weights.safetensors`.
 
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in classifier.state_dict().items()}
-    (folder / "weights.safetensors").write_bytes(save(weights))
-    config = dict(names=classifier.names, event_shape=classifier.event_shape, widths=classifier.widths)
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    return folder
+    Raises:
+        IncompatibleError: Its network is of a class that `load_classifier` does not know.
+    """
+    network = classifier.network
+    if NETWORKS.get(type(network).__name__) is not type(network):
+        raise IncompatibleError(
+            f"cannot save a classifier whose network is a {type(network).__name__}: it is none of "
+            f"{', '.join(NETWORKS)}; add a class that keeps its arguments in `.config` to "
+            "posterior.fairness.classifiers.NETWORKS"
+        )
+    config = {
+        "names": classifier.names,
+        "event_shape": classifier.event_shape,
+        "resize": classifier.resize,
+        "network": {"class": type(network).__name__, "config": network.config},
+    }
+    return save_folder(folder, config, classifier)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import difflib
-import inspect
-import json
 import math
-import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from posterior.errors import FileFormatError, IncompatibleError, UnknownNameError
+from posterior.errors import FileFormatError, IncompatibleError
+from posterior.folders import (
+    construct,
+    entry,
+    find_folder,
+    list_folders,
+    load_weights,
+    read_config,
+    registered,
+    save_folder,
+    shipped_folder,
+)  # fmt: skip
 from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
@@ -52,7 +58,7 @@ NETWORKS: dict[str, type[nn.Module]] = {
 
 def list_priors() -> list[str]:
     """Names of the priors that are shipped with the library."""
-    return sorted(config.parent.name for config in SHIPPED.glob("*/config.json"))
+    return list_folders(SHIPPED)
 
 
 def prior_card(name: str) -> str:
@@ -85,7 +91,7 @@ def load_prior(
         FileFormatError: The folder does not hold a readable prior.
         IncompatibleError: The prior's images are of one size, and event_shape is another.
     """
-    folder = _find(name_or_folder)
+    folder = find_folder(name_or_folder, SHIPPED, "prior", "save_prior or diffusers")
     if (folder / "model_index.json").exists():
         if event_shape is not None:
             raise IncompatibleError("a diffusers pipeline says which shape its images have: leave event_shape out")
@@ -104,8 +110,6 @@ def save_prior(prior: Prior, folder: str | Path) -> Path:
     Raises:
         IncompatibleError: The prior or its network is of a class that `load_prior` does not know.
     """
-    from safetensors.torch import save
-
     kind, network = type(prior).__name__, getattr(prior, "network", None)
     if PRIORS.get(kind, (None,))[0] is not type(prior):
         raise IncompatibleError(
@@ -122,43 +126,20 @@ def save_prior(prior: Prior, folder: str | Path) -> Path:
         "settings": {name: getattr(prior, name) for name in PRIORS[kind][1]},
         "network": {"class": type(network).__name__, "config": network.config},
     }
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in prior.state_dict().items()}
-    (folder / "weights.safetensors").write_bytes(save(weights))  # save_file would make it readable by its owner alone
-    (folder / "config.json").write_text(json.dumps(config, indent=2, default=float) + "\n", encoding="utf-8")
-    return folder
-
-
-def _find(name_or_folder: str | Path) -> Path:
-    if isinstance(name_or_folder, str) and name_or_folder in list_priors():
-        return SHIPPED / name_or_folder
-    folder = Path(name_or_folder).expanduser()
-    if folder.is_dir():
-        return folder
-    if isinstance(name_or_folder, Path) or os.sep in name_or_folder:
-        raise FileFormatError(f"there is no folder {folder}; give one that save_prior or diffusers wrote")
-    return _shipped_folder(name_or_folder)
+    return save_folder(folder, config, prior)
 
 
 def _shipped_folder(name: str) -> Path:
-    names = list_priors()
-    if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise UnknownNameError(
-            f"no prior is called {name!r}{hint}; there are {', '.join(names) or 'none'}, or give a folder"
-        )
-    return SHIPPED / name
+    return shipped_folder(name, SHIPPED, "prior")
 
 
 def _build(folder: Path, event_shape: Sequence[int] | None) -> Prior:
     path = folder / "config.json"
-    config = _read_config(path)
-    prior_class, settings = _registered(config, PRIORS, path)
-    network_config = _entry(config, "network", dict, path)
-    network_class = _registered(network_config, NETWORKS, path)
-    values = _entry(config, "settings", dict, path)
+    config = read_config(path, "save_prior", "class, settings and network")
+    prior_class, settings = registered(config, PRIORS, path)
+    network_config = entry(config, "network", dict, path)
+    network_class = registered(network_config, NETWORKS, path)
+    values = entry(config, "settings", dict, path)
     if set(values) != set(settings):
         raise FileFormatError(
             f"{path}: the settings of {prior_class.__name__} are {sorted(settings)}, but the file has {sorted(values)}"
@@ -172,84 +153,9 @@ def _build(folder: Path, event_shape: Sequence[int] | None) -> Prior:
         if prior_class is not PyramidPrior:
             raise IncompatibleError(f"{folder.name} is a prior of images of one shape: leave event_shape out")
         values["event_shape"] = list(event_shape)
-    arguments = _entry(network_config, "config", dict, path)
+    arguments = entry(network_config, "config", dict, path)
     with torch.random.fork_rng(devices=[]):  # first weights, soon replaced, must not advance the global generator
-        network = _construct(network_class, path, **arguments)
-        prior = _construct(prior_class, path, network, **values)
-    path = folder / "weights.safetensors"
-    weights = read_safetensors(path)
-    check_weights(weights, prior.state_dict(), f"{path} does not fit its config.json")
-    prior.load_state_dict(weights, assign=True)
+        network = construct(network_class, path, **arguments)
+        prior = construct(prior_class, path, network, **values)
+    load_weights(prior, folder)
     return prior
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileFormatError(f"{path.parent} has no config.json: it is not a folder that save_prior wrote") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not readable as JSON: {error}") from error
-    if not isinstance(config, dict):
-        raise FileFormatError(f"{path} holds a {type(config).__name__}, not an object with class, settings and network")
-    return config
-
-
-def _entry(config: dict[str, Any], key: str, kind: type, path: Path) -> Any:
-    if not isinstance(config.get(key), kind):
-        raise FileFormatError(f"{path}: {key!r} is missing, or not a {kind.__name__}")
-    return config[key]
-
-
-def _registered(config: dict[str, Any], known: dict[str, Any], path: Path) -> Any:
-    name = _entry(config, "class", str, path)
-    if name not in known:
-        raise FileFormatError(f"{path} names the class {name!r}; known are {', '.join(known)}")
-    return known[name]
-
-
-def _construct(kind: type, path: Path, *args: Any, **kwargs: Any) -> Any:
-    try:
-        inspect.signature(kind).bind(*args, **kwargs)
-        return kind(*args, **kwargs)
-    except Exception as error:  # the arguments come from a file and may be anything
-        raise FileFormatError(f"{path}: cannot build a {kind.__name__} of these settings: {error}") from error
-
-
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file.
-
-    Raises:
-        FileFormatError: There is no such file, or it cannot be read.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights: dict[str, Tensor] = load_file(path)
-    except FileNotFoundError as error:
-        raise FileFormatError(f"{path.parent} has no {path.name}: copy the whole folder") from error
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise FileFormatError(f"{path} is corrupt or cut off: {error}; copy or download it anew") from error
-    return weights
-
-
-def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], problem: str) -> None:
-    """Check names, shapes, types and values of tensors against those of the module that will hold them.
-
-    Raises:
-        FileFormatError: They differ; the message is `problem` followed by up to five differences.
-    """
-    faults = [f"{name} is missing" for name in expected if name not in weights]
-    faults += [f"{name} is not expected" for name in weights if name not in expected]
-    for name in expected.keys() & weights.keys():
-        found, wanted = weights[name], expected[name]
-        if found.shape != wanted.shape:
-            faults.append(f"{name} has shape {tuple(found.shape)} instead of {tuple(wanted.shape)}")
-        elif found.is_floating_point() != wanted.is_floating_point():
-            faults.append(f"{name} is {found.dtype} instead of {wanted.dtype}")
-        elif not bool(torch.isfinite(found).all()):
-            faults.append(f"{name} holds NaN or infinity")
-    if faults:
-        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
-        raise FileFormatError(f"{problem}: {'; '.join(sorted(faults)[:5])}{more}")

@@ -11,6 +11,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.fairness.classifiers import Classifier
+from posterior.fairness.networks import ConvNet
 from posterior.noise import Noise
 from posterior.training.loop import train
 
@@ -41,7 +42,7 @@ def train_classifier(
         labels: Class of each image, integers (N,).
         names: What the classes are called.
         held_out: Images and labels whose accuracy and calibration error are logged while training goes on.
-        widths: The network, see `Classifier`.
+        widths: The network, see `ConvNet`.
 
     The other arguments are those of `train`.
 
@@ -57,7 +58,8 @@ def train_classifier(
         raise InvalidValueError(f"labels are from 0 to {len(names) - 1}, got {labels.unique().tolist()}")
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # modules draw their first weights from the global generator
-        classifier = Classifier(names, images.shape[1:], widths).to(device)
+        network = ConvNet(images.shape[1], len(names), widths)
+    classifier = Classifier(network, names, images.shape[1:]).to(device)
 
     def loss(model: nn.Module, index: Tensor, noise: Noise) -> Tensor:
         assert isinstance(model, Classifier)
@@ -85,7 +87,7 @@ def held_out_accuracy(classifier: Classifier, images: Tensor, labels: Tensor) ->
 
     over fifteen bins of the probability of the likeliest class (Guo et al. 2017, arXiv:1706.04599).
     """
-    device = classifier.head.weight.device
+    device = classifier.device
     probability, best = torch.cat([classifier(part.to(device)).cpu() for part in images.split(500)]).max(1)
     right = (best == labels.cpu()).float()
     bins = (probability * 15).long().clamp_max(14)

@@ -1,0 +1,172 @@
+"""Modules in folders: what they are in `config.json`, their weights in `weights.safetensors`; nothing there is run."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from posterior.errors import FileFormatError, UnknownNameError
+
+
+def list_folders(shipped: Path) -> list[str]:
+    """Names of the folders in `shipped` that hold a module."""
+    return sorted(config.parent.name for config in shipped.glob("*/config.json"))
+
+
+def shipped_folder(name: str, shipped: Path, kind: str) -> Path:
+    """The folder of this name in `shipped`.
+
+    Raises:
+        UnknownNameError: There is none.
+    """
+    names = list_folders(shipped)
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise UnknownNameError(
+            f"no {kind} is called {name!r}{hint}; there are {', '.join(names) or 'none'}, or give a folder"
+        )
+    return shipped / name
+
+
+def find_folder(name_or_folder: str | Path, shipped: Path, kind: str, writers: str) -> Path:
+    """The folder of a shipped module, or one's own; a shipped name wins over a folder of that name.
+
+    Raises:
+        UnknownNameError: Neither a shipped name nor a folder.
+        FileFormatError: A path, and there is no folder.
+    """
+    if isinstance(name_or_folder, str) and name_or_folder in list_folders(shipped):
+        return shipped / name_or_folder
+    folder = Path(name_or_folder).expanduser()
+    if folder.is_dir():
+        return folder
+    if isinstance(name_or_folder, Path) or os.sep in name_or_folder:
+        raise FileFormatError(f"there is no folder {folder}; give one that {writers} wrote")
+    return shipped_folder(name_or_folder, shipped, kind)
+
+
+def save_folder(folder: str | Path, config: dict[str, Any], module: nn.Module) -> Path:
+    """Write a module's config and weights."""
+    from safetensors.torch import save
+
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+    path = folder / "weights.safetensors"
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(save(weights))  # save_file would make it readable by its owner alone
+    partial.replace(path)  # modules loaded from here are mapped to the old file, which must stay as it is
+    (folder / "config.json").write_text(json.dumps(config, indent=2, default=float) + "\n", encoding="utf-8")
+    return folder
+
+
+def load_weights(module: nn.Module, folder: Path) -> None:
+    """Load the weights of a folder, in the file's precision.
+
+    Raises:
+        FileFormatError: They cannot be read, or do not fit.
+    """
+    path = folder / "weights.safetensors"
+    weights = read_safetensors(path)
+    check_weights(weights, module.state_dict(), f"{path} does not fit its config.json")
+    module.load_state_dict(weights, assign=True)
+
+
+def read_config(path: Path, writer: str, keys: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        FileFormatError: There is none, or it is not readable.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FileFormatError(f"{path.parent} has no config.json: it is not a folder that {writer} wrote") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise FileFormatError(f"{path} is not readable as JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise FileFormatError(f"{path} holds a {type(config).__name__}, not an object with {keys}")
+    return config
+
+
+def entry(config: dict[str, Any], key: str, kind: type, path: Path) -> Any:
+    """An entry of a config, of this type.
+
+    Raises:
+        FileFormatError: It is missing, or of another type.
+    """
+    if not isinstance(config.get(key), kind):
+        raise FileFormatError(f"{path}: {key!r} is missing, or not a {kind.__name__}")
+    return config[key]
+
+
+def registered(config: dict[str, Any], known: dict[str, Any], path: Path) -> Any:
+    """The known class that a config names.
+
+    Raises:
+        FileFormatError: It names another.
+    """
+    name = entry(config, "class", str, path)
+    if name not in known:
+        raise FileFormatError(f"{path} names the class {name!r}; known are {', '.join(known)}")
+    return known[name]
+
+
+def construct(kind: type, path: Path, *args: Any, **kwargs: Any) -> Any:
+    """An object of a known class.
+
+    Raises:
+        FileFormatError: The arguments do not suit it.
+    """
+    try:
+        inspect.signature(kind).bind(*args, **kwargs)
+        return kind(*args, **kwargs)
+    except Exception as error:  # the arguments come from a file and may be anything
+        raise FileFormatError(f"{path}: cannot build a {kind.__name__} of these settings: {error}") from error
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file.
+
+    Raises:
+        FileFormatError: There is no such file, or it cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        weights: dict[str, Tensor] = load_file(path)
+    except FileNotFoundError as error:
+        raise FileFormatError(f"{path.parent} has no {path.name}: copy the whole folder") from error
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise FileFormatError(f"{path} is corrupt or cut off: {error}; copy or download it anew") from error
+    return weights
+
+
+def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], problem: str) -> None:
+    """Check names, shapes, types and values of tensors against those of the module that will hold them.
+
+    Raises:
+        FileFormatError: They differ; the message is `problem` followed by up to five differences.
+    """
+    faults = [f"{name} is missing" for name in expected if name not in weights]
+    faults += [f"{name} is not expected" for name in weights if name not in expected]
+    for name in expected.keys() & weights.keys():
+        found, wanted = weights[name], expected[name]
+        if found.shape != wanted.shape:
+            faults.append(f"{name} has shape {tuple(found.shape)} instead of {tuple(wanted.shape)}")
+        elif found.is_floating_point() != wanted.is_floating_point():
+            faults.append(f"{name} is {found.dtype} instead of {wanted.dtype}")
+        elif not bool(torch.isfinite(found).all()):
+            faults.append(f"{name} holds NaN or infinity")
+    if faults:
+        more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
+        raise FileFormatError(f"{problem}: {'; '.join(sorted(faults)[:5])}{more}")
