@@ -1,6 +1,12 @@
 """What reconstructions do to groups: representation, parity, and how sure one can be of it."""
 
-from posterior.fairness.classifiers import Classifier, classifier_card, list_classifiers, load_classifier, save_classifier
+from posterior.fairness.classifiers import (
+    Classifier,
+    classifier_card,
+    list_classifiers,
+    load_classifier,
+    save_classifier,
+)
 from posterior.fairness.groups import ComponentGroups, Groups
 from posterior.fairness.measures import Fairness, Interval, by_group, fairness
 from posterior.fairness.study import FairnessReport, FairnessStudy

@@ -12,7 +12,15 @@ from torch.nn.functional import adaptive_avg_pool2d
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.fairness.networks import ConvNet, GenderNet
 from posterior.folders import (
-    construct, entry, find_folder, list_folders, load_weights, read_config, registered, save_folder, shipped_folder,
+    construct,
+    entry,
+    find_folder,
+    list_folders,
+    load_weights,
+    read_config,
+    registered,
+    save_folder,
+    shipped_folder,
 )  # fmt: skip
 from posterior.shapes import check_shape
 
@@ -97,7 +105,9 @@ class Classifier(nn.Module):
         finally:
             self.network.train(mode)
         if tuple(out) != (1, len(self.names)):
-            raise ShapeError(f"the network gives {tuple(out)} for one image, not (1, {len(self.names)}) as the names do")
+            raise ShapeError(
+                f"the network gives {tuple(out)} for one image, not (1, {len(self.names)}) as the names do"
+            )
 
 
 def list_classifiers() -> list[str]:
