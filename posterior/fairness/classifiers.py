@@ -21,7 +21,7 @@ from posterior.folders import (
     registered,
     save_folder,
     shipped_folder,
-)  # fmt: skip
+)
 from posterior.shapes import check_shape
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "classifiers"
@@ -83,7 +83,7 @@ class Classifier(nn.Module):
             )
         images = x.reshape(-1, *x.shape[-3:]).to(next(self.network.parameters()).dtype)
         if images.shape[1:] != self.event_shape:
-            images = adaptive_avg_pool2d(images, self.event_shape[1:])
+            images = adaptive_avg_pool2d(images, (self.event_shape[1], self.event_shape[2]))
         out: Tensor = self.network(images)
         return out.reshape(*x.shape[:-3], len(self.names))
 

@@ -20,7 +20,7 @@ from posterior.folders import (
     registered,
     save_folder,
     shipped_folder,
-)  # fmt: skip
+)
 from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator

@@ -15,7 +15,7 @@ from posterior.fairness import (
     list_classifiers,
     load_classifier,
     save_classifier,
-)  # fmt: skip
+)
 from posterior.fairness.networks import ConvNet
 from posterior.noise import Noise
 from posterior.priors.zoo import load_prior
@@ -150,7 +150,7 @@ def test_files_that_cannot_be_used(tmp_path):
 
 
 # Held-out accuracies are .988 and .919 on their cards; what is asked of a hundred images is 2.6 and 4.4 standard errors
-# below, and the digits on the right side have margins of probability above MARGIN.
+# below, and the digits on the right side have margins of probability above .03.
 @pytest.mark.parametrize(("name", "load", "least"), [("digits", load_digits, 96), ("fashion", load_fashion, 80)])
 def test_the_shipped_are_as_good_as_their_cards_say(name, load, least):
     classifier = load_classifier(name)
