@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -40,7 +41,7 @@ class Denoised:
         """Noise is the same at every σ."""
         return cls(prior, clean, clean + sigma * Noise.of(0, len(clean)).normal(clean.shape[1:])[0], sigma)
 
-    @property
+    @cached_property
     def mean(self) -> Tensor:
         """D(x, σ)."""
         return self.prior.denoise(self.noisy, self.sigma)

@@ -86,7 +86,8 @@ def measured(noise_std: float, count: int, methods: list[Method], draws: int) ->
     truth = prior.exact_sample(1, Noise.of(0, count, dtype=torch.float64))[0]
     likelihood = GaussianLikelihood(Identity((1, 1, 1)), noise_std)
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(1, count, dtype=torch.float64)))
-    study = FairnessStudy({"toy": (problem, truth)}, methods, ComponentGroups(prior, torch.arange(2), ("a", "b")))
+    groups = ComponentGroups(prior, torch.arange(2), ("a", "b"))
+    study = FairnessStudy({"toy": (problem, truth)}, methods, groups, truths_from_prior=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)
         return [(one.method, one.fairness) for one in study.run(draws, progress=False).findings]

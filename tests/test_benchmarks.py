@@ -14,6 +14,7 @@ import pytest
         "exactness",
         "fairness",
         "gaussian_mixture",
+        "gender",
         "generators",
         "guided",
         "latent",

@@ -59,7 +59,10 @@ class Groups:
         return out.double().reshape(*lead, size)
 
     def given(self, problem: Posterior) -> Tensor | None:
-        """P(X ∈ a | y) of each measurement, (B, K), where the prior gives it exactly: points, each in a group."""
+        """P(X ∈ a | y) of each measurement, (B, K), where the prior gives it exactly: points, each in a group.
+
+        It holds for true images X that are draws of the problem's prior.
+        """
         prior = problem.prior
         if isinstance(prior, GaussianMixturePrior) and prior.basis is None and not bool(prior.variances):
             exact = prior.posterior(problem.likelihood, problem.y)
@@ -91,8 +94,8 @@ class ComponentGroups(Groups):
 
     def given(self, problem: Posterior) -> Tensor | None:
         prior = problem.prior
-        if not (isinstance(prior, GaussianMixturePrior) and prior.num_components == len(self.labels)):
-            return None
+        if not (isinstance(prior, GaussianMixturePrior) and torch.equal(prior.means, self.prior.means)):
+            return None  # its components are others than those that are labelled
         return self._sums(prior.posterior(problem.likelihood, problem.y).weights)
 
     def equalised(self) -> GaussianMixturePrior:

@@ -2,8 +2,8 @@ r"""Fairness of reconstructions, with intervals (Jalal et al. 2021, arXiv:2106.1
 
 X is the true image, X̂ what a method makes of its measurement y, a draw or an estimate; groups partition images. As X
 and X̂ are independent given y, all measures come from \(\hat p_a = P(\hat X \in a \mid y)\) and \(t_a\), 1 if X ∈ a and
-0 if not, or better \(P(X \in a \mid y)\), which has the same mean and less noise. Measurements are independent and
-draws of one measurement are not: intervals are of a bootstrap over measurements.
+0 if not, or better, where X is a draw of the prior, \(P(X \in a \mid y)\), which has the same mean and less noise.
+Measurements are independent and draws of one measurement are not: intervals are of a bootstrap over measurements.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def fairness(
     Args:
         truth: Memberships of the true images, (B, K).
         first, second: Mean memberships of the draws of two independent runs, (B, K); of an estimate twice the same.
-        given: P(X ∈ a | y), (B, K), where it is known; it then takes the place of `truth` in all but
-            calibration (give it as `truth` for the calibration gap that is estimated).
+        given: P(X ∈ a | y), (B, K), where it is known, as for truths that are draws of a prior that tells it; it then
+            takes the place of `truth` in all but calibration.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
 

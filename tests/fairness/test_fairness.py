@@ -1,11 +1,11 @@
 """Fairness measures against what is known of them, and of posterior sampling and MAP."""
 
 import math
-from dataclasses import dataclass
 
 import pytest
 import torch
 
+from benchmarks.fairness_toy import ExactDraws, MixtureMAP
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.fairness import ComponentGroups, FairnessStudy, Groups, Interval, by_group, fairness
 from posterior.likelihoods import GaussianLikelihood
@@ -13,37 +13,10 @@ from posterior.noise import Noise
 from posterior.operators import Identity
 from posterior.priors import EmpiricalPrior, GaussianMixturePrior
 from posterior.problem import Posterior
-from posterior.results import PointEstimate, Samples
 
 DOUBLE = torch.float64
 SHARES = torch.tensor([0.867, 0.133], dtype=DOUBLE)
 SIZE = 3000
-
-
-@dataclass(frozen=True)
-class Exact:
-    """Draws of the exact posterior, of a prior of one's own if that is given."""
-
-    prior: GaussianMixturePrior | None = None
-    name: str = "exact"
-
-    def __call__(self, problem, *, num_samples=64, seed=0, batch_size=None, progress=True):
-        prior = self.prior or problem.prior
-        x = prior.posterior(problem.likelihood, problem.y).sample(num_samples, seed=seed)
-        return Samples(x, torch.zeros(len(problem)), torch.zeros(len(problem)))
-
-
-@dataclass(frozen=True)
-class Mode:
-    """The centre of the likeliest component: MAP of a mixture of narrow components."""
-
-    name: str = "MAP"
-
-    def __call__(self, problem, *, num_samples=64, seed=0, batch_size=None, progress=True):
-        best = problem.prior.posterior(problem.likelihood, problem.y).weights.argmax(1)
-        x = problem.prior.means[best].reshape(-1, *problem.event_shape)
-        none = torch.zeros(len(problem))
-        return PointEstimate(x, none, none == 0, none, none)
 
 
 def two_groups(noise_std, shares=SHARES, size=SIZE, std=0.0):
@@ -58,12 +31,14 @@ def two_groups(noise_std, shares=SHARES, size=SIZE, std=0.0):
 
 
 def only(problem, truth, groups, method, num_samples=64):
-    report = FairnessStudy({"toy": (problem, truth)}, [method], groups).run(num_samples, progress=False)
+    report = FairnessStudy({"toy": (problem, truth)}, [method], groups, truths_from_prior=True).run(
+        num_samples, progress=False
+    )
     return report.findings[0].fairness
 
 
 def test_map_fails_proportional_representation_where_y_says_nothing():
-    found = only(*two_groups(1e3), Mode())
+    found = only(*two_groups(1e3), MixtureMAP())
     gaps = torch.tensor([0.133, -0.133], dtype=DOUBLE)
     torch.testing.assert_close(found.representation.value, gaps, atol=1e-3, rtol=0)
     torch.testing.assert_close(found.recall.value, torch.tensor([1.0, 0.0], dtype=DOUBLE), atol=1e-9, rtol=0)
@@ -76,7 +51,7 @@ def test_map_fails_proportional_representation_where_y_says_nothing():
 
 @pytest.mark.parametrize("noise_std", [0.5, 1.0, 2.0, 1e3])
 def test_posterior_sampling_has_no_gap_but_that_of_parity(noise_std):
-    found = only(*two_groups(noise_std), Exact())
+    found = only(*two_groups(noise_std), ExactDraws())
     for gap in (found.representation, found.conditional, found.symmetry):
         assert gap.within(0.05)
     # Errors are equally many in both directions: each group's error rate is that of the other over its share.
@@ -88,11 +63,11 @@ def test_posterior_sampling_has_no_gap_but_that_of_parity(noise_std):
 
 def test_the_reweighted_prior_achieves_parity_of_two_groups_and_not_of_three():
     problem, truth, groups = two_groups(1.0)
-    assert not only(problem, truth, groups, Exact()).parity.within(0.05)
+    assert not only(problem, truth, groups, ExactDraws()).parity.within(0.05)
     prior = groups.equalised()
     torch.testing.assert_close(prior.log_weights.exp(), torch.full((2,), 0.5, dtype=DOUBLE))
     # The study's exact P(X ∈ a | y) is that of the true prior.
-    assert only(problem, truth, groups, Exact(prior)).parity.within(0.05)
+    assert only(problem, truth, groups, ExactDraws(prior)).parity.within(0.05)
     # Two of three that y cannot tell apart: recalls are ½, ½ and 1.
     means = torch.tensor([-1.0, -1.0001, 1.0], dtype=DOUBLE).reshape(3, 1, 1, 1)
     prior = GaussianMixturePrior(means, [0.2, 0.3, 0.5], 0.0)
@@ -121,7 +96,8 @@ def test_noise_of_few_draws_is_no_gap_and_a_bias_is_measured():
     biased = (p + 0.1 * (p > 0.5)).clamp_max(1)  # root mean square of what is added, known
     known = float((biased - p).square().mean().sqrt())
     found = fairness(truth, draws(biased, 4, 4), draws(biased, 4, 5), memberships(p)).conditional.worst()
-    # the standard error of the mean product is at most sqrt(2)·(1/4·1/4)/sqrt(4000) < .0006, of its root .005
+    # Errors of four draws have variance 1/16 at most: products of two, and of one with the bias of .1, have together
+    # at most 1/16² + 2·.1²/16, the mean of 4,000 a standard error of .0012, and its root, .07, one of .0083.
     assert float(found.value) == pytest.approx(known, abs=0.02)
     assert float(found.low) < known < float(found.high)
 
@@ -203,11 +179,11 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(IncompatibleError, match="without probability"):
         ComponentGroups(problem.prior, torch.tensor([0, 0]), "ab").equalised()
     with pytest.raises(InvalidValueError, match="different names"):
-        FairnessStudy({"toy": (problem, truth)}, [Exact(), Exact()], groups)
+        FairnessStudy({"toy": (problem, truth)}, [ExactDraws(), ExactDraws()], groups)
     with pytest.raises(ShapeError, match="'toy'"):
-        FairnessStudy({"toy": (problem, truth[:3])}, [Exact()], groups)
+        FairnessStudy({"toy": (problem, truth[:3])}, [ExactDraws()], groups)
     with pytest.raises(InvalidValueError, match="even"):
-        FairnessStudy({"toy": (problem, truth)}, [Exact()], groups).run(3)
+        FairnessStudy({"toy": (problem, truth)}, [ExactDraws()], groups).run(3)
     p = memberships(torch.rand(4, dtype=DOUBLE))
     with pytest.raises(ShapeError, match="all alike"):
         fairness(p, p, p[:3])
@@ -215,9 +191,21 @@ def test_what_cannot_be_is_refused():
         fairness(p, p, 2 * p)
 
 
+def test_exact_probabilities_stand_in_for_truths_only_if_these_are_of_the_prior():
+    problem, truth, groups = two_groups(1e3)
+    others = -truth  # the shares of the two groups change places: a model that is wrong
+    measured = FairnessStudy({"toy": (problem, others)}, [ExactDraws()], groups).run(64, progress=False)
+    found = measured.findings[0].fairness
+    assert found.conditional is None
+    # P(X̂) is the model's .867, P(X) is .133, up to a standard error of .006
+    assert float(found.representation.value[0]) == pytest.approx(0.734, abs=0.03)
+    # nor do they come from components that are not those with labels
+    assert groups.given(two_groups(1.0, torch.tensor([0.2, 0.3, 0.5], dtype=DOUBLE), size=3)[0]) is None
+
+
 def test_the_report_is_a_table():
     problem, truth, groups = two_groups(1.0, size=40)
-    report = FairnessStudy({"toy": (problem, truth)}, [Exact(), Mode()], groups).run(8, progress=False)
+    report = FairnessStudy({"toy": (problem, truth)}, [ExactDraws(), MixtureMAP()], groups).run(8, progress=False)
     lines = str(report).splitlines()
     assert len(lines) == 4 and "| toy | MAP |" in lines[3] and "group 0" in lines[3]
     assert isinstance(report.findings[0].psnr, Interval)
