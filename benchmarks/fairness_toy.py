@@ -3,7 +3,7 @@
 Group a is x = −1, with probability .867, group b is x = 1; y = x + σ_y ε. With t = σ_y²/2 · log(.867/.133), MAP says b
 where y > t, so that P(X̂ = b | X = x) = Φ((x − t)/σ_y); sampling says b with probability p(b | y), whose mean given x is
 an integral over y, as is the root mean square that is the CPR gap of MAP. TemperedSMC has a narrow Gaussian (0.01) on
-each point.
+each point. 2,000 measurements, 64 draws of each in two runs.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ from posterior.fairness.classifiers import (
 )
 from posterior.fairness.groups import ComponentGroups, Groups
 from posterior.fairness.measures import Fairness, Interval, by_group, fairness
-from posterior.fairness.study import FairnessReport, FairnessStudy
+from posterior.fairness.report import FairnessReport, Finding
+from posterior.fairness.study import FairnessStudy
 
 __all__ = [
-    "Classifier", "ComponentGroups", "Fairness", "FairnessReport", "FairnessStudy", "Groups", "Interval", "by_group",
-    "classifier_card", "fairness", "list_classifiers", "load_classifier", "save_classifier",
+    "Classifier", "ComponentGroups", "Fairness", "FairnessReport", "FairnessStudy", "Finding", "Groups", "Interval",
+    "by_group", "classifier_card", "fairness", "list_classifiers", "load_classifier", "save_classifier",
 ]  # fmt: skip

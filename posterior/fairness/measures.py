@@ -58,10 +58,11 @@ class Fairness:
         symmetry: SPE gaps, P(X ∈ a, X̂ ∈ b) − P(X ∈ b, X̂ ∈ a) for a < b in order, (K(K − 1)/2,); with two groups the
             PR gap once more.
         conditional: CPR gaps, the root mean square over y of P(X̂ ∈ a | y) − P(X ∈ a | y), (K,); with a sign, that of
-            the estimate of the square, which is zero on average where there is no gap. None where P(X ∈ a | y) is not
-            known.
+            the estimate of the square, which is zero on average where there is no gap. None where P(X ∈ a | y) is
+            neither known nor estimated.
+        conditional_is_exact: Whether it was known.
         calibration: Root mean square of the mean of \(\hat p_a - t_a\) over ten bins of \(\hat p_a\), (K,), with a
-            sign as above: what can be estimated of the CPR gap where P(X ∈ a | y) is not known, at most as large.
+            sign as above: what truths alone tell of the CPR gap, at most as large.
     """
 
     confusion: Interval
@@ -70,11 +71,18 @@ class Fairness:
     parity: Interval
     symmetry: Interval
     conditional: Interval | None
+    conditional_is_exact: bool
     calibration: Interval
 
 
 def fairness(
-    truth: Tensor, first: Tensor, second: Tensor, given: Tensor | None = None, *, resamples: int = 2000, seed: int = 0
+    truth: Tensor,
+    first: Tensor,
+    second: Tensor,
+    given: Tensor | tuple[Tensor, Tensor] | None = None,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> Fairness:
     r"""Measure a method's fairness from group memberships.
 
@@ -86,7 +94,9 @@ def fairness(
         truth: Memberships of the true images, (B, K).
         first, second: Mean memberships of the draws of two independent runs, (B, K); of an estimate twice the same.
         given: P(X ∈ a | y), (B, K), where it is known, as for truths that are draws of a prior that tells it; it then
-            takes the place of `truth` in all but calibration.
+            takes the place of `truth` in all but calibration. Or two estimates of it, mean memberships of two
+            independent runs of a sampler that is trusted, independent of `second` and of `first` in this order; they
+            serve the CPR gap alone.
         resamples: Of the bootstrap.
         seed: Of the bootstrap.
 
@@ -94,7 +104,8 @@ def fairness(
         ShapeError: Shapes differ, or there are fewer than two measurements or groups.
         InvalidValueError: Memberships are no probabilities.
     """
-    arrays = [truth, first, second, *([] if given is None else [given])]
+    references = [] if given is None else [given, given] if isinstance(given, Tensor) else list(given)
+    arrays = [truth, first, second, *references]
     if len({a.shape for a in arrays}) > 1 or truth.ndim != 2 or min(truth.shape) < 2:
         raise ShapeError(f"memberships are (B, K) with B, K ≥ 2, all alike; got {[tuple(a.shape) for a in arrays]}")
     if not all(bool((a >= 0).all() and ((a.sum(1) - 1).abs() < 1e-3).all()) for a in arrays):
@@ -102,13 +113,13 @@ def fairness(
     truth, first, second = truth.double(), first.double(), second.double()
     size, groups = truth.shape
     weights = _resampled(size, resamples, seed).to(truth.device)
-    target = truth if given is None else given.double()
+    target = given.double() if isinstance(given, Tensor) else truth
     joint = (target[:, :, None] * (first + second)[:, None] / 2).flatten(1)
     joint = (weights @ joint / size).unflatten(1, (groups, groups))
     true, made = joint.sum(2), joint.sum(1)
     recall = joint.diagonal(dim1=1, dim2=2) / true  # NaN in resamples without anyone of a group
     rows, columns = torch.triu_indices(groups, groups, 1)
-    square = None if given is None else weights @ ((first - target) * (second - target)) / size
+    square = weights @ ((first - references[0]) * (second - references[1])) / size if references else None
     return Fairness(
         confusion=_interval(joint),
         representation=_interval(made - true),
@@ -116,6 +127,7 @@ def fairness(
         parity=_interval(recall.amax(1) - recall.amin(1)),
         symmetry=_interval((joint - joint.mT)[:, rows, columns]),
         conditional=None if square is None else _interval(_signed_root(square)),
+        conditional_is_exact=isinstance(given, Tensor),
         calibration=_interval(_signed_root(_binned_square(weights, truth, first, second))),
     )
 

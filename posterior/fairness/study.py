@@ -1,62 +1,24 @@
-"""One table: what several methods do to groups, over several problems."""
+"""What several methods do to groups, over several problems."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from tqdm import tqdm
 
+from posterior.checkpoint import Checkpoint, fingerprint
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.fairness.groups import Groups
-from posterior.fairness.measures import Fairness, Interval, by_group, fairness
+from posterior.fairness.measures import by_group, fairness
+from posterior.fairness.report import FairnessReport, Finding
 from posterior.methods import Method
 from posterior.metrics import psnr
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
-
-HEADER = ("problem", "method", "PR gap", "RDP gap", "CPR gap", "SPE gap", "calibration gap", "PSNR by group (dB)")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a method did on a problem.
-
-    Attributes:
-        problem, method: Their names.
-        fairness: Its gaps.
-        psnr: Mean over each group's measurements, in dB, of one draw or of the estimate, (K,).
-    """
-
-    problem: str
-    method: str
-    fairness: Fairness
-    psnr: Interval
-
-
-@dataclass(frozen=True)
-class FairnessReport:
-    """The findings of a study, problem by problem; `str` of it is the table."""
-
-    groups: tuple[str, ...]
-    findings: tuple[Finding, ...]
-
-    def rows(self) -> list[list[str]]:
-        """One row a finding, under `HEADER`: of each gap the worst over groups, with its 95 % interval."""
-        return [
-            [
-                one.problem, one.method, str(one.fairness.representation.worst()), str(one.fairness.parity),
-                "–" if one.fairness.conditional is None else str(one.fairness.conditional.worst()),
-                str(one.fairness.symmetry.worst()), str(one.fairness.calibration.worst()),
-                ", ".join(f"{name} {value:.1f}" for name, value in zip(self.groups, one.psnr.value, strict=True)),
-            ]
-            for one in self.findings
-        ]  # fmt: skip
-
-    def __str__(self) -> str:
-        lines = [HEADER, ["---"] * len(HEADER), *self.rows()]
-        return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 @dataclass(frozen=True)
@@ -69,21 +31,30 @@ class FairnessStudy:
         groups: Who is represented.
         truths_from_prior: Whether the true images are draws of their problems' priors. Only then is P(X ∈ a | y) the
             prior's to tell: where it can, CPR gaps are measured by it, and the other gaps with less noise.
+        reference: Name of the one of the methods whose draws estimate P(X ∈ a | y) where the prior does not tell it: a
+            sampler that deserves trust. Its own calibration gap says if it does.
+        errors: Errors of images by name beside PSNR, functions of reconstructions and truths (B, *event_shape) each
+            → (B,); a `PerceptualDistance` is one.
 
     Raises:
         ShapeError: Truths do not fit their problem.
-        InvalidValueError: There is no problem or no method, or two methods have one name.
+        InvalidValueError: There is no problem or no method, two methods have one name, or the reference is none of
+            them.
     """
 
     problems: Mapping[str, tuple[Posterior, Tensor]]
     methods: Sequence[Method]
     groups: Groups
     truths_from_prior: bool = False
+    reference: str | None = None
+    errors: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         names = [method.name for method in self.methods]
         if not self.problems or not names or len(set(names)) < len(names):
             raise InvalidValueError(f"a study needs problems, and methods of different names; got {names}")
+        if self.reference is not None and self.reference not in names:
+            raise InvalidValueError(f"the reference is one of the methods {names}, not {self.reference!r}")
         for name, (problem, truth) in self.problems.items():
             if truth.shape != (len(problem), *problem.event_shape):
                 raise ShapeError(
@@ -92,30 +63,75 @@ class FairnessStudy:
                 )
 
     def run(
-        self, num_samples: int = 64, *, seed: int = 0, batch_size: int | None = None, progress: bool = True
+        self,
+        num_samples: int = 64,
+        *,
+        seed: int = 0,
+        batch_size: int | None = None,
+        checkpoint: str | Path | None = None,
+        progress: bool = True,
     ) -> FairnessReport:
         """Draw and judge.
 
         A sampler draws half of `num_samples` with `seed` and half with the seed after it: two independent runs, which
         tell a bias from the noise of draws (see `fairness`). A solver runs once.
 
+        Args:
+            num_samples: Draws of each measurement, even.
+            seed: Of the first run.
+            batch_size: Images a network call, passed to the methods.
+            checkpoint: A file that is saved after each method on each problem; a study that stopped goes on from it.
+            progress: Whether to show a progress bar.
+
         Raises:
-            InvalidValueError: num_samples is odd or less than 2.
+            InvalidValueError: num_samples is not an even number ≥ 2.
+            FileFormatError: The checkpoint cannot be read, or is that of another study.
         """
         if num_samples < 2 or num_samples % 2:
             raise InvalidValueError(f"num_samples is even, two runs of half of it; got {num_samples}")
-        findings = []
+        file = Checkpoint(checkpoint, self._identity(num_samples, seed))
+        done: dict[str, dict[str, Any]] = file.load() or {}
         with tqdm(total=len(self.problems) * len(self.methods), disable=not progress, desc="fairness") as bar:
             for name, (problem, truth) in self.problems.items():
-                members = self.groups.of(truth, problem.event_shape)
-                given = self.groups.given(problem) if self.truths_from_prior else None
+                answers = done.setdefault(name, {})
                 for method in self.methods:
-                    runs = _two_runs(method, problem, num_samples // 2, seed, batch_size)
-                    first, second = (self.groups.of(x, problem.event_shape).mean(0) for x in runs)
-                    quality = by_group(psnr(runs[0][0], truth, problem.prior.value_range), members)
-                    findings.append(Finding(name, method.name, fairness(members, first, second, given), quality))
+                    if method.name not in answers:
+                        bar.set_postfix_str(f"{method.name} on {name}")
+                        first, second = _two_runs(method, problem, num_samples // 2, seed, batch_size)
+                        answers[method.name] = self._seen(problem, truth, first, second)
+                        file.save(done)
                     bar.update()
-        return FairnessReport(self.groups.names, tuple(findings))
+        return FairnessReport(self.groups.names, tuple(self._findings(done)))
+
+    def _seen(self, problem: Posterior, truth: Tensor, first: Tensor, second: Tensor) -> dict[str, Any]:
+        """What is kept of the images (S, B, *event_shape) of two runs: memberships, and errors of the first image."""
+        measured = {"PSNR (dB)": psnr(first[0], truth, problem.prior.value_range)}
+        measured |= {name: error(first[0], truth) for name, error in self.errors.items()}
+        first, second = (self.groups.of(x, problem.event_shape).mean(0).cpu() for x in (first, second))
+        return {"first": first, "second": second, "errors": {name: v.cpu() for name, v in measured.items()}}
+
+    def _findings(self, done: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+        findings = []
+        for name, (problem, truth) in self.problems.items():
+            members = self.groups.of(truth, problem.event_shape).cpu()
+            exact = self.groups.given(problem) if self.truths_from_prior else None
+            for method, seen in ((method.name, done[name][method.name]) for method in self.methods):
+                first, second = seen["first"], seen["second"]
+                given: Tensor | tuple[Tensor, Tensor] | None = None if exact is None else exact.cpu()
+                if given is None and self.reference not in (None, method):
+                    given = done[name][self.reference]["first"], done[name][self.reference]["second"]
+                errors = {error: by_group(values, members) for error, values in seen["errors"].items()}
+                gaps = fairness(members, first, second, given)
+                findings.append(Finding(name, method, gaps, errors, members, first, second))
+        return findings
+
+    def _identity(self, num_samples: int, seed: int) -> str:
+        problems = [
+            part
+            for name, (problem, truth) in self.problems.items()
+            for part in (name, problem.prior, problem.likelihood, problem.y, truth)
+        ]
+        return fingerprint(*problems, *self.methods, self.groups.names, list(self.errors), num_samples, seed)
 
 
 def _two_runs(

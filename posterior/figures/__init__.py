@@ -1,8 +1,9 @@
 """Every picture the library draws."""
 
 from posterior.figures.calibration import calibration_figure
+from posterior.figures.fairness import fairness_figure
 from posterior.figures.overview import posterior_figure
 from posterior.figures.page import save_figure
 from posterior.figures.sheet import sample_sheet
 
-__all__ = ["calibration_figure", "posterior_figure", "sample_sheet", "save_figure"]
+__all__ = ["calibration_figure", "fairness_figure", "posterior_figure", "sample_sheet", "save_figure"]

@@ -97,28 +97,28 @@ class GaussianMixturePrior(ScorePrior):
         level = torch.as_tensor(sigma, dtype=rows.dtype, device=rows.device)
         level = level.expand(x.shape[: x.ndim - len(self.event_shape)]).reshape(-1)
         lead = x.shape[: x.ndim - len(self.event_shape)]
-        return self._log_responsibilities(self._rotate(rows), level).exp().reshape(*lead, -1)
+        return self._responsibilities(self._rotate(rows), level).reshape(*lead, -1)
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         rows = self._rotate(x.flatten(1).to(self.means.dtype))
         sigma = sigma.to(rows.dtype)
-        expected = self._log_responsibilities(rows, sigma).exp() @ self.means
+        expected = self._responsibilities(rows, sigma) @ self.means
         shrink = self.variances / (self.variances + sigma[:, None] ** 2)
         return self._rotate_back(expected + shrink * (rows - expected)).reshape(x.shape).to(x.dtype)
 
-    def _log_responsibilities(self, rows: Tensor, sigma: Tensor) -> Tensor:
-        """Log r_k of rows (N, n) in the eigenbasis, (N, K)."""
+    def _responsibilities(self, rows: Tensor, sigma: Tensor) -> Tensor:
+        """r_k of rows (N, n) in the eigenbasis, (N, K)."""
         precision = 1 / (self.variances + sigma[:, None] ** 2)  # (N, 1) or (N, n)
-        # ‖x − μ‖² up to a term without k, as products of matrices
+        # log r_k, but for a term without k, is log w_k − ½ μᵀPμ + xᵀPμ: products of matrices, in few passes
         if precision.shape[1] == 1:
-            squares = precision * (self.means.square().sum(1) - 2 * rows @ self.means.T)
+            own = torch.addcmul(self.log_weights, precision, self.means.square().sum(1), value=-0.5)
         else:
-            squares = precision @ self.means.square().T - 2 * (rows * precision) @ self.means.T
-        return (self.log_weights - 0.5 * squares).log_softmax(1)
+            own = torch.addmm(self.log_weights, precision, self.means.square().T, alpha=-0.5)
+        return torch.addmm(own, rows * precision, self.means.T).softmax(1)
 
     def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:
         noise = noise.draw(num_samples)
-        chosen = self.means[_categorical(self.log_weights, noise.use("component").uniform())]
+        chosen = self.means[_categorical(self.log_weights.exp(), noise.use("component").uniform())]
         rows = chosen + self.variances.sqrt() * noise.use("within").normal(self.means.shape[1:]).to(chosen)
         return self._rotate_back(rows).reshape(*noise.lead, *self.event_shape).to(noise.dtype)
 
@@ -127,7 +127,7 @@ class GaussianMixturePrior(ScorePrior):
         level = torch.as_tensor(sigma, dtype=self.means.dtype, device=z.device).expand(lead).reshape(-1)
         rows = self._rotate(z.reshape(-1, self.means.shape[1]).to(self.means.dtype))
         uniform = noise.use("component").uniform().reshape(-1)
-        chosen = self.means[_categorical(self._log_responsibilities(rows, level), uniform)]
+        chosen = self.means[_categorical(self._responsibilities(rows, level), uniform)]
         shrink = self.variances / (self.variances + level[:, None] ** 2)
         within = (shrink.sqrt() * level[:, None]) * noise.use("within").normal(self.means.shape[1:]).reshape(rows.shape)
         return self._rotate_back(chosen + shrink * (rows - chosen) + within).reshape(z.shape).to(z.dtype)
@@ -168,11 +168,11 @@ class GaussianMixturePrior(ScorePrior):
         return rows if self.basis is None else rows @ self.basis.T
 
 
-def _categorical(log_probabilities: Tensor, uniform: Tensor) -> Tensor:
+def _categorical(probabilities: Tensor, uniform: Tensor) -> Tensor:
     """Index drawn by inverting the cumulative distribution: (..., K) or (K,), and uniforms (...)."""
-    cumulative = log_probabilities.exp().cumsum(-1)
+    cumulative = probabilities.cumsum(-1)
     cumulative = cumulative / cumulative[..., -1:]
     uniform = uniform.to(cumulative.dtype)
-    if log_probabilities.ndim == 1:
+    if probabilities.ndim == 1:
         return torch.searchsorted(cumulative, uniform.contiguous()).clamp_max(len(cumulative) - 1)
     return torch.searchsorted(cumulative, uniform[..., None]).squeeze(-1).clamp_max(cumulative.shape[-1] - 1)

@@ -208,4 +208,4 @@ def test_the_report_is_a_table():
     report = FairnessStudy({"toy": (problem, truth)}, [ExactDraws(), MixtureMAP()], groups).run(8, progress=False)
     lines = str(report).splitlines()
     assert len(lines) == 4 and "| toy | MAP |" in lines[3] and "group 0" in lines[3]
-    assert isinstance(report.findings[0].psnr, Interval)
+    assert isinstance(report.findings[0].errors["PSNR (dB)"], Interval)

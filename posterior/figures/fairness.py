@@ -1,0 +1,99 @@
+"""What methods do to groups, on one page."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from posterior.errors import InvalidValueError
+from posterior.figures.page import Page, house_style
+from posterior.figures.panels import FRAME
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from posterior.fairness.report import FairnessReport, Finding
+
+_MARKS = ("o", "s", "^", "D", "v", "P", "X")
+# Okabe & Ito's colour-blind-safe palette; marks tell groups apart in print.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_COLUMNS, _PANEL = 4, 2.0
+_MARGIN, _BAND = 0.05, "#DDDDDD"
+
+
+def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
+    """Each method's gaps by group with their 95 % intervals, problem by problem.
+
+    Three blocks: PR gaps, P(X̂ ∈ a) − P(X ∈ a), positive where a group is made too often; recalls, P(X̂ ∈ a | X ∈ a);
+    and CPR gaps, where P(X ∈ a | y) is known or estimated. The grey band is ±0.05. Each block has one scale.
+
+    Args:
+        report: What a study found.
+        title: Heading of the figure.
+
+    Raises:
+        InvalidValueError: There is nothing to show, or there are more than seven groups.
+    """
+    if not report.findings or len(report.groups) > len(_MARKS):
+        raise InvalidValueError(
+            f"a figure shows at least one finding and at most {len(_MARKS)} groups; got {len(report.findings)} and "
+            f"{len(report.groups)}"
+        )
+    problems: dict[str, list[Finding]] = {}
+    for one in report.findings:
+        problems.setdefault(one.problem, []).append(one)
+    groups = "   ".join(f"{_SIGNS[mark]} {name}" for mark, name in zip(_MARKS, report.groups, strict=False))
+    with house_style():
+        page = Page(min(_COLUMNS, max(2, len(problems))), _aspect(problems), panel=_PANEL)
+        page.title(title)
+        for heading, note, which in (
+            ("PR gap", "share of the images made − share of the true ones", "representation"),
+            ("Recall", "how often a member of the group is given back as one", "recall"),
+            ("CPR gap", "root mean square of P(X̂ ∈ a | y) − P(X ∈ a | y)", "conditional"),
+        ):
+            shown = {name: found for name, found in problems.items() if getattr(found[0].fairness, which) is not None}
+            if shown:
+                low, high = _limits(shown, which)
+                page.header(heading, f"{note} · {groups}")
+                for row in _rows(list(shown.items())):
+                    page.panels([(name, partial(_show, found, which, low, high)) for name, found in row])
+        return page.figure()
+
+
+_SIGNS = dict(zip(_MARKS, "●■▲◆▼✚✖", strict=True))
+
+
+def _show(found: list[Finding], which: str, low: float, high: float, axes: Axes) -> str:
+    """Draw a line a method, its groups beside each other."""
+    if which != "recall":
+        axes.axvspan(-_MARGIN, _MARGIN, color=_BAND, linewidth=0)
+        axes.axvline(0, color=FRAME, linewidth=0.5)
+    for row, one in enumerate(found):
+        gaps = getattr(one.fairness, which)
+        count = len(gaps.value)
+        for a in range(count):
+            height = row + 0.6 * ((a + 0.5) / count - 0.5)
+            axes.hlines(height, float(gaps.low[a]), float(gaps.high[a]), color=_COLOURS[a], linewidth=1)
+            axes.plot(float(gaps.value[a]), height, _MARKS[a], color=_COLOURS[a], markersize=2.6)
+        axes.text(low, row - 0.42, f" {one.method}", fontsize=5.5, va="center", ha="left", color="#666666")
+    axes.set(xlim=(low, high), ylim=(len(found) - 0.4, -0.65))
+    return f"{low:.2g} … {high:.2g}".replace("-", "−")
+
+
+def _limits(problems: dict[str, list[Finding]], which: str) -> tuple[float, float]:
+    if which == "recall":
+        return -0.03, 1.03
+    parts = [getattr(one.fairness, which) for found in problems.values() for one in found]
+    low, high = min(float(p.low.min()) for p in parts), max(float(p.high.max()) for p in parts)
+    low, high = min(low, -0.07), max(high, 0.07)
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
+
+
+def _aspect(problems: dict[str, list[Finding]]) -> float:
+    """Height over width: a quarter of an inch a method."""
+    return (0.25 * max(map(len, problems.values())) + 0.1) / _PANEL
+
+
+def _rows(parts: list[tuple[str, list[Finding]]]) -> list[list[tuple[str, list[Finding]]]]:
+    return [parts[i : i + _COLUMNS] for i in range(0, len(parts), _COLUMNS)]
