@@ -138,7 +138,7 @@ def measured(cell: Cell, quick: bool) -> list[Finding]:
 
 
 def agreement(findings: list[Finding]) -> tuple[int, int]:
-    """How many CPR intervals estimated by the draws of TemperedSMC meet those by the exact P(X ∈ a | y), of how many."""
+    """How many CPR intervals by the draws of TemperedSMC meet those by the exact P(X ∈ a | y), and of how many."""
     known = {(one.problem, one.method): one for one in findings}
     met = total = 0
     for one in findings:
@@ -146,7 +146,8 @@ def agreement(findings: list[Finding]) -> tuple[int, int]:
         if one.method != "TemperedSMC" and len(one.truth) == len(trusted.truth):
             estimate = fairness(one.truth, one.first, one.second, (trusted.first, trusted.second)).conditional
             exact = one.fairness.conditional
-            assert estimate is not None and exact is not None
+            assert estimate is not None
+            assert exact is not None
             met += int(((estimate.low <= exact.high) & (exact.low <= estimate.high)).sum())
             total += len(exact.value)
     return met, total
