@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,8 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
         problems.setdefault(one.problem, []).append(one)
     groups = "   ".join(f"{_SIGNS[mark]} {name}" for mark, name in zip(_MARKS, report.groups, strict=False))
     with house_style():
-        page = Page(min(_COLUMNS, max(2, len(problems))), _aspect(problems), panel=_PANEL)
+        columns = math.ceil(len(problems) / math.ceil(len(problems) / _COLUMNS))  # rows as even as can be
+        page = Page(max(2, columns), _aspect(problems), panel=_PANEL)
         page.title(title)
         for heading, note, which in (
             ("PR gap", "share of the images made − share of the true ones", "representation"),
@@ -56,8 +58,9 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
             if shown:
                 low, high = _limits(shown, which)
                 page.header(heading, f"{note} · {groups}")
-                for row in _rows(list(shown.items())):
-                    page.panels([(name, partial(_show, found, which, low, high)) for name, found in row])
+                panels = [(name, partial(_show, found, which, low, high)) for name, found in shown.items()]
+                for start in range(0, len(panels), columns):
+                    page.panels(panels[start : start + columns])
         return page.figure()
 
 
@@ -73,11 +76,13 @@ def _show(found: list[Finding], which: str, low: float, high: float, axes: Axes)
         gaps = getattr(one.fairness, which)
         count = len(gaps.value)
         for a in range(count):
-            height = row + 0.6 * ((a + 0.5) / count - 0.5)
+            height = row + 0.15 + 0.6 * ((a + 0.5) / count - 0.5)
             axes.hlines(height, float(gaps.low[a]), float(gaps.high[a]), color=_COLOURS[a], linewidth=1)
             axes.plot(float(gaps.value[a]), height, _MARKS[a], color=_COLOURS[a], markersize=2.6)
-        axes.text(low, row - 0.42, f" {one.method}", fontsize=5.5, va="center", ha="left", color="#666666")
-    axes.set(xlim=(low, high), ylim=(len(found) - 0.4, -0.65))
+        axes.text(low, row - 0.3, f" {one.method}", fontsize=5.5, va="center", ha="left", color="#666666")
+    axes.set(xlim=(low, high), ylim=(len(found) - 0.45, -0.5))
+    if which == "recall":
+        low, high = 0, 1
     return f"{low:.2g} … {high:.2g}".replace("-", "−")
 
 
@@ -91,9 +96,5 @@ def _limits(problems: dict[str, list[Finding]], which: str) -> tuple[float, floa
 
 
 def _aspect(problems: dict[str, list[Finding]]) -> float:
-    """Height over width: a quarter of an inch a method."""
-    return (0.25 * max(map(len, problems.values())) + 0.1) / _PANEL
-
-
-def _rows(parts: list[tuple[str, list[Finding]]]) -> list[list[tuple[str, list[Finding]]]]:
-    return [parts[i : i + _COLUMNS] for i in range(0, len(parts), _COLUMNS)]
+    """Height over width: three tenths of an inch a method."""
+    return (0.3 * max(map(len, problems.values())) + 0.1) / _PANEL

@@ -1,0 +1,103 @@
+"""A study: what it keeps, estimates, refuses, and shows."""
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from benchmarks.fairness_toy import ExactDraws, MixtureMAP
+from posterior.errors import FileFormatError, InvalidValueError
+from posterior.fairness import FairnessStudy, Interval
+from posterior.figures import fairness_figure, save_figure
+from tests.fairness.test_fairness import SHARES, two_groups
+from tests.figures.reading import texts
+
+
+@dataclass(frozen=True)
+class Stops:
+    """Exact draws, until it is interrupted."""
+
+    when: bool = True
+    name: str = "exact again"
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __call__(self, problem, **options):
+        if self.when:
+            raise KeyboardInterrupt
+        return ExactDraws()(problem, **options)
+
+
+def test_a_study_that_stopped_goes_on(tmp_path):
+    problem, truth, groups = two_groups(1.0, size=30)
+
+    def study(last):
+        methods = [MixtureMAP(), ExactDraws(), last]
+        return FairnessStudy({"a": (problem, truth), "b": (problem, truth)}, methods, groups)
+
+    def run(last, path=None, seed=0):
+        return study(last).run(8, seed=seed, checkpoint=path, progress=False)
+
+    path = tmp_path / "new" / "study.pt"
+    with pytest.raises(KeyboardInterrupt):
+        run(Stops(), path)
+    resumed, whole = run(Stops(when=False), path), run(Stops(when=False))
+    assert str(resumed) == str(whole)
+    assert str(run(Stops(), path)) == str(whole)  # nothing is left to do
+    with pytest.raises(FileFormatError, match="another run"):
+        run(Stops(), path, seed=1)
+
+
+def test_a_reference_estimates_what_the_prior_would_tell():
+    problem, truth, groups = two_groups(1.0, size=2000)
+    methods = [MixtureMAP(), ExactDraws()]
+    told = FairnessStudy({"toy": (problem, truth)}, methods, groups, truths_from_prior=True)
+    guessed = FairnessStudy({"toy": (problem, truth)}, methods, groups, reference="exact posterior")
+    (known, _), (estimate, own) = (study.run(64, progress=False).findings for study in (told, guessed))
+    assert known.fairness.conditional_is_exact
+    assert not estimate.fairness.conditional_is_exact
+    assert own.fairness.conditional is None  # of itself a reference knows nothing
+    # Both are means over the same measurements; products of errors of 32 draws add at most
+    # sqrt((1/128² + 2·.15²/128)/2000) = .0005 to the square .022, .0017 to its root; four of these.
+    exact, seen = known.fairness.conditional, estimate.fairness.conditional
+    assert exact is not None
+    assert seen is not None
+    torch.testing.assert_close(seen.value, exact.value, atol=0.007, rtol=0)
+    assert "estimated" in guessed.run(2, progress=False).rows()[0][4]
+    with pytest.raises(InvalidValueError, match="reference"):
+        FairnessStudy({"toy": (problem, truth)}, methods, groups, reference="MAP of another")
+
+
+def test_errors_of_any_kind_by_group():
+    problem, truth, groups = two_groups(1.0, size=40)
+    errors = {"distance": lambda x, known: (x - known).abs().flatten(1).sum(1)}
+    report = FairnessStudy({"toy": (problem, truth)}, [MixtureMAP()], groups, errors=errors).run(2, progress=False)
+    found = report.findings[0]
+    wrong = 1 - found.fairness.recall.value  # MAP is at −1 or 1, so it is right or 2 away
+    torch.testing.assert_close(found.errors["distance"].value, 2 * wrong, atol=1e-6, rtol=0)
+    assert isinstance(found.errors["PSNR (dB)"], Interval)
+    assert report.header()[-1] == "distance by group"
+
+
+def test_the_figure_shows_every_gap(tmp_path):
+    problem, truth, groups = two_groups(1.0, size=40)
+    problems = {"near": (problem, truth), "again": (problem, truth)}
+    report = FairnessStudy(problems, [ExactDraws(), MixtureMAP()], groups, truths_from_prior=True).run(
+        8, progress=False
+    )
+    figure = fairness_figure(report, title="Two groups")
+    assert len(figure.axes) == 6
+    shown = texts(figure)
+    assert shown.count("near") == 3
+    assert {"PR gap", "Recall", "CPR gap", "Two groups"} <= set(shown)
+    first = report.findings[0].fairness.representation.value
+    marks = [line.get_xdata()[0] for line in figure.axes[0].get_lines() if line.get_marker() not in ("None", "")]
+    assert marks[:2] == pytest.approx(first.tolist())
+    assert save_figure(figure, tmp_path / "fairness.png").stat().st_size > 0
+    without = FairnessStudy({"near": (problem, truth)}, [MixtureMAP()], groups).run(2, progress=False)
+    assert len(fairness_figure(without).axes) == 2  # CPR is not known
+    many = torch.full((8,), 1 / 8, dtype=SHARES.dtype)
+    problem, truth, groups = two_groups(1.0, many, size=4)
+    with pytest.raises(InvalidValueError, match="seven|7 groups"):
+        fairness_figure(FairnessStudy({"x": (problem, truth)}, [MixtureMAP()], groups).run(2, progress=False))
