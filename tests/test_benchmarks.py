@@ -9,6 +9,7 @@ import pytest
     "name",
     [
         "calibration",
+        "conformal",
         "denoiser",
         "digits",
         "exactness",

@@ -1,6 +1,8 @@
 """How far samples can be trusted."""
 
 from posterior.diagnostics.calibration import calibrate
+from posterior.diagnostics.components import PrincipalComponents, principal_components
+from posterior.diagnostics.conformal import ConformalIntervals, conformal_intervals
 from posterior.diagnostics.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
 from posterior.diagnostics.discrepancy import (
     covariance_error,
@@ -29,12 +31,15 @@ __all__ = [
     "DEFAULT_FUNCTIONALS",
     "Calibration",
     "Check",
+    "ConformalIntervals",
     "DetectableEffect",
     "Functional",
     "PredictiveCheck",
+    "PrincipalComponents",
     "PriorCheck",
     "calibrate",
     "check_prior",
+    "conformal_intervals",
     "covariance_error",
     "crps",
     "detectable_effect",
@@ -48,6 +53,7 @@ __all__ = [
     "mean_error",
     "mode_weight_error",
     "predictive_check",
+    "principal_components",
     "rank_band",
     "rank_ecdf",
     "rank_p_value",

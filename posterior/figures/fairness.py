@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from posterior.errors import InvalidValueError
-from posterior.figures.page import Page, house_style
+from posterior.figures.page import Page, Panel, house_style
 from posterior.figures.panels import FRAME
 
 if TYPE_CHECKING:
@@ -58,7 +58,9 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
             if shown:
                 low, high = _limits(shown, which)
                 page.header(heading, f"{note} · {groups}")
-                panels = [(name, partial(_show, found, which, low, high)) for name, found in shown.items()]
+                panels: list[tuple[str, Panel]] = [
+                    (name, partial(_show, found, which, low, high)) for name, found in shown.items()
+                ]
                 for start in range(0, len(panels), columns):
                     page.panels(panels[start : start + columns])
         return page.figure()

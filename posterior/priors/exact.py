@@ -35,7 +35,7 @@ class ExactPosterior:
 
     def sample(self, num_samples: int, *, seed: int = 0) -> Tensor:
         """Independent draws (num_samples, B, *event_shape)."""
-        noise = Noise.of(seed, len(self.weights), num_samples, dtype=self.weights.dtype, device=self.weights.device)
+        noise = self._noise(num_samples, seed)
         uniform = noise.use("component").uniform()
         draws = []
         for b, weights in enumerate(self.weights):
@@ -48,6 +48,11 @@ class ExactPosterior:
                 x = x + own.use("within").normal(means.shape[1:])[:, 0] @ root.T
             draws.append(x)
         return torch.stack(draws, 1).reshape(num_samples, len(self.weights), *self.event_shape)
+
+    def _noise(self, num_samples: int, seed: int) -> Noise:
+        # Truths that a user drew of the prior with the same seed are of other streams.
+        source = Noise.of(seed, len(self.weights), num_samples, dtype=self.weights.dtype, device=self.weights.device)
+        return source.use("exact posterior")
 
     def mean(self) -> Tensor:
         """E[x | y]: (B, *event_shape)."""

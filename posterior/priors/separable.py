@@ -9,7 +9,6 @@ from torch import Tensor
 
 from posterior.errors import IncompatibleError
 from posterior.likelihoods import Likelihood
-from posterior.noise import Noise
 from posterior.operators.base import LinearOperator, Operator
 from posterior.operators.magnitude import Magnitude
 from posterior.priors.exact import ExactPosterior, dense_matrix, measured_entries
@@ -81,7 +80,7 @@ class SeparablePosterior(ExactPosterior):
 
     def sample(self, num_samples: int, *, seed: int = 0) -> Tensor:
         device = self.weights.device
-        noise = Noise.of(seed, len(self.weights), num_samples, dtype=torch.float64, device=device)
+        noise = self._noise(num_samples, seed)
         draws = []
         for b, weights in enumerate(self.weights):
             matrix, square = self._matrices[b]

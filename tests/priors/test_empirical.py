@@ -6,7 +6,7 @@ import torch
 from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.operators import Downsampling, Inpainting, Operator
+from posterior.operators import Downsampling, Identity, Inpainting, Operator
 from posterior.priors import EmpiricalPrior
 from tests.problems import DOUBLE
 
@@ -56,3 +56,15 @@ def test_what_has_no_exact_posterior_is_refused():
     curved = Operator.from_callable(lambda x: x**2, event_shape=(1, 4, 4), measurement_shape=(1, 4, 4))
     with pytest.raises(IncompatibleError, match="linear operator"):
         EmpiricalPrior(IMAGES, std=0.1).posterior(GaussianLikelihood(curved, 1.0), IMAGES[:1])
+
+
+def test_draws_of_the_posterior_know_nothing_of_a_truth_of_the_same_seed():
+    images = torch.randn(50, 1, 4, 4, generator=torch.Generator().manual_seed(0)).double()
+    prior = EmpiricalPrior(images, 0.5)
+    truth = prior.exact_sample(1, Noise.of(0, 400, dtype=torch.float64))[0]
+    likelihood = GaussianLikelihood(Identity((1, 4, 4)), 1e3)  # y says nothing: draws and truth are independent
+    y = likelihood.simulate(truth, Noise.of(1, 400, dtype=torch.float64))
+    draw = prior.posterior(likelihood, y).sample(1, seed=0)[0]
+    centre = images.mean(0)
+    correlation = torch.corrcoef(torch.stack([(draw - centre).flatten(), (truth - centre).flatten()]))[0, 1]
+    assert abs(correlation) < 5 / (400 * 16) ** 0.5  # of as many pairs of uncorrelated entries

@@ -1,0 +1,60 @@
+"""The directions in which draws of one posterior differ most."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from posterior.errors import InvalidValueError, NotFiniteError
+from posterior.results import Samples
+
+
+class PrincipalComponents(NamedTuple):
+    """Orthonormal directions of largest variance, in falling order.
+
+    Attributes:
+        directions: Of norm 1, (k, B, *event_shape).
+        std: Standard deviation along each, (k, B).
+        share: Of the total variance, (k, B).
+    """
+
+    directions: Tensor
+    std: Tensor
+    share: Tensor
+
+
+def principal_components(samples: Samples, count: int = 3) -> PrincipalComponents:
+    r"""Principal components of the posterior, from the singular values of the centred draws.
+
+    $$ x_s - \bar x = \sum_k a_{sk} v_k, \qquad \operatorname{var}(a_{\cdot k}) = \frac{s_k^2}{S - 1} $$
+
+    Few draws overstate the variance along the directions that they single out. The sign of a direction is that of its
+    largest entry.
+
+    Args:
+        samples: Draws (S, B, *event_shape).
+        count: Components k.
+
+    Raises:
+        InvalidValueError: There are not more draws than components, or count < 1.
+        NotFiniteError: A draw holds NaN or infinity.
+    """
+    size, batch = samples.x.shape[:2]
+    rows = samples.x.reshape(size, batch, -1).transpose(0, 1)  # (B, S, n)
+    if not 1 <= count <= min(size - 1, rows.shape[2]):
+        raise InvalidValueError(
+            f"{count} components need 1 ≤ components < draws and no more than an image has entries; there are {size} "
+            f"draws of {rows.shape[2]} entries"
+        )
+    if not bool(rows.isfinite().all()):
+        raise NotFiniteError("a draw holds NaN or infinity")
+    _, values, directions = torch.linalg.svd(rows - rows.mean(1, keepdim=True), full_matrices=False)
+    variances = values.square() / (size - 1)
+    total = variances.sum(1, keepdim=True)
+    directions = directions[:, :count]
+    largest = directions.gather(2, directions.abs().argmax(2, keepdim=True))
+    directions = (directions * largest.sign()).transpose(0, 1).reshape(count, *samples.x.shape[1:])
+    share = variances / total.clamp_min(torch.finfo(total.dtype).tiny)
+    return PrincipalComponents(directions, variances[:, :count].sqrt().T, share[:, :count].T)

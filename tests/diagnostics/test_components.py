@@ -1,0 +1,42 @@
+"""Principal components of draws whose covariance is known."""
+
+import pytest
+import torch
+
+from posterior.diagnostics import principal_components
+from posterior.errors import InvalidValueError, NotFiniteError
+from posterior.noise import Noise
+from posterior.results import Samples
+
+DOUBLE = torch.float64
+
+
+def test_they_are_those_of_the_covariance():
+    size, batch = 50, 3
+    x = Noise.of(0, batch, size, dtype=DOUBLE).normal((1, 3, 4)) * torch.linspace(0.1, 3, 12, dtype=DOUBLE).view(
+        1, 3, 4
+    )
+    found = principal_components(Samples(x, torch.zeros(batch), torch.zeros(batch)), count=4)
+    for b in range(batch):
+        values, vectors = torch.linalg.eigh(torch.cov(x[:, b].flatten(1).T))
+        torch.testing.assert_close(found.std[:, b], values.flip(0)[:4].sqrt())
+        torch.testing.assert_close(found.share[:, b], values.flip(0)[:4] / values.sum())
+        inner = found.directions[:, b].flatten(1) @ vectors.flip(1)[:, :4]
+        torch.testing.assert_close(inner.abs(), torch.eye(4, dtype=DOUBLE), atol=1e-8, rtol=0)
+    flat = found.directions.flatten(2)
+    assert (flat.gather(2, flat.abs().argmax(2, keepdim=True)) > 0).all()
+
+
+def test_equal_draws_have_no_variance():
+    found = principal_components(Samples(torch.ones(5, 1, 1, 2, 2), torch.zeros(1), torch.zeros(1)), count=2)
+    assert found.std.abs().max() == 0
+    assert found.share.isfinite().all()
+
+
+def test_what_cannot_be_is_refused():
+    x = torch.zeros(5, 1, 1, 2, 2)
+    for count in (0, 5):
+        with pytest.raises(InvalidValueError, match="components"):
+            principal_components(Samples(x, torch.zeros(1), torch.zeros(1)), count=count)
+    with pytest.raises(NotFiniteError):
+        principal_components(Samples(x / 0, torch.zeros(1), torch.zeros(1)), count=2)
