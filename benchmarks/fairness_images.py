@@ -11,7 +11,6 @@ another prior: a VAE of all ten digits.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from torch import Tensor
 from benchmarks.fairness_toy import ExactDraws, MixtureMAP
 from benchmarks.table import DOCS, markdown
 from posterior.data import load_digits, load_fashion
-from posterior.errors import TrustWarning
 from posterior.fairness import ComponentGroups, FairnessReport, FairnessStudy, Finding, fairness
 from posterior.figures import fairness_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
@@ -131,9 +129,7 @@ def measured(cell: Cell, quick: bool) -> list[Finding]:
             part = problem.select(range(count)), truth[:count]
             study = FairnessStudy({str(cell): part}, methods, groups, truths_from_prior=True)
             file = None if quick else FOLDER / f"{str(cell).replace('/', '-')} {name}.pt"
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", TrustWarning)
-                findings += study.run(size, checkpoint=file).findings
+            findings += study.run(size, checkpoint=file).findings
     return findings
 
 

@@ -8,13 +8,11 @@ each point. 2,000 measurements, 64 draws of each in two runs.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from posterior.errors import TrustWarning
 from posterior.fairness import ComponentGroups, Fairness, FairnessStudy
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
@@ -88,9 +86,7 @@ def measured(noise_std: float, count: int, methods: list[Method], draws: int) ->
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(1, count, dtype=torch.float64)))
     groups = ComponentGroups(prior, torch.arange(2), ("a", "b"))
     study = FairnessStudy({"toy": (problem, truth)}, methods, groups, truths_from_prior=True)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", TrustWarning)
-        return [(one.method, one.fairness) for one in study.run(draws, progress=False).findings]
+    return [(one.method, one.fairness) for one in study.run(draws, progress=False).findings]
 
 
 def table(quick: bool) -> list[list[str]]:

@@ -1,4 +1,4 @@
-"""The command line: `posterior demo | sample | solve | calibrate | train | priors`."""
+"""The command line: `posterior demo | sample | solve | calibrate | fairness | train | priors`."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from posterior.app import specs
 from posterior.app.checks import calibration, priors_check
 from posterior.app.compare import default_device, report, run
 from posterior.app.demo import demo
+from posterior.app.fairness import fairness_study
 from posterior.app.parsing import one_line_errors, parse
 from posterior.app.train import train_score, train_vae
 from posterior.data import load_images
 from posterior.errors import InvalidValueError
-from posterior.figures import posterior_figure, save_figure
+from posterior.figures import posterior_figure, save_figure, save_gif, uncertainty_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
 from posterior.noise import Noise
@@ -46,7 +47,7 @@ def sample(
             PredictorCorrector, TDS or TMPD (score priors), HMC or LatentLangevin (generators), with settings of your
             own as in TemperedSMC:accuracy=high,population=2048.
         num_samples: Draws of each posterior.
-        out: Folder for samples.npz and for figures of the first 20 images.
+        out: Folder for samples.npz, and for figures and a gif of the draws of each of the first 20 images.
     """
     method = specs.build("sampler", specs.SAMPLERS, sampler)
     _answer(method=method, prior=prior, num_samples=num_samples, file=out / "samples.npz", **question)
@@ -111,6 +112,7 @@ COMMANDS: dict[str, Any] = {
         },
     },
     "calibrate": calibration,
+    "fairness": fairness_study,
 }
 
 
@@ -179,6 +181,10 @@ def _answer(
     for index, path in enumerate(paths):
         figure = posterior_figure(truth, y, draws, estimate, model.value_range, title, mask=mask, index=index)
         save_figure(figure, path)
+        if draws is not None and len(draws) > 1:
+            figure = uncertainty_figure(draws, truth, value_range=model.value_range, title=title, index=index)
+            save_figure(figure, path.with_stem(f"{path.stem}-uncertainty"))
+            save_gif(draws.x[:, index], path.with_suffix(".gif"), model.value_range)
     print(f"figures: {paths[0]}" + (f" … {paths[-1].name}" if len(paths) > 1 else ""))
 
 

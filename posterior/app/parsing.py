@@ -24,7 +24,8 @@ def parse(args: Sequence[str] | None, commands: dict[str, Any], description: str
     """What the words ask for, ready to be called.
 
     A function's arguments become options, named, typed and explained as its signature and docstring say; a function
-    without optional arguments takes them as plain words, and so does one whose options are keyword-only.
+    without optional arguments takes them as plain words, and so does one whose options are keyword-only. A YAML file
+    right after a command holds its options.
 
     Args:
         args: The words; those of the command line unless given.
@@ -33,8 +34,11 @@ def parse(args: Sequence[str] | None, commands: dict[str, Any], description: str
     """
     parser, command = _Parser(prog=_PROGRAM, description=description), commands
     _add_commands(parser, commands)
+    words = list(sys.argv[1:] if args is None else args)
+    if len(words) > 1 and words[1].endswith((".yaml", ".yml")) and not words[1].startswith("-"):
+        words.insert(1, "--config")  # `posterior fairness study.yaml`
     try:
-        values = parser.parse_args(args)
+        values = parser.parse_args(words)
     except UnicodeDecodeError as error:
         parser.error(f"the config file is not text: {error}")
     while isinstance(command, dict) and (word := values.command) is not None:

@@ -9,10 +9,12 @@ from posterior.fairness.classifiers import (
 )
 from posterior.fairness.groups import ComponentGroups, Groups
 from posterior.fairness.measures import Fairness, Interval, by_group, fairness
+from posterior.fairness.reliability import Reliability, reliability
 from posterior.fairness.report import FairnessReport, Finding
 from posterior.fairness.study import FairnessStudy
 
 __all__ = [
     "Classifier", "ComponentGroups", "Fairness", "FairnessReport", "FairnessStudy", "Finding", "Groups", "Interval",
-    "by_group", "classifier_card", "fairness", "list_classifiers", "load_classifier", "save_classifier",
+    "Reliability", "by_group", "classifier_card", "fairness", "list_classifiers", "load_classifier", "reliability",
+    "save_classifier",
 ]  # fmt: skip

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError, ShapeError
 
-_BINS = 10
+BINS = 10
 
 
 @dataclass(frozen=True)
@@ -158,10 +158,10 @@ def _resampled(size: int, resamples: int, seed: int) -> Tensor:
 
 def _binned_square(weights: Tensor, truth: Tensor, first: Tensor, second: Tensor) -> Tensor:
     """Σ over bins of P(bin) · (mean of p̂ − t in it)², without the bias of squared noise: (resamples, K)."""
-    bins = (first * _BINS).long().clamp_max(_BINS - 1)
+    bins = (first * BINS).long().clamp_max(BINS - 1)
     total = weights.new_zeros(len(weights), truth.shape[1])
     for group in range(truth.shape[1]):
-        inside = torch.nn.functional.one_hot(bins[:, group], _BINS).double()
+        inside = torch.nn.functional.one_hot(bins[:, group], BINS).double()
         error = inside * (second - truth)[:, group, None]
         count, own = weights @ inside, weights**2 @ inside
         # of pairs of different measurements only: Σ_{i≠j} c_i c_j e_i e_j, over as many pairs

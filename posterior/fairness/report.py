@@ -23,6 +23,7 @@ class Finding:
         errors: Name of an error → its mean over each group's measurements, of one draw or of the estimate, (K,).
         truth: Memberships of the true images, (B, K).
         first, second: Mean memberships of the draws of the two runs, (B, K); of an estimate twice the same.
+        warnings: Why its draws should not be trusted, in plain words.
     """
 
     problem: str
@@ -32,11 +33,12 @@ class Finding:
     truth: Tensor
     first: Tensor
     second: Tensor
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class FairnessReport:
-    """The findings of a study, problem by problem; `str` of it is the table, in Markdown."""
+    """The findings of a study, problem by problem; `str` of it is the table in Markdown, and all warnings below."""
 
     groups: tuple[str, ...]
     findings: tuple[Finding, ...]
@@ -67,7 +69,9 @@ class FairnessReport:
 
     def __str__(self) -> str:
         header = self.header()
-        return "\n".join("| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *self.rows()])
+        lines = ["| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *self.rows()]]
+        doubts = [f"- {one.problem}: {warning}" for one in self.findings for warning in one.warnings]
+        return "\n".join([*lines, *(["", "Warnings:", "", *doubts] if doubts else [])])
 
 
 def _largest(gaps: Interval, names: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from posterior.checkpoint import Checkpoint, fingerprint
-from posterior.errors import InvalidValueError, ShapeError
+from posterior.errors import InvalidValueError, ShapeError, TrustWarning
 from posterior.fairness.groups import Groups
 from posterior.fairness.measures import by_group, fairness
 from posterior.fairness.report import FairnessReport, Finding
@@ -97,8 +98,8 @@ class FairnessStudy:
                 for method in self.methods:
                     if method.name not in answers:
                         bar.set_postfix_str(f"{method.name} on {name}")
-                        first, second = _two_runs(method, problem, num_samples // 2, seed, batch_size)
-                        answers[method.name] = self._seen(problem, truth, first, second)
+                        first, second, doubts = _two_runs(method, problem, num_samples // 2, seed, batch_size)
+                        answers[method.name] = self._seen(problem, truth, first, second) | {"warnings": doubts}
                         file.save(done)
                     bar.update()
         return FairnessReport(self.groups.names, tuple(self._findings(done)))
@@ -122,7 +123,7 @@ class FairnessStudy:
                     given = done[name][self.reference]["first"], done[name][self.reference]["second"]
                 errors = {error: by_group(values, members) for error, values in seen["errors"].items()}
                 gaps = fairness(members, first, second, given)
-                findings.append(Finding(name, method, gaps, errors, members, first, second))
+                findings.append(Finding(name, method, gaps, errors, members, first, second, tuple(seen["warnings"])))
         return findings
 
     def _identity(self, num_samples: int, seed: int) -> str:
@@ -136,15 +137,20 @@ class FairnessStudy:
 
 def _two_runs(
     method: Method, problem: Posterior, num_samples: int, seed: int, batch_size: int | None
-) -> tuple[Tensor, Tensor]:
-    """Images (num_samples, B, *event_shape) of two independent runs; of a solver one image, twice the same."""
+) -> tuple[Tensor, Tensor, list[str]]:
+    """Images (num_samples, B, *event_shape) of two independent runs, and what they warn of.
+
+    A solver gives one image, twice the same.
+    """
 
     def run(seed: int) -> Samples | PointEstimate:
-        return method(problem, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrustWarning)  # the report has them
+            return method(problem, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=False)
 
     answer = run(seed)
     if isinstance(answer, PointEstimate):
-        return answer.x[None], answer.x[None]
+        return answer.x[None], answer.x[None], []
     again = run(seed + 1)
     assert isinstance(again, Samples)
-    return answer.x, again.x
+    return answer.x, again.x, [*answer.warnings, *again.warnings]

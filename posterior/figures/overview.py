@@ -18,8 +18,8 @@ from posterior.results import PointEstimate, Samples
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_LEVEL, _FEWEST = 0.9, 19  # level of the interval, and the draws that it needs
-_GAUSSIAN_WIDTH = 3.29  # a Gaussian's 90 % interval in standard deviations
+LEVEL, FEWEST = 0.9, 19  # level of the interval, and the draws that it needs
+GAUSSIAN_WIDTH = 3.29  # a Gaussian's 90 % interval in standard deviations
 
 
 def posterior_figure(
@@ -76,15 +76,15 @@ def posterior_figure(
         name: replace(block, x=block.x[:, index : index + 1].detach().cpu(), info={}, latent=None)
         for name, block in blocks.items()
     }
-    spreads = {name: _spread(block) for name, block in chosen.items()}
+    spreads = {name: spread(block) for name, block in chosen.items()}
     peaks = [float(std.max()) for std, _ in spreads.values() if std is not None]
-    peaks += [float(width.max()) / _GAUSSIAN_WIDTH for _, width in spreads.values() if width is not None]
+    peaks += [float(width.max()) / GAUSSIAN_WIDTH for _, width in spreads.values() if width is not None]
     scale = max(peaks, default=0.0) or 1.0
     summaries: dict[str, list[tuple[str, Panel]]] = {
         name: [
             ("posterior mean", partial(show_picture, block.mean()[0], value_range)),
             ("standard deviation", partial(show_heat, spreads[name][0], scale, 2)),
-            ("width of 90 % interval", partial(show_heat, spreads[name][1], _GAUSSIAN_WIDTH * scale, _FEWEST)),
+            ("width of 90 % interval", partial(show_heat, spreads[name][1], GAUSSIAN_WIDTH * scale, FEWEST)),
         ]
         for name, block in chosen.items()
     }
@@ -143,12 +143,12 @@ def _check(
     return shape[2] / shape[3]
 
 
-def _spread(block: Samples) -> tuple[Tensor | None, Tensor | None]:
+def spread(block: Samples) -> tuple[Tensor | None, Tensor | None]:
     """Standard deviation and width of the interval of each pixel, (H, W), where there are draws enough."""
     std = block.std()[0].mean(0) if len(block) > 1 else None
-    if len(block) < _FEWEST:
+    if len(block) < FEWEST:
         return std, None
-    lower, upper = block.credible_interval(_LEVEL)
+    lower, upper = block.credible_interval(LEVEL)
     return std, (upper - lower)[0].mean(0)
 
 

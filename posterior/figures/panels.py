@@ -20,6 +20,7 @@ Range = tuple[float, float]
 FRAME = "#999999"  # of panels, and the zero line of vectors
 _LINE = "#0072B2"
 _SPREAD = "viridis"  # perceptually uniform, and safe for colour-blind readers
+_SIGNED = "PuOr"  # both sides are told apart by colour-blind readers, and 0 is white
 _BLUE = (0.337, 0.706, 0.914)  # not measured: sky blue of Okabe & Ito's colour-blind-safe palette
 _GREY = (0.5, 0.5, 0.5)  # the same where blue may be a colour of the picture
 _DECADES = 4  # of k-space magnitude that are shown
@@ -34,7 +35,7 @@ def check_range(value_range: Range) -> None:
 
 def show_picture(image: Tensor, value_range: Range, axes: Axes) -> str:
     """Draw an image (C, H, W)."""
-    axes.imshow(_rgb(image, value_range), interpolation="nearest", aspect="equal")
+    axes.imshow(rgb(image, value_range), interpolation="nearest", aspect="equal")
     return ""
 
 
@@ -46,6 +47,12 @@ def show_heat(values: Tensor | None, high: float, fewest: int, axes: Axes) -> st
     return axes.imshow(values.numpy(), cmap=_SPREAD, vmin=0, vmax=high, interpolation="nearest", aspect="equal")
 
 
+def show_signed(values: Tensor, axes: Axes) -> AxesImage:
+    """Draw a map (H, W) in colours on either side of white, which is 0."""
+    high = float(values.abs().max()) or 1.0
+    return axes.imshow(values.numpy(), cmap=_SIGNED, vmin=-high, vmax=high, interpolation="nearest", aspect="equal")
+
+
 def show_measurement(y: Tensor, measured: Tensor | None, value_range: Range, axes: Axes) -> str:
     """Draw one measurement as what it is: k-space, a picture, or a vector."""
     if y.ndim < 2 or min(y.shape[-2:]) == 1:
@@ -55,7 +62,7 @@ def show_measurement(y: Tensor, measured: Tensor | None, value_range: Range, axe
     if y.is_complex():
         magnitude = planes.abs().square().sum(0).sqrt()
         decades = (magnitude / magnitude.max().clamp_min(1e-30)).clamp_min(10.0 ** -(_DECADES + 1)).log10()
-        picture = _rgb(decades[None], (-_DECADES, 0.0))
+        picture = rgb(decades[None], (-_DECADES, 0.0))
         captions.append("log magnitude" + ("" if len(planes) == 1 else f" of {len(planes)} coils"))
     else:
         if len(planes) not in (1, 2, 3):
@@ -64,7 +71,7 @@ def show_measurement(y: Tensor, measured: Tensor | None, value_range: Range, axe
         limits = _limits(planes, value_range)
         if limits != value_range:
             captions.append(f"black {_number(limits[0])}, white {_number(limits[1])}")
-        picture = _rgb(planes, limits)
+        picture = rgb(planes, limits)
     if measured is not None:
         missing = ~measured.reshape(-1, *y.shape[-2:]).any(0).numpy()
         colour, paint = ("grey", _GREY) if len(planes) == 3 and not y.is_complex() else ("blue", _BLUE)
@@ -94,7 +101,7 @@ def _number(value: float) -> str:
     return f"{value:.2g}".replace("-", "−")
 
 
-def _rgb(image: Tensor, value_range: Range) -> NDArray[np.float64]:
+def rgb(image: Tensor, value_range: Range) -> NDArray[np.float64]:
     """An image (C, H, W) as red, green and blue in [0, 1], (H, W, 3); two channels are a complex number."""
     low, high = value_range
     values = image.detach().cpu().double()

@@ -114,13 +114,15 @@ def test_sample_of_pictures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     sample("--image=pictures", "--out=out", "--seed=3")
     result = Samples.load("out/samples.npz")
     assert result.x.shape == (3, 3, *SHAPE)
-    assert sorted(path.name for path in Path("out").glob("*.png")) == ["000.png", "001.png", "002.png"]
+    for ending in (".png", "-uncertainty.png", ".gif"):
+        assert all(Path(f"out/00{index}{ending}").stat().st_size for index in range(3))
     text = capsys.readouterr().out
     assert "| half:keep=top | TemperedSMC |" in text
     assert "figures: out/000.png … 002.png" in text
     monkeypatch.setattr(cli, "_FIGURES", 1)
     sample("--image=x.npz", "--out=again", "--seed=3", "--batch_size=2")
-    assert sorted(path.name for path in Path("again").iterdir()) == ["000.png", "samples.npz"]
+    names = sorted(path.name for path in Path("again").iterdir())
+    assert names == ["000-uncertainty.png", "000.gif", "000.png", "samples.npz"]
     # Pictures are rounded to 255 levels, and arrays are not: nearly the same problem, the same noise.
     torch.testing.assert_close(Samples.load("again/samples.npz").x, result.x, atol=0.05, rtol=0)
 

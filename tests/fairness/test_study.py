@@ -1,12 +1,13 @@
 """A study: what it keeps, estimates, refuses, and shows."""
 
-from dataclasses import dataclass
+import warnings
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 
 from benchmarks.fairness_toy import ExactDraws, MixtureMAP
-from posterior.errors import FileFormatError, InvalidValueError
+from posterior.errors import FileFormatError, InvalidValueError, TrustWarning
 from posterior.fairness import FairnessStudy, Interval
 from posterior.figures import fairness_figure, save_figure
 from tests.fairness.test_fairness import SHARES, two_groups
@@ -67,6 +68,26 @@ def test_a_reference_estimates_what_the_prior_would_tell():
     assert "estimated" in guessed.run(2, progress=False).rows()[0][4]
     with pytest.raises(InvalidValueError, match="reference"):
         FairnessStudy({"toy": (problem, truth)}, methods, groups, reference="MAP of another")
+
+
+@dataclass(frozen=True)
+class Doubtful:
+    """Exact draws that are not sure of themselves."""
+
+    name: str = "doubtful"
+
+    def __call__(self, problem, **options):
+        warnings.warn("not to be trusted", TrustWarning, stacklevel=2)
+        return replace(ExactDraws()(problem, **options), warnings=("not to be trusted",))
+
+
+def test_warnings_are_in_the_report_and_not_in_its_way():
+    problem, truth, groups = two_groups(1.0, size=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = FairnessStudy({"toy": (problem, truth)}, [Doubtful()], groups).run(2, progress=False)
+    assert report.findings[0].warnings == ("not to be trusted",) * 2
+    assert str(report).endswith("- toy: not to be trusted")
 
 
 def test_errors_of_any_kind_by_group():

@@ -1,0 +1,116 @@
+"""The command that says what methods do to groups: `posterior fairness`."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from posterior.app import specs
+from posterior.app.compare import default_device
+from posterior.data import load_images
+from posterior.diagnostics.calibration import draw_truth
+from posterior.errors import InvalidValueError
+from posterior.fairness import Classifier, FairnessStudy, Groups, load_classifier
+from posterior.figures import fairness_figure, save_figure
+from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
+from posterior.priors.zoo import load_prior
+from posterior.problem import Posterior
+
+_OTHERS = "others"
+
+
+def fairness_study(
+    prior: str = "digits-vae",
+    classifier: str = "digits",
+    groups: dict[str, list[str]] | None = None,
+    operators: list[str] | None = None,
+    noise_std: list[float] | None = None,
+    methods: list[str] | None = None,
+    reference: str | None = None,
+    images: Path | None = None,
+    num_images: int = 100,
+    num_samples: int = 16,
+    out: Path = Path("results/fairness"),
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Measure what methods do to groups of images; a study that stopped goes on from its checkpoint.
+
+    Args:
+        prior: Name of a shipped prior (see `posterior priors list`), or a folder.
+        classifier: Name of a shipped classifier, digits, fashion or gender, or a folder; it says who is in an image,
+            and no better than its card says.
+        groups: Groups of its classes, as in {"3 or 5":["3","5"],"8":["8"]}, the classes left being one more; each class
+            is a group unless given.
+        operators: Forward operators as in `posterior sample`, like [downsampling:factor=7,half:keep=top]; the first
+            unless given.
+        noise_std: Standard deviations of the measurement noise, each with each operator; [1] unless given.
+        methods: Samplers and solvers as in `posterior sample` and `posterior solve`, all on this prior;
+            [TemperedSMC:accuracy=fast,CSGM] unless given. Write a method with several settings in a YAML file.
+        reference: Name of the method whose draws estimate P(X in a | y), for CPR gaps.
+        images: True images, which the prior has not seen: a folder of pictures (png, jpg) or an array in [-1, 1] (npy,
+            npz). Unless given, truths are drawn from the prior, and exact draws have no PR gap.
+        num_images: Images, at most.
+        num_samples: Draws of each measurement, even.
+        out: Folder for fairness.md, fairness.png and the checkpoint.
+        batch_size: Images in one network call at the most; lower it if memory runs out.
+        seed: Seed of truths, measurements and draws.
+        progress: Whether to show a progress bar.
+    """
+    device = default_device()
+    model, judge = load_prior(prior, device=device), load_classifier(classifier, device=device)
+    forward = {
+        text: specs.build("operator", specs.OPERATORS, text, event_shape=model.event_shape).to(device)
+        for text in operators or ["downsampling:factor=7"]
+    }
+    asked = [
+        specs.build("method", {**specs.SAMPLERS, **specs.SOLVERS}, text)
+        for text in methods or ["TemperedSMC:accuracy=fast", "CSGM"]
+    ]
+    who = by_class(judge, groups)
+    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    noise = Noise.of(seed, num_images, 1, device=device).use("fairness")
+    truth = draw_truth(model, noise.use("truth")) if images is None else load_images(images, model.event_shape)
+    truth = truth[:num_images].to(device)
+    problems = {}
+    for (text, operator), std in product(forward.items(), noise_std or [1.0]):
+        likelihood = GaussianLikelihood(operator, std)
+        y = likelihood.simulate(truth, noise.select(torch.arange(len(truth), device=device)))
+        problems[f"{text}, noise {std:g}"] = Posterior(model, likelihood, y), truth
+    study = FairnessStudy(problems, asked, who, truths_from_prior=images is None, reference=reference)
+    result = study.run(
+        num_samples, seed=seed, batch_size=batch_size, checkpoint=out / "checkpoint.pt", progress=progress
+    )
+    print(result)
+    (out / "fairness.md").write_text(f"{result}\n", encoding="utf-8")
+    save_figure(fairness_figure(result), out / "fairness.png")
+    print(f"saved to {out / 'fairness.md'}; figure: {out / 'fairness.png'}")
+
+
+def by_class(classifier: Classifier, members: dict[str, list[str]] | None) -> Groups:
+    """Groups of a classifier's classes, by its probabilities.
+
+    Raises:
+        InvalidValueError: A class is unknown or in two groups.
+    """
+    if members is None:
+        return Groups(classifier.names, classifier)
+    named = [name for classes in members.values() for name in classes]
+    if strange := [name for name in named if name not in classifier.names or named.count(name) > 1]:
+        raise InvalidValueError(
+            f"groups hold each class at most once, of {', '.join(classifier.names)}; look at {', '.join(strange)}"
+        )
+    rest = [name for name in classifier.names if name not in named]
+    whole = members | ({_OTHERS: rest} if rest else {})
+    sums = torch.tensor([[float(name in classes) for classes in whole.values()] for name in classifier.names])
+
+    def assign(x: Tensor) -> Tensor:
+        p = classifier(x)
+        return p @ sums.to(p)
+
+    return Groups(list(whole), assign)
