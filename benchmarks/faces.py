@@ -62,7 +62,8 @@ def main(quick: bool) -> str:
         "# Faces",
         (__doc__ or "").split("\n\n", 1)[1].strip(),
         markdown(report.header(), report.rows()),
-        *doubts[:1] and ["Warnings of TemperedSMC, of two runs on each problem:", "\n".join(doubts)],
+        "Warnings of TemperedSMC, of two runs on each problem:" if doubts else "",
+        "\n".join(doubts),
     ])  # fmt: skip
 
 
