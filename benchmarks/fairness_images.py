@@ -20,8 +20,8 @@ from torch import Tensor
 from benchmarks.fairness_toy import ExactDraws, MixtureMAP
 from benchmarks.table import DOCS, markdown
 from posterior.data import load_digits, load_fashion
-from posterior.fairness import ComponentGroups, FairnessReport, FairnessStudy, Finding, fairness
-from posterior.figures import fairness_figure, save_figure
+from posterior.fairness import ComponentGroups, FairnessReport, FairnessStudy, Finding, fairness, reliability
+from posterior.figures import fairness_figure, reliability_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
 from posterior.noise import Noise
@@ -158,23 +158,32 @@ def tables(quick: bool) -> str:
         for data, names in MEMBERS.items()
     ]
     if not quick:
-        for report, data in zip(reports, MEMBERS, strict=True):
-            save_figure(fairness_figure(report), DOCS / f"fairness-{data}.png")
-    names = list(dict.fromkeys(one.method for findings in found.values() for one in findings))
-
-    def gap(findings: list[Finding], method: str, which: str) -> str:
-        """The largest over groups."""
-        of = {one.method: getattr(one.fairness, which).worst() for one in findings}
-        return str(of[method]) if method in of else "–"
-
-    parts = [
-        f"### {title}\n\n"
-        + markdown(
-            ["problem", *names], [[str(cell), *(gap(found[cell], name, which) for name in names)] for cell in cells]
-        )
-        for title, which in (("PR gaps", "representation"), ("CPR gaps", "conditional"), ("SPE gaps", "symmetry"))
-    ]
+        draw(reports)
+    cells_of = {(row[0], row[1]): row for report in reports for row in report.rows()}
+    names = list(dict.fromkeys(method for _, method in cells_of))
+    parts = []
+    for column, title in ((2, "PR gaps"), (4, "CPR gaps"), (5, "SPE gaps")):
+        # of two groups the SPE gap is the PR gap once more
+        shown = [cell for cell in cells if column != 5 or len(cell.mix) > 2]
+        empty = [""] * (column + 1)
+        rows = [
+            [str(cell), *(cells_of.get((str(cell), name), [*empty[:-1], "–"])[column] for name in names)]
+            for cell in shown
+        ]
+        parts.append(f"### {title}\n\n{markdown(['problem', *names], rows)}")
     return "\n\n".join([*parts, "### The bars", bars(found)])
+
+
+def draw(reports: list[FairnessReport]) -> None:
+    """The figures: all gaps, and what some methods say on a hard problem against what happens."""
+    for report, data in zip(reports, MEMBERS, strict=True):
+        save_figure(fairness_figure(report), DOCS / f"fairness-{data}.png")
+    shown = {
+        one.method: reliability(one.truth, (one.first + one.second) / 2)
+        for one in reports[-1].findings
+        if one.problem == str(CELLS[9]) and one.method in ("TemperedSMC", "MAP", "DPS")
+    }
+    save_figure(reliability_figure(shown, reports[-1].groups, str(CELLS[9])), DOCS / "fairness-reliability.png")
 
 
 def bars(found: dict[Cell, list[Finding]]) -> str:

@@ -37,10 +37,10 @@ def reliability_figure(studies: Mapping[str, Reliability], names: Sequence[str],
         if len(found.stated) != len(names):
             raise ShapeError(f"{method}: {len(found.stated)} classes need as many names, got {len(names)}")
     with house_style():
-        page = Page(min(_COLUMNS, max(3, len(names))), 1.0, panel=_PANEL)
+        page = Page(min(_COLUMNS, max(4, len(names))), 1.0, panel=_PANEL)
         page.title(title)
         for method, found in studies.items():
-            page.header(method, "observed frequency over stated probability")
+            page.header(method, "observed over stated")
             panels: list[tuple[str, Panel]] = [(name, partial(_show, found, a)) for a, name in enumerate(names)]
             for start in range(0, len(panels), _COLUMNS):
                 page.panels(panels[start : start + _COLUMNS])
