@@ -2,7 +2,7 @@
 
 Measures and their names: `posterior.fairness`. Gaps are followed by 95 % bootstrap intervals over measurements; of
 several groups the largest gap is shown. Seeds are 0 and 1. Cost: an hour and a half on one core, and a run that stopped
-goes on from results/fairness; --quick: seconds.
+goes on from results/fairness (the time below is then that of the last part); --quick: seconds.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ def main(quick: bool) -> str:
         "(`ComponentGroups.equalised`).",
         "## Real images",
         (fairness_images.__doc__ or "").split("\n\n", 1)[1].strip(),
-        "Figures: [digits](fairness-digits.png), [fashion](fairness-fashion.png), and [what was said to be likely against "
-        "what happened](fairness-reliability.png).",
+        "Figures: [digits](fairness-digits.png), [fashion](fairness-fashion.png), and [what was said to be likely "
+        "against what happened](fairness-reliability.png).",
         fairness_images.tables(quick),
-        "MAP takes images from the groups that y does not single out, the more the less y says, and not always from the "
-        "smaller one: of groups of equal size, the one whose images lie closest together wins. The posterior mean has "
-        "the least squared error, and shows whoever lies next to an average. DPS and AnnealedLangevin are nearer to the "
-        "right shares than these, and off by more than chance nearly everywhere; their PR gaps can be small where "
-        "their CPR gaps are not, as errors for one y cancel those for another. Draws of TemperedSMC, which sees the "
-        "prior through its denoiser alone and knows of no groups, are as proportional as exact draws.",
+        "MAP gives up the groups that y does not single out, the more the less y says. Who is left is not decided by "
+        "shares: of equally large groups it is the one with the fewest images in the prior, each of which then weighs "
+        "most, for MAP follows the density. The posterior mean has the least squared error and shows whoever is next to "
+        "an average. DPS and AnnealedLangevin come nearer to the right shares, and are off by more than chance in most "
+        "problems; their PR gaps can be small where their CPR gaps are not, as errors for one y cancel those for "
+        "another. Draws of TemperedSMC, which sees the prior through its denoiser alone and knows of no groups, are as "
+        "proportional as exact draws.",
     ])  # fmt: skip
 
 

@@ -165,11 +165,10 @@ def tables(quick: bool) -> str:
     for column, title in ((2, "PR gaps"), (4, "CPR gaps"), (5, "SPE gaps")):
         # of two groups the SPE gap is the PR gap once more
         shown = [cell for cell in cells if column != 5 or len(cell.mix) > 2]
-        empty = [""] * (column + 1)
-        rows = [
-            [str(cell), *(cells_of.get((str(cell), name), [*empty[:-1], "–"])[column] for name in names)]
-            for cell in shown
-        ]
+        rows = []
+        for cell in shown:
+            given = [cells_of.get((str(cell), name)) for name in names]
+            rows.append([str(cell), *("–" if row is None else row[column] for row in given)])
         parts.append(f"### {title}\n\n{markdown(['problem', *names], rows)}")
     return "\n\n".join([*parts, "### The bars", bars(found)])
 
