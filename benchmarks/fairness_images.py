@@ -180,7 +180,7 @@ def draw(reports: list[FairnessReport]) -> None:
     shown = {
         one.method: reliability(one.truth, (one.first + one.second) / 2)
         for one in reports[-1].findings
-        if one.problem == str(CELLS[9]) and one.method in ("TemperedSMC", "MAP", "DPS")
+        if one.problem == str(CELLS[9]) and one.method in ("TemperedSMC", "MAP")
     }
     save_figure(reliability_figure(shown, reports[-1].groups, str(CELLS[9])), DOCS / "fairness-reliability.png")
 

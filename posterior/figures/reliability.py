@@ -37,7 +37,7 @@ def reliability_figure(studies: Mapping[str, Reliability], names: Sequence[str],
         if len(found.stated) != len(names):
             raise ShapeError(f"{method}: {len(found.stated)} classes need as many names, got {len(names)}")
     with house_style():
-        page = Page(min(_COLUMNS, max(4, len(names))), 1.0, panel=_PANEL)
+        page = Page(min(_COLUMNS, max(3, len(names))), 1.0, panel=_PANEL)
         page.title(title)
         for method, found in studies.items():
             page.header(method, "observed over stated")
