@@ -29,9 +29,9 @@ def main(quick: bool) -> str:
         "against what happened](fairness-reliability.png).",
         fairness_images.tables(quick),
         "MAP gives up the groups that y does not single out, the more the less y says. Who is left is not decided by "
-        "shares: of equally large groups it is the one with the fewest images in the prior, each of which then weighs "
-        "most, for MAP follows the density. The posterior mean has the least squared error and shows whoever is next "
-        "to an average. DPS and AnnealedLangevin come nearer to the right shares, and are off by more than chance in "
+        "shares alone: of equally large groups one is given up as well, for MAP follows the density of the prior, "
+        "image by image. The posterior mean has the least squared error and shows whoever is next to an average. DPS "
+        "and AnnealedLangevin come nearer to the right shares, and are off by more than chance in "
         "most problems; their PR gaps can be small where their CPR gaps are not, as errors for one y cancel those for "
         "another. Draws of TemperedSMC, which sees the prior through its denoiser alone and knows of no groups, are as "
         "proportional as exact draws.",

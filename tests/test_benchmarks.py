@@ -13,6 +13,7 @@ import pytest
         "denoiser",
         "digits",
         "exactness",
+        "faces",
         "fairness",
         "gaussian_mixture",
         "gender",
