@@ -18,7 +18,7 @@ lint: $(STAMP)
 	$(VENV)/bin/lint-imports
 
 BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent guided calibration exactness generators \
-	reverse_diffusion photographs denoiser fairness gender conformal faces overhead
+	reverse_diffusion photographs denoiser fairness gender conformal faces learned overhead
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

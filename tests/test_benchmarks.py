@@ -20,6 +20,7 @@ import pytest
         "generators",
         "guided",
         "latent",
+        "learned",
         "linear_gaussian",
         "nonlinear",
         "overhead",

@@ -6,21 +6,17 @@ from itertools import product
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from posterior.app import specs
 from posterior.app.compare import default_device
 from posterior.data import load_images
 from posterior.diagnostics.calibration import draw_truth
-from posterior.errors import InvalidValueError
-from posterior.fairness import Classifier, FairnessStudy, Groups, load_classifier
+from posterior.fairness import FairnessStudy, class_groups, load_classifier
 from posterior.figures import fairness_figure, save_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
-
-_OTHERS = "others"
 
 
 def fairness_study(
@@ -72,7 +68,7 @@ def fairness_study(
         specs.build("method", {**specs.SAMPLERS, **specs.SOLVERS}, text)
         for text in methods or ["TemperedSMC:accuracy=fast", "CSGM"]
     ]
-    who = by_class(judge, groups)
+    who = class_groups(judge, groups)
     out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
     noise = Noise.of(seed, num_images, 1, device=device).use("fairness")
     truth = draw_truth(model, noise.use("truth")) if images is None else load_images(images, model.event_shape)
@@ -90,27 +86,3 @@ def fairness_study(
     (out / "fairness.md").write_text(f"{result}\n", encoding="utf-8")
     save_figure(fairness_figure(result), out / "fairness.png")
     print(f"saved to {out / 'fairness.md'}; figure: {out / 'fairness.png'}")
-
-
-def by_class(classifier: Classifier, members: dict[str, list[str]] | None) -> Groups:
-    """Groups of a classifier's classes, by its probabilities.
-
-    Raises:
-        InvalidValueError: A class is unknown or in two groups.
-    """
-    if members is None:
-        return Groups(classifier.names, classifier)
-    named = [name for classes in members.values() for name in classes]
-    if strange := [name for name in named if name not in classifier.names or named.count(name) > 1]:
-        raise InvalidValueError(
-            f"groups hold each class at most once, of {', '.join(classifier.names)}; look at {', '.join(strange)}"
-        )
-    rest = [name for name in classifier.names if name not in named]
-    whole = members | ({_OTHERS: rest} if rest else {})
-    sums = torch.tensor([[float(name in classes) for classes in whole.values()] for name in classifier.names])
-
-    def assign(x: Tensor) -> Tensor:
-        p = classifier(x)
-        return p @ sums.to(p)
-
-    return Groups(list(whole), assign)

@@ -7,7 +7,7 @@ from posterior.fairness.classifiers import (
     load_classifier,
     save_classifier,
 )
-from posterior.fairness.groups import ComponentGroups, Groups
+from posterior.fairness.groups import ComponentGroups, Groups, class_groups
 from posterior.fairness.measures import Fairness, Interval, by_group, fairness
 from posterior.fairness.reliability import Reliability, reliability
 from posterior.fairness.report import FairnessReport, Finding
@@ -15,6 +15,6 @@ from posterior.fairness.study import FairnessStudy
 
 __all__ = [
     "Classifier", "ComponentGroups", "Fairness", "FairnessReport", "FairnessStudy", "Finding", "Groups", "Interval",
-    "Reliability", "by_group", "classifier_card", "fairness", "list_classifiers", "load_classifier", "reliability",
-    "save_classifier",
+    "Reliability", "by_group", "class_groups", "classifier_card", "fairness", "list_classifiers", "load_classifier",
+    "reliability", "save_classifier",
 ]  # fmt: skip

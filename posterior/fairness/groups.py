@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
+from posterior.fairness.classifiers import Classifier
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
 from posterior.problem import Posterior
 from posterior.shapes import check_shape
@@ -120,3 +121,32 @@ class ComponentGroups(Groups):
 
     def _sums(self, values: Tensor) -> Tensor:
         return values @ one_hot(self.labels.long(), len(self.names)).to(values)
+
+
+def class_groups(classifier: Classifier, members: Mapping[str, Sequence[str]] | None = None) -> Groups:
+    """Groups of a classifier's classes, by the sums of its probabilities.
+
+    Args:
+        classifier: Says what is in an image.
+        members: Name of a group → its classes; those left make one more group, "others". Each class is a group unless
+            given.
+
+    Raises:
+        InvalidValueError: A class is unknown or in two groups.
+    """
+    if members is None:
+        return Groups(classifier.names, classifier)
+    named = [name for classes in members.values() for name in classes]
+    if strange := [name for name in named if name not in classifier.names or named.count(name) > 1]:
+        raise InvalidValueError(
+            f"groups hold each class at most once, of {', '.join(classifier.names)}; look at {', '.join(strange)}"
+        )
+    rest = [name for name in classifier.names if name not in named]
+    whole = {**members, **({"others": rest} if rest else {})}
+    sums = torch.tensor([[float(name in classes) for classes in whole.values()] for name in classifier.names])
+
+    def assign(x: Tensor) -> Tensor:
+        p: Tensor = classifier(x)
+        return p @ sums.to(p)
+
+    return Groups(list(whole), assign)

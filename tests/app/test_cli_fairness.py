@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from torch import nn
 
 from posterior.app.cli import main
-from posterior.app.fairness import by_class
-from posterior.errors import InvalidValueError
 from posterior.fairness import Classifier, save_classifier
 from posterior.fairness.networks import ConvNet
 from posterior.noise import Noise
@@ -83,26 +80,3 @@ def test_mistakes_end_in_one_line(words: list[str], expected: str, capsys: pytes
     assert error.startswith("posterior: ")
     assert "\n" not in error
     assert expected in error
-
-
-def test_groups_of_classes() -> None:
-    class Fixed(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.bias = nn.Parameter(torch.tensor([0.2, 0.3, 0.5]).log())
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.bias.expand(len(x), 3)
-
-    classifier = Classifier(Fixed(), ("a", "b", "c"), SHAPE)
-    x = torch.zeros(2, *SHAPE)
-    for members, names, shares in (
-        (None, ("a", "b", "c"), [0.2, 0.3, 0.5]),
-        ({"ac": ["a", "c"]}, ("ac", "others"), [0.7, 0.3]),
-        ({"b": ["b"], "ca": ["c", "a"]}, ("b", "ca"), [0.3, 0.7]),
-    ):
-        groups = by_class(classifier, members)
-        assert groups.names == names
-        assert groups.of(x, SHAPE)[1].tolist() == pytest.approx(shares)
-    with pytest.raises(InvalidValueError, match="look at a, a"):
-        by_class(classifier, {"x": ["a"], "y": ["a"]})

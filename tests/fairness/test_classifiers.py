@@ -11,6 +11,7 @@ from posterior.errors import FileFormatError, IncompatibleError, InvalidValueErr
 from posterior.fairness import (
     Classifier,
     Groups,
+    class_groups,
     classifier_card,
     list_classifiers,
     load_classifier,
@@ -180,3 +181,26 @@ def test_what_is_shipped_has_a_card(name):
     for word in ("**Licence.**", "**Limits.**", "**Network.**"):
         assert word in card
     assert not load_classifier(name).training
+
+
+def test_groups_of_classes() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.bias = nn.Parameter(torch.tensor([0.2, 0.3, 0.5]).log())
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.bias.expand(len(x), 3)
+
+    classifier = Classifier(Fixed(), ("a", "b", "c"), (1, 8, 8))
+    x = torch.zeros(2, *(1, 8, 8))
+    for members, names, shares in (
+        (None, ("a", "b", "c"), [0.2, 0.3, 0.5]),
+        ({"ac": ["a", "c"]}, ("ac", "others"), [0.7, 0.3]),
+        ({"b": ["b"], "ca": ["c", "a"]}, ("b", "ca"), [0.3, 0.7]),
+    ):
+        groups = class_groups(classifier, members)
+        assert groups.names == names
+        assert groups.of(x, (1, 8, 8))[1].tolist() == pytest.approx(shares)
+    with pytest.raises(InvalidValueError, match="look at a, a"):
+        class_groups(classifier, {"x": ["a"], "y": ["a"]})
