@@ -6,7 +6,8 @@ groups as large as the mix says. Truths are its draws; blocks of f × f pixels a
 is then exact, as are draws, posterior mean and MAP (the mean of the likeliest component, whose Gaussians hardly
 overlap). 500 measurements, two runs of 32 draws; of samplers that are no part of a bar, and of CSGM, 200 measurements
 and two runs of 2 draws. Groups of all images are the exact responsibilities of the prior's components. CSGM has
-another prior: a VAE of all ten digits.
+another prior: a VAE of all ten digits. TemperedSMC is TemperedSMC("fast", population=64), the others are as they come.
+Groups and problems were chosen after trials by hand, in which gaps of MAP were seen.
 """
 
 from __future__ import annotations
