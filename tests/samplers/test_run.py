@@ -54,9 +54,12 @@ def problem_of(sampler: Sampler, batch: int = 1) -> Posterior:
 def test_draws_do_not_depend_on_the_batch_size(sampler):
     problem = problem_of(sampler, 3)
     whole = sampler.sample(problem, 32, progress=False)
+    # Products of matrices round as their size says, and Hamiltonian trajectories multiply that: on some processors by
+    # 1e8 in a run. Draws that did depend on it would be others altogether.
+    rounding = 1e-6 if sampler in LATENT else 1e-9
     for size in (1, 3, 7):
         part = sampler.sample(problem, 32, batch_size=size, progress=False)
-        assert torch.allclose(part.x, whole.x, atol=1e-9, rtol=0)
+        assert torch.allclose(part.x, whole.x, atol=rounding, rtol=0)
         assert torch.equal(part.nfe, whole.nfe)
 
 
