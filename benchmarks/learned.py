@@ -102,8 +102,8 @@ def main(quick: bool) -> str:
         (__doc__ or "").split("\n\n", 1)[1].strip(),
         "PR gaps of digits 3 and 5, with 95 % intervals.",
         markdown(head, parts),
-        "The priors' own gaps are small after 1,000 steps, with up to a tenth of the draws of no digit that was trained "
-        "on. Of the samplers' gaps 32 measurements tell little: one of a tenth could hide in these intervals.",
+        "The priors' own gaps are small after 1,000 steps, with up to a tenth of the draws of no digit that was "
+        "trained on. Of the samplers' gaps 32 measurements tell little: one of a tenth could hide in these intervals.",
     ])  # fmt: skip
 
 
