@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from posterior.fairness.measures import Interval
     from posterior.fairness.report import FairnessReport, Finding
 
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
@@ -47,14 +48,15 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
     groups = "   ".join(f"{_SIGNS[mark]} {name}" for mark, name in zip(_MARKS, report.groups, strict=False))
     with house_style():
         columns = math.ceil(len(problems) / math.ceil(len(problems) / _COLUMNS))  # rows as even as can be
-        page = Page(max(2, columns), _aspect(problems), panel=_PANEL)
+        page = Page(max(3, columns), _aspect(problems), panel=_PANEL)
         page.title(title)
         for heading, note, which in (
             ("PR gap", "share of the images made − share of the true ones", "representation"),
             ("Recall", "how often a member of the group is given back as one", "recall"),
             ("CPR gap", "root mean square of P(X̂ ∈ a | y) − P(X ∈ a | y)", "conditional"),
         ):
-            shown = {name: found for name, found in problems.items() if getattr(found[0].fairness, which) is not None}
+            known = {name: [one for one in found if _gaps(one, which)] for name, found in problems.items()}
+            shown = {name: found for name, found in known.items() if found}
             if shown:
                 low, high = _limits(shown, which)
                 page.header(heading, f"{note} · {groups}")
@@ -67,6 +69,12 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
 
 
 _SIGNS = dict(zip(_MARKS, "●■▲◆▼✚✖", strict=True))
+
+
+def _gaps(one: Finding, which: str) -> Interval | None:
+    """Of a finding; CPR gaps may be unknown."""
+    gaps: Interval | None = getattr(one.fairness, which)
+    return gaps
 
 
 def _show(found: list[Finding], which: str, low: float, high: float, axes: Axes) -> str:
