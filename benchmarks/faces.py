@@ -62,8 +62,8 @@ def main(quick: bool) -> str:
         "# Faces",
         (__doc__ or "").split("\n\n", 1)[1].strip(),
         markdown(report.header(), report.rows()),
-        "Forty measurements hardly tell PR gaps from none (that of CSGM at ×16 just so). CPR gaps of a third are plain: "
-        "a point estimate says one label or the other where the posterior has both. They rest on draws of which "
+        "Forty measurements hardly tell PR gaps from none (that of CSGM at ×16 just so). CPR gaps of a third are "
+        "plain: a point estimate says one label or the other where the posterior has both. They rest on draws of which "
         "TemperedSMC itself doubts many. [The figure](faces.png).",
         "Warnings of TemperedSMC, of two runs on each problem:" if doubts else "",
         "\n".join(doubts),
