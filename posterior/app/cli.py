@@ -19,6 +19,7 @@ from posterior.app.train import train_score, train_vae
 from posterior.data import load_images
 from posterior.errors import InvalidValueError
 from posterior.figures import posterior_figure, save_figure, save_gif, uncertainty_figure
+from posterior.figures.overview import evenly
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
 from posterior.noise import Noise
@@ -29,6 +30,7 @@ from posterior.results import Samples
 
 _DESCRIPTION = "Draw posterior samples in imaging inverse problems, say how far they can be trusted, compare with MAP."
 _FIGURES = 20  # drawn of a batch at the most
+_FRAMES = 64  # of a gif
 
 
 def sample(
@@ -184,7 +186,7 @@ def _answer(
         if draws is not None and len(draws) > 1:
             figure = uncertainty_figure(draws, truth, value_range=model.value_range, title=title, index=index)
             save_figure(figure, path.with_stem(f"{path.stem}-uncertainty"))
-            save_gif(draws.x[:, index], path.with_suffix(".gif"), model.value_range)
+            save_gif(draws.x[evenly(len(draws), _FRAMES), index], path.with_suffix(".gif"), model.value_range)
     print(f"figures: {paths[0]}" + (f" … {paths[-1].name}" if len(paths) > 1 else ""))
 
 

@@ -53,7 +53,8 @@ class Fairness:
     Attributes:
         confusion: P(X ∈ a, X̂ ∈ b), (K, K).
         representation: PR gaps, P(X̂ ∈ a) − P(X ∈ a), (K,).
-        recall: P(X̂ ∈ a | X ∈ a), (K,): with representation demographic parity (RDP) they are equal.
+        recall: P(X̂ ∈ a | X ∈ a), (K,), one less the rate of group changes: with representation demographic parity (RDP)
+            they are equal.
         parity: The RDP gap, largest less smallest recall; never negative, and above zero by chance where all are equal.
         symmetry: SPE gaps, P(X ∈ a, X̂ ∈ b) − P(X ∈ b, X̂ ∈ a) for a < b in order, (K(K − 1)/2,); with two groups the
             PR gap once more.

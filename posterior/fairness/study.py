@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from posterior.checkpoint import Checkpoint, fingerprint
-from posterior.errors import InvalidValueError, ShapeError, TrustWarning
+from posterior.errors import InvalidValueError, NotFiniteError, ShapeError, TrustWarning
 from posterior.fairness.groups import Groups
 from posterior.fairness.measures import by_group, fairness
 from posterior.fairness.report import FairnessReport, Finding
@@ -86,6 +86,7 @@ class FairnessStudy:
 
         Raises:
             InvalidValueError: num_samples is not an even number ≥ 2.
+            NotFiniteError: A method gives NaN or infinity.
             FileFormatError: The checkpoint cannot be read, or is that of another study.
         """
         if num_samples < 2 or num_samples % 2:
@@ -99,6 +100,10 @@ class FairnessStudy:
                     if method.name not in answers:
                         bar.set_postfix_str(f"{method.name} on {name}")
                         first, second, doubts = _two_runs(method, problem, num_samples // 2, seed, batch_size)
+                        if not bool(first.isfinite().all() and second.isfinite().all()):
+                            raise NotFiniteError(
+                                f"{method.name} on {name!r}: NaN or infinity; the method's settings may be at fault"
+                            )
                         answers[method.name] = self._seen(problem, truth, first, second) | {"warnings": doubts}
                         file.save(done)
                     bar.update()

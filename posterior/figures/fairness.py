@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from posterior.fairness.measures import Interval
     from posterior.fairness.report import FairnessReport, Finding
 
 _MARKS = ("o", "s", "^", "D", "v", "P", "X")
@@ -42,9 +42,7 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
             f"a figure shows at least one finding and at most {len(_MARKS)} groups; got {len(report.findings)} and "
             f"{len(report.groups)}"
         )
-    problems: dict[str, list[Finding]] = {}
-    for one in report.findings:
-        problems.setdefault(one.problem, []).append(one)
+    problems = _by_problem(report.findings)
     groups = "   ".join(f"{_SIGNS[mark]} {name}" for mark, name in zip(_MARKS, report.groups, strict=False))
     with house_style():
         columns = math.ceil(len(problems) / math.ceil(len(problems) / _COLUMNS))  # rows as even as can be
@@ -55,8 +53,8 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
             ("Recall", "how often a member of the group is given back as one", "recall"),
             ("CPR gap", "root mean square of P(X̂ ∈ a | y) − P(X ∈ a | y)", "conditional"),
         ):
-            known = {name: [one for one in found if _gaps(one, which)] for name, found in problems.items()}
-            shown = {name: found for name, found in known.items() if found}
+            known = [one for one in report.findings if getattr(one.fairness, which) is not None]
+            shown = _by_problem(known)
             if shown:
                 low, high = _limits(shown, which)
                 page.header(heading, f"{note} · {groups}")
@@ -71,10 +69,11 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
 _SIGNS = dict(zip(_MARKS, "●■▲◆▼✚✖", strict=True))
 
 
-def _gaps(one: Finding, which: str) -> Interval | None:
-    """Of a finding; CPR gaps may be unknown."""
-    gaps: Interval | None = getattr(one.fairness, which)
-    return gaps
+def _by_problem(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
+    problems: dict[str, list[Finding]] = {}
+    for one in findings:
+        problems.setdefault(one.problem, []).append(one)
+    return problems
 
 
 def _show(found: list[Finding], which: str, low: float, high: float, axes: Axes) -> str:

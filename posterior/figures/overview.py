@@ -88,7 +88,7 @@ def posterior_figure(
         ]
         for name, block in chosen.items()
     }
-    tiles = {name: block.x[_evenly(len(block), num_samples), 0] for name, block in chosen.items()}
+    tiles = {name: block.x[evenly(len(block), num_samples), 0] for name, block in chosen.items()}
     labels = {name: _of(len(tiles[name]), len(block)) for name, block in chosen.items()}
 
     with house_style():
@@ -162,7 +162,8 @@ def _mask_of(mask: Tensor, y: Tensor, index: int) -> Tensor:
         raise ShapeError(f"mask {tuple(mask.shape)} does not broadcast to a measurement {tuple(y.shape)}") from error
 
 
-def _evenly(size: int, count: int) -> Tensor:
+def evenly(size: int, count: int) -> Tensor:
+    """Numbers of at most `count` draws among `size`, as far apart as can be, the first and the last included."""
     return torch.linspace(0, size - 1, min(size, count), dtype=torch.float64).round().long()
 
 

@@ -120,9 +120,12 @@ def test_sample_of_pictures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert "| half:keep=top | TemperedSMC |" in text
     assert "figures: out/000.png … 002.png" in text
     monkeypatch.setattr(cli, "_FIGURES", 1)
+    monkeypatch.setattr(cli, "_FRAMES", 2)
     sample("--image=x.npz", "--out=again", "--seed=3", "--batch_size=2")
     names = sorted(path.name for path in Path("again").iterdir())
     assert names == ["000-uncertainty.png", "000.gif", "000.png", "samples.npz"]
+    with Image.open("again/000.gif") as gif:
+        assert gif.n_frames == 2
     # Pictures are rounded to 255 levels, and arrays are not: nearly the same problem, the same noise.
     torch.testing.assert_close(Samples.load("again/samples.npz").x, result.x, atol=0.05, rtol=0)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.fairness_toy import ExactDraws, MixtureMAP
-from posterior.errors import FileFormatError, InvalidValueError, TrustWarning
+from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
 from posterior.fairness import FairnessStudy, Interval
 from posterior.figures import fairness_figure, save_figure
 from tests.fairness.test_fairness import SHARES, two_groups
@@ -65,6 +65,8 @@ def test_a_reference_estimates_what_the_prior_would_tell():
     assert exact is not None
     assert seen is not None
     torch.testing.assert_close(seen.value, exact.value, atol=0.007, rtol=0)
+    figure = fairness_figure(guessed.run(2, progress=False))
+    assert len(figure.axes) == 3  # CPR of MAP alone
     assert "estimated" in guessed.run(2, progress=False).rows()[0][4]
     with pytest.raises(InvalidValueError, match="reference"):
         FairnessStudy({"toy": (problem, truth)}, methods, groups, reference="MAP of another")
@@ -88,6 +90,21 @@ def test_warnings_are_in_the_report_and_not_in_its_way():
         report = FairnessStudy({"toy": (problem, truth)}, [Doubtful()], groups).run(2, progress=False)
     assert report.findings[0].warnings == ("not to be trusted",) * 2
     assert str(report).endswith("- toy: not to be trusted")
+
+
+def test_a_method_that_gives_nan_is_named():
+    problem, truth, groups = two_groups(1.0, size=4)
+
+    @dataclass(frozen=True)
+    class Broken:
+        name: str = "broken"
+
+        def __call__(self, problem, **options):
+            found = ExactDraws()(problem, **options)
+            return replace(found, x=found.x / 0)
+
+    with pytest.raises(NotFiniteError, match="broken on 'toy'"):
+        FairnessStudy({"toy": (problem, truth)}, [Broken()], groups).run(2, progress=False)
 
 
 def test_errors_of_any_kind_by_group():
