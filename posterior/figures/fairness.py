@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from posterior.errors import InvalidValueError
-from posterior.figures.page import Page, Panel, house_style
+from posterior.figures.page import SMALL_LETTER, Page, Panel, house_style
 from posterior.figures.panels import FRAME
 
 if TYPE_CHECKING:
@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 
     from posterior.fairness.report import FairnessReport, Finding
 
-_MARKS = ("o", "s", "^", "D", "v", "P", "X")
-# Okabe & Ito's colour-blind-safe palette; marks tell groups apart in print.
+# Okabe & Ito's colour-blind-safe palette; marks tell groups apart in print. Of many groups colours come again with
+# other marks.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_COLUMNS, _PANEL = 4, 2.0
+_MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "*": "★", "<": "◀", ">": "▶"}
+_COLUMNS, _PANEL = 4, 2.0  # inches
 _MARGIN, _BAND = 0.05, "#DDDDDD"
 
 
@@ -35,38 +36,35 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
         title: Heading of the figure.
 
     Raises:
-        InvalidValueError: There is nothing to show, or there are more than seven groups.
+        InvalidValueError: There is nothing to show.
     """
-    if not report.findings or len(report.groups) > len(_MARKS):
-        raise InvalidValueError(
-            f"a figure shows at least one finding and at most {len(_MARKS)} groups; got {len(report.findings)} and "
-            f"{len(report.groups)}"
-        )
+    if not report.findings:
+        raise InvalidValueError("there are no findings to show")
     problems = _by_problem(report.findings)
-    groups = "   ".join(f"{_SIGNS[mark]} {name}" for mark, name in zip(_MARKS, report.groups, strict=False))
+    signs = list(_MARKS.values())
+    legend = [(f"{signs[a % len(signs)]} {name}", _COLOURS[a % len(_COLOURS)]) for a, name in enumerate(report.groups)]
     with house_style():
         columns = math.ceil(len(problems) / math.ceil(len(problems) / _COLUMNS))  # rows as even as can be
-        page = Page(max(3, columns), _aspect(problems), panel=_PANEL)
+        panel = max(_PANEL, SMALL_LETTER * max(map(len, problems)))  # names of problems stand above panels
+        page = Page(max(2, columns), _height(problems, len(report.groups)) / panel, panel=panel)
         page.title(title)
+        page.legend(legend)
         for heading, note, which in (
-            ("PR gap", "share of the images made − share of the true ones", "representation"),
-            ("Recall", "how often a member of the group is given back as one", "recall"),
-            ("CPR gap", "root mean square of P(X̂ ∈ a | y) − P(X ∈ a | y)", "conditional"),
+            ("PR gap", "share of those made − of the true", "representation"),
+            ("Recall", "how often a member comes back as one", "recall"),
+            ("CPR gap", "rms of P(X̂ ∈ a | y) − P(X ∈ a | y)", "conditional"),
         ):
             known = [one for one in report.findings if getattr(one.fairness, which) is not None]
             shown = _by_problem(known)
             if shown:
                 low, high = _limits(shown, which)
-                page.header(heading, f"{note} · {groups}")
+                page.header(heading, note)
                 panels: list[tuple[str, Panel]] = [
                     (name, partial(_show, found, which, low, high)) for name, found in shown.items()
                 ]
                 for start in range(0, len(panels), columns):
                     page.panels(panels[start : start + columns])
         return page.figure()
-
-
-_SIGNS = dict(zip(_MARKS, "●■▲◆▼✚✖", strict=True))
 
 
 def _by_problem(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
@@ -81,13 +79,15 @@ def _show(found: list[Finding], which: str, low: float, high: float, axes: Axes)
     if which != "recall":
         axes.axvspan(-_MARGIN, _MARGIN, color=_BAND, linewidth=0)
         axes.axvline(0, color=FRAME, linewidth=0.5)
+    marks = list(_MARKS)
     for row, one in enumerate(found):
         gaps = getattr(one.fairness, which)
         count = len(gaps.value)
         for a in range(count):
             height = row + 0.15 + 0.6 * ((a + 0.5) / count - 0.5)
-            axes.hlines(height, float(gaps.low[a]), float(gaps.high[a]), color=_COLOURS[a], linewidth=1)
-            axes.plot(float(gaps.value[a]), height, _MARKS[a], color=_COLOURS[a], markersize=2.6)
+            colour, mark = _COLOURS[a % len(_COLOURS)], marks[a % len(marks)]
+            axes.hlines(height, float(gaps.low[a]), float(gaps.high[a]), color=colour, linewidth=1)
+            axes.plot(float(gaps.value[a]), height, mark, color=colour, markersize=2.6)
         axes.text(low, row - 0.3, f" {one.method}", fontsize=5.5, va="center", ha="left", color="#666666")
     axes.set(xlim=(low, high), ylim=(len(found) - 0.45, -0.5))
     if which == "recall":
@@ -104,6 +104,6 @@ def _limits(problems: dict[str, list[Finding]], which: str) -> tuple[float, floa
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _aspect(problems: dict[str, list[Finding]]) -> float:
-    """Height over width: three tenths of an inch a method."""
-    return (0.3 * max(map(len, problems.values())) + 0.1) / _PANEL
+def _height(problems: dict[str, list[Finding]], groups: int) -> float:
+    """Of a panel, in inches: three tenths a method, and more for more than four groups."""
+    return 0.3 * max(1.0, groups / 4) * max(map(len, problems.values())) + 0.1

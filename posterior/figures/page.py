@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float]  # left, top or bottom, width, height
 
 _PANEL, _GAP, _SIDE = 1.45, 0.09, 0.12  # inches: width of a panel, between panels, around all
 _TITLE, _HEADER, _LABEL, _CAPTION = 0.28, 0.24, 0.19, 0.36  # inches: heights of the bands of text
-_LETTER = 0.088  # inches: width of a title's letter, more or less
+_LETTER, SMALL_LETTER = 0.088, 0.072  # inches: width of a title's letter and of other text's, more or less
 _SMALL = 7.5  # points: captions
 _DPI = 200
 _INK, _PALE = "#1a1a1a", "#666666"
@@ -64,6 +64,17 @@ class Page:
         self._text(0.0, self.cursor + 0.55 * _HEADER, name, fontsize=9.5, fontweight="bold")
         self._text(self.width, self.cursor + 0.55 * _HEADER, note, ha="right", color=_PALE)
         self.cursor += _HEADER
+
+    def legend(self, entries: Sequence[tuple[str, str]]) -> None:
+        """Texts in colours of their own beside each other, in as many lines as it takes."""
+        left = 0.0
+        for text, colour in entries:
+            wide = SMALL_LETTER * (len(text) + 3)
+            if left and left + wide > self.width:
+                left, self.cursor = 0.0, self.cursor + _LABEL
+            self._text(left, self.cursor + 0.5 * _LABEL, text, color=colour)
+            left += wide
+        self.cursor += _LABEL if entries else 0.0
 
     def panels(self, panels: list[tuple[str, Panel]]) -> None:
         """A row of panels with their labels above and captions below."""

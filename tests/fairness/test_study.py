@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.fairness_toy import ExactDraws, MixtureMAP
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
-from posterior.fairness import FairnessStudy, Interval
+from posterior.fairness import FairnessReport, FairnessStudy, Interval
 from posterior.figures import fairness_figure, save_figure
 from tests.fairness.test_fairness import SHARES, two_groups
 from tests.figures.reading import texts
@@ -135,7 +135,9 @@ def test_the_figure_shows_every_gap(tmp_path):
     assert save_figure(figure, tmp_path / "fairness.png").stat().st_size > 0
     without = FairnessStudy({"near": (problem, truth)}, [MixtureMAP()], groups).run(2, progress=False)
     assert len(fairness_figure(without).axes) == 2  # CPR is not known
-    many = torch.full((8,), 1 / 8, dtype=SHARES.dtype)
-    problem, truth, groups = two_groups(1.0, many, size=4)
-    with pytest.raises(InvalidValueError, match="seven|7 groups"):
-        fairness_figure(FairnessStudy({"x": (problem, truth)}, [MixtureMAP()], groups).run(2, progress=False))
+    many = torch.full((12,), 1 / 12, dtype=SHARES.dtype)
+    problem, truth, groups = two_groups(1.0, many, size=40)
+    report = FairnessStudy({"x": (problem, truth)}, [MixtureMAP()], groups).run(2, progress=False)
+    assert len({text for text in texts(fairness_figure(report)) if "group" in text}) == 12
+    with pytest.raises(InvalidValueError, match="no findings"):
+        fairness_figure(FairnessReport(groups.names, ()))
