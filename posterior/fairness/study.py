@@ -91,6 +91,8 @@ class FairnessStudy:
         """
         if num_samples < 2 or num_samples % 2:
             raise InvalidValueError(f"num_samples is even, two runs of half of it; got {num_samples}")
+        # first, so that a rule that does not take these images is known before the work
+        members = {name: self.groups.of(x, problem.event_shape).cpu() for name, (problem, x) in self.problems.items()}
         file = Checkpoint(checkpoint, self._identity(num_samples, seed))
         done: dict[str, dict[str, Any]] = file.load() or {}
         with tqdm(total=len(self.problems) * len(self.methods), disable=not progress, desc="fairness") as bar:
@@ -107,7 +109,7 @@ class FairnessStudy:
                         answers[method.name] = self._seen(problem, truth, first, second) | {"warnings": doubts}
                         file.save(done)
                     bar.update()
-        return FairnessReport(self.groups.names, tuple(self._findings(done)))
+        return FairnessReport(self.groups.names, tuple(self._findings(members, done)))
 
     def _seen(self, problem: Posterior, truth: Tensor, first: Tensor, second: Tensor) -> dict[str, Any]:
         """What is kept of the images (S, B, *event_shape) of two runs: memberships, and errors of the first image."""
@@ -116,19 +118,19 @@ class FairnessStudy:
         first, second = (self.groups.of(x, problem.event_shape).mean(0).cpu() for x in (first, second))
         return {"first": first, "second": second, "errors": {name: v.cpu() for name, v in measured.items()}}
 
-    def _findings(self, done: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
+    def _findings(self, members: Mapping[str, Tensor], done: Mapping[str, Mapping[str, Any]]) -> list[Finding]:
         findings = []
-        for name, (problem, truth) in self.problems.items():
-            members = self.groups.of(truth, problem.event_shape).cpu()
+        for name, (problem, _) in self.problems.items():
+            truth = members[name]
             exact = self.groups.given(problem) if self.truths_from_prior else None
             for method, seen in ((method.name, done[name][method.name]) for method in self.methods):
                 first, second = seen["first"], seen["second"]
                 given: Tensor | tuple[Tensor, Tensor] | None = None if exact is None else exact.cpu()
                 if given is None and self.reference not in (None, method):
                     given = done[name][self.reference]["first"], done[name][self.reference]["second"]
-                errors = {error: by_group(values, members) for error, values in seen["errors"].items()}
-                gaps = fairness(members, first, second, given)
-                findings.append(Finding(name, method, gaps, errors, members, first, second, tuple(seen["warnings"])))
+                errors = {error: by_group(values, truth) for error, values in seen["errors"].items()}
+                gaps = fairness(truth, first, second, given)
+                findings.append(Finding(name, method, gaps, errors, truth, first, second, tuple(seen["warnings"])))
         return findings
 
     def _identity(self, num_samples: int, seed: int) -> str:
