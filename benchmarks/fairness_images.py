@@ -138,18 +138,18 @@ def sharp(quick: bool) -> str:
     """A measurement that leaves a few narrow peaks, as Markdown: who finds them, and who says that he did not."""
     cell = Cell("digits", (80, 20), 7, 0.1)
     problem, truth, groups = problem_of(cell, 4 if quick else 40)
-    settings = [TemperedSMC("fast", population=8)] if quick else [TemperedSMC("fast", population=64), TemperedSMC()]
+    methods: dict[str, Method] = {"exact posterior": ExactDraws(), "MAP": MixtureMAP()}
+    if quick:
+        methods["TemperedSMC of 8 particles"] = TemperedSMC("fast", population=8)
+    else:
+        methods['TemperedSMC("fast", population=64)'] = TemperedSMC("fast", population=64)
+        methods["TemperedSMC()"] = TemperedSMC()
     rows = []
-    for number, method in enumerate([ExactDraws(), MixtureMAP(), *settings]):
+    for number, (name, method) in enumerate(methods.items()):
         study = FairnessStudy({str(cell): (problem, truth)}, [method], groups, truths_from_prior=True)
         (found,) = study.run(4 if quick else 64, checkpoint=None if quick else FOLDER / f"sharp {number}.pt").findings
         gaps = found.fairness
         assert gaps.conditional is not None
-        name = (
-            f"{method.name}({method.accuracy}, {method.population or method.budget.population})"
-            if number > 1
-            else method.name
-        )
         told = "yes" if found.warnings else "no"
         rows.append([name, str(gaps.representation.worst()), str(gaps.conditional.worst()), told])
     return markdown([str(cell), "PR gap", "CPR gap", "warns"], rows)
