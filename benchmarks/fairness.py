@@ -33,8 +33,8 @@ def main(quick: bool) -> str:
         "image by image. The posterior mean has the least squared error and shows whoever is next to an average. DPS "
         "and AnnealedLangevin come nearer to the right shares, and are off by more than chance in "
         "most problems; their PR gaps can be small where their CPR gaps are not, as errors for one y cancel those for "
-        "another. Draws of TemperedSMC, which sees the prior through its denoiser alone and knows of no groups, are as "
-        "proportional as exact draws.",
+        "another. Draws of TemperedSMC, which sees the prior through its denoiser alone and knows of no groups, are on "
+        "these twelve as proportional as exact draws.",
     ])  # fmt: skip
 
 
