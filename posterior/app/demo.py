@@ -7,7 +7,8 @@ from pathlib import Path
 
 from posterior.app.compare import default_device, report, run
 from posterior.data import load_digits
-from posterior.figures import posterior_figure, save_figure
+from posterior.fairness import Groups, load_classifier
+from posterior.figures import posterior_figure, save_figure, uncertainty_figure
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Downsampling, Inpainting
@@ -42,6 +43,8 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
     """
     device = default_device()
     score, generator = load_prior("digits", device=device), load_prior("digits-vae", device=device)
+    classifier = load_classifier("digits", device=device)
+    digits = Groups(classifier.names, classifier)
     images, _ = load_digits()
     rows = []
     start = time.perf_counter()
@@ -70,6 +73,9 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
             # The first sampler's picture is there to look at while the second runs.
             figure = posterior_figure(truth, y, draws, estimate, score.value_range, title=name, mask=mask)
             save_figure(figure, path)
+            heading = f"{name}, {sampler.name}"
+            figure = uncertainty_figure(result, truth, groups=digits, value_range=score.value_range, title=heading)
+            save_figure(figure, out / f"{path.stem}-{sampler.name}-uncertainty.png")
             print(f"  {path}: {', '.join(draws)}  ({time.perf_counter() - start:.0f} s since the start)")
     print("\n" + report(rows))
     print("\nPSNR is that of the posterior mean or of MAP; coverage that of the 90 % intervals of pixels in doubt.")

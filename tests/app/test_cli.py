@@ -273,7 +273,9 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     main(["demo", "--out=shown", "--num_samples=3", *QUIET])
     assert Path("shown/table.md").read_text().strip() in capsys.readouterr().out
     assert {path.name for path in Path("shown").glob("*.png")} == {
-        f"{name.replace(' ', '-')}.png" for name in demo.problems()
+        f"{name.replace(' ', '-')}{suffix}.png"
+        for name in demo.problems()
+        for suffix in ("", "-AnnealedLangevin-uncertainty")
     }
 
 
