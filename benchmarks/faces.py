@@ -23,7 +23,7 @@ from posterior.methods import Method
 from posterior.metrics import PerceptualDistance
 from posterior.noise import Noise
 from posterior.operators import Downsampling
-from posterior.priors.base import GeneratorPrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from samplers import TemperedSMC

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pad
 from benchmarks.table import markdown, run
 from posterior.fairness import Classifier, load_classifier
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.priors.zoo import load_prior
 
 

@@ -101,7 +101,7 @@ def bent(index: int) -> Known:
     problem = Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
     axis = torch.linspace(-6, 6, 1601, dtype=torch.float64)
     nodes = torch.cartesian_prod(axis, axis)
-    joint = problem.log_likelihood(prior(nodes)[:, None])[:, 0] + prior.log_prob(nodes)
+    joint = problem.log_likelihood(prior(nodes)[:, None])[:, 0] + prior.latent_log_prob(nodes)
     cumulative = joint.softmax(0).cumsum(0)
     cell = float(axis[1] - axis[0])
 

@@ -15,7 +15,8 @@ from torch import Tensor
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
 from posterior.moments import Moments
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior, ScorePrior
+from posterior.priors.base import ScorePrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
 

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from posterior.checkpoint import Checkpoint, fingerprint
 from posterior.errors import NotFiniteError
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior, ScorePrior
+from posterior.priors.base import ScorePrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import Samples
 from samplers.base import Callback, Info, Sampler, State

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from samplers import population as pop
 from samplers.base import Info, Sampler, State, per_draw

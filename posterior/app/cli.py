@@ -15,7 +15,7 @@ from posterior.app.compare import default_device, report, run
 from posterior.app.demo import demo
 from posterior.app.fairness import fairness_study
 from posterior.app.parsing import one_line_errors, parse
-from posterior.app.train import train_score, train_vae
+from posterior.app.train import train_flow, train_score, train_vae
 from posterior.data import load_images
 from posterior.errors import InvalidValueError
 from posterior.figures import posterior_figure, save_figure, save_gif, uncertainty_figure
@@ -99,7 +99,7 @@ COMMANDS: dict[str, Any] = {
     "demo": demo,
     "sample": sample,
     "solve": solve,
-    "train": {"_help": "Train a prior of your own.", "score": train_score, "vae": train_vae},
+    "train": {"_help": "Train a prior of your own.", "score": train_score, "vae": train_vae, "flow": train_flow},
     "priors": {
         "_help": "See what the shipped priors are, check one, or convert a checkpoint to one.",
         "list": priors_list,

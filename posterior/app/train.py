@@ -81,6 +81,46 @@ def train_vae(
     )  # fmt: skip
 
 
+def train_flow(
+    data: Path,
+    out: Path,
+    held_out: int = 0,
+    levels: list[int] = [8, 4],  # noqa: B006
+    widths: list[int] = [48, 64],  # noqa: B006
+    dense: int = 10,
+    dense_width: int = 512,
+    dropout: float = 0.2,
+    steps: int = 10_000,
+    batch_size: int = 96,
+    learning_rate: float = 1e-3,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Train a flow prior by maximum likelihood; a run that stopped goes on from its checkpoint.
+
+    Args:
+        data: Images of one size, whose sides are multiples of 2 for each level: a folder of pictures (png, jpg) or an
+            array in [-1, 1] (npy, npz).
+        out: Folder for the prior, its checkpoint, log and sample sheets.
+        held_out: How many of the last images to keep out of training, to log bits a dimension on.
+        levels: Steps at each level, finest first.
+        widths: Features of the couplings at each level.
+        dense: Steps after the last level whose couplings see the whole image.
+        dense_width: Their features.
+        dropout: Dropout rate, from 0 to 1.
+        steps: Optimiser steps in all.
+        batch_size: Images in each step.
+        learning_rate: Peak step size of Adam.
+        seed: Seed of first weights, batches and noise.
+        progress: Whether to show a progress bar.
+    """
+    network = dict(steps=levels, widths=widths, dense=dense, dense_width=dense_width, dropout=dropout)
+    _train(
+        training.train_flow, data, out, held_out, network=network, steps=steps, batch_size=batch_size,
+        learning_rate=learning_rate, seed=seed, progress=progress,
+    )  # fmt: skip
+
+
 def _train(train: Callable[..., Any], data: Path, out: Path, held_out: int, **options: Any) -> None:
     images = load_images(data)
     size = len(images) - held_out

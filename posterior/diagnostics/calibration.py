@@ -30,7 +30,8 @@ from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteErro
 from posterior.likelihoods import Likelihood
 from posterior.methods import Method
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior, Prior, ScorePrior
+from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import Samples
 

@@ -1,11 +1,13 @@
 """Priors: score models, generators and flows, and analytic ones with exact posteriors."""
 
 from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior
-from posterior.priors.base import FlowPrior, GeneratorPrior, Prior, ScorePrior
+from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.empirical import EmpiricalPrior
 from posterior.priors.exact import ExactPosterior
+from posterior.priors.flows import FlowPrior
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.priors.pyramid import PyramidPrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 

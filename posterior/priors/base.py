@@ -1,11 +1,10 @@
-"""What a prior is: a denoiser (`ScorePrior`), a generator (`GeneratorPrior`) or an invertible flow (`FlowPrior`)."""
+"""What a prior is, and one that is known through its denoiser (`ScorePrior`)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +13,6 @@ from posterior.errors import IncompatibleError, NoiseLevelError, ShapeError
 from posterior.noise import Noise
 from posterior.priors import reverse_diffusion
 from posterior.shapes import check_shape, expand_right
-
-_State = Tensor | tuple[Tensor, ...]  # what goes from one layer of a generator to the next: rows (N, …) each
 
 
 class Prior(nn.Module):
@@ -205,71 +202,3 @@ def checked(out: Tensor, x: Tensor) -> Tensor:
             "it must return an array of the same shape"
         )
     return out.to(x.dtype)
-
-
-class GeneratorPrior(Prior):
-    r"""A prior that is the push-forward of \(z \sim N(0, I)\) by a generator, x = G(z).
-
-    Subclasses define `latent_shape` and `layers`; G is the layers one after the other, so that a method can enter
-    the generator anywhere.
-
-    Attributes:
-        latent_shape: Shape of one latent z.
-        layers: Modules whose composition is G, each a map of a batch (N, …), or of a tuple of such.
-    """
-
-    latent_shape: tuple[int, ...]
-    layers: nn.ModuleList
-
-    def forward(self, z: Tensor) -> Tensor:
-        """G(z): (..., *latent_shape) → (..., *event_shape)."""
-        check_shape(f"z, given to {type(self).__name__},", z.shape, self.latent_shape)
-        lead = z.shape[: z.ndim - len(self.latent_shape)]
-        return self.run(z.reshape(-1, *self.latent_shape)).reshape(*lead, *self.event_shape)
-
-    @overload
-    def run(self, h: _State, start: int = 0, stop: None = None) -> Tensor: ...
-
-    @overload
-    def run(self, h: _State, start: int = 0, *, stop: int) -> _State: ...
-
-    @overload
-    def run(self, h: _State, start: int, stop: int) -> _State: ...
-
-    def run(self, h: _State, start: int = 0, stop: int | None = None) -> _State:
-        """Layers start … stop−1 (to the last unless given) applied to rows h, the input of layer `start`.
-
-        Rows are (N, …), or a tuple of such where more than one tensor goes from a layer to the next.
-        """
-        for layer in list(self.layers)[start:stop]:
-            h = layer(h)
-        return h
-
-    def decode(self, state: Tensor) -> Tensor:
-        """X = G(z)."""
-        return self(state)
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        r"""Log-density of latents, \(\log N(z; 0, I)\): (..., *latent_shape) → (...)."""
-        flat = z.flatten(z.ndim - len(self.latent_shape))
-        return -0.5 * (flat.square() + math.log(2 * math.pi)).sum(-1)
-
-    def sample(self, num_samples: int, noise: Noise) -> Tensor:
-        """Draw images G(z): (num_samples, B, *event_shape), B the ids of `noise`."""
-        return self(noise.draw(num_samples).normal(self.latent_shape).to(self.dtype))
-
-
-class FlowPrior(Prior):
-    """A prior that is an invertible map of a standard Gaussian: x = f(z), with a density of its own."""
-
-    def forward(self, z: Tensor) -> Tensor:
-        """f(z)."""
-        raise NotImplementedError
-
-    def inverse(self, x: Tensor) -> Tensor:
-        """Z with f(z) = x."""
-        raise NotImplementedError
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """Log-density of images (..., *event_shape): (...)."""
-        raise NotImplementedError

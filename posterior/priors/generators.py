@@ -1,11 +1,74 @@
-"""Generator networks as priors."""
+"""Generators as priors: push-forwards of a Gaussian latent."""
 
 from __future__ import annotations
+
+import math
+from typing import overload
 
 from torch import Tensor, nn
 
 from posterior.errors import IncompatibleError
-from posterior.priors.base import GeneratorPrior
+from posterior.noise import Noise
+from posterior.priors.base import Prior
+from posterior.shapes import check_shape
+
+_State = Tensor | tuple[Tensor, ...]  # what goes from one layer of a generator to the next: rows (N, …) each
+
+
+class GeneratorPrior(Prior):
+    r"""A prior that is the push-forward of \(z \sim N(0, I)\) by a generator, x = G(z).
+
+    Subclasses define `latent_shape` and `layers`; G is the layers one after the other, so that a method can enter
+    the generator anywhere.
+
+    Attributes:
+        latent_shape: Shape of one latent z.
+        layers: Modules whose composition is G, each a map of a batch (N, …), or of a tuple of such.
+    """
+
+    latent_shape: tuple[int, ...]
+    layers: nn.ModuleList
+
+    def forward(self, z: Tensor) -> Tensor:
+        """G(z): (..., *latent_shape) → (..., *event_shape)."""
+        check_shape(f"z, given to {type(self).__name__},", z.shape, self.latent_shape)
+        lead = z.shape[: z.ndim - len(self.latent_shape)]
+        return self.run(z.reshape(-1, *self.latent_shape)).reshape(*lead, *self.event_shape)
+
+    @overload
+    def run(self, h: _State, start: int = 0, stop: None = None) -> Tensor: ...
+
+    @overload
+    def run(self, h: _State, start: int = 0, *, stop: int) -> _State: ...
+
+    @overload
+    def run(self, h: _State, start: int, stop: int) -> _State: ...
+
+    def run(self, h: _State, start: int = 0, stop: int | None = None) -> _State:
+        """Layers start … stop−1 (to the last unless given) applied to rows h, the input of layer `start`.
+
+        Rows are (N, …), or a tuple of such where more than one tensor goes from a layer to the next.
+        """
+        for layer in list(self.layers)[start:stop]:
+            h = layer(h)
+        return h
+
+    def decode(self, state: Tensor) -> Tensor:
+        """X = G(z)."""
+        return self(state)
+
+    def latent_log_prob(self, z: Tensor) -> Tensor:
+        r"""Log-density of latents, \(\log N(z; 0, I)\): (..., *latent_shape) → (...)."""
+        return standard_log_prob(z, len(self.latent_shape))
+
+    def sample(self, num_samples: int, noise: Noise) -> Tensor:
+        """Draw images G(z): (num_samples, B, *event_shape), B the ids of `noise`."""
+        return self(noise.draw(num_samples).normal(self.latent_shape).to(self.dtype))
+
+
+def standard_log_prob(z: Tensor, dims: int) -> Tensor:
+    r"""\(\log N(z; 0, I)\) over the last `dims` axes."""
+    return -0.5 * (z.flatten(z.ndim - dims).square() + math.log(2 * math.pi)).sum(-1)
 
 
 class NetworkGenerator(GeneratorPrior):

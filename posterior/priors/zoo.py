@@ -23,14 +23,17 @@ from posterior.folders import (
 )
 from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.edm import EDMPrior
+from posterior.priors.flows import NetworkFlow
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.networks.dcgan import DCGANGenerator
 from posterior.priors.networks.edm_unet import EDMUNet
 from posterior.priors.networks.ffdnet import FFDNet
+from posterior.priors.networks.image_flow import ImageFlow
 from posterior.priors.networks.refinenet import RefineNet
 from posterior.priors.networks.stylegan2 import StyleGAN2Generator
 from posterior.priors.networks.unet import UNet
 from posterior.priors.networks.vae import VAEDecoder
+from posterior.priors.networks.vector_flow import VectorFlow
 from posterior.priors.pyramid import PyramidPrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 
@@ -44,6 +47,7 @@ PRIORS: dict[str, tuple[type[Prior], tuple[str, ...]]] = {
     "VPSDEPrior": (VPSDEPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
     "PyramidPrior": (PyramidPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_network")),
     "NetworkGenerator": (NetworkGenerator, ()),
+    "NetworkFlow": (NetworkFlow, ()),
 }
 NETWORKS: dict[str, type[nn.Module]] = {
     "UNet": UNet,
@@ -53,6 +57,8 @@ NETWORKS: dict[str, type[nn.Module]] = {
     "DCGANGenerator": DCGANGenerator,
     "FFDNet": FFDNet,
     "StyleGAN2Generator": StyleGAN2Generator,
+    "ImageFlow": ImageFlow,
+    "VectorFlow": VectorFlow,
 }
 
 

@@ -1,18 +1,23 @@
 """Training of priors, and of classifiers."""
 
 from posterior.training.classifier import held_out_accuracy, train_classifier
+from posterior.training.flow import bits, flow_loss, held_out_bits, train_flow
 from posterior.training.loop import train
 from posterior.training.score import denoising_loss, held_out_denoising_error, train_score
 from posterior.training.vae import held_out_elbo, negative_elbo, train_vae, vae_loss
 
 __all__ = [
+    "bits",
     "denoising_loss",
+    "flow_loss",
     "held_out_accuracy",
+    "held_out_bits",
     "held_out_denoising_error",
     "held_out_elbo",
     "negative_elbo",
     "train",
     "train_classifier",
+    "train_flow",
     "train_score",
     "train_vae",
     "vae_loss",

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from posterior.errors import FileFormatError, InvalidValueError
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior, ScorePrior
+from posterior.priors.base import ScorePrior
+from posterior.priors.generators import GeneratorPrior
 
 Loss = Callable[[nn.Module, Tensor, Noise], Tensor]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from samplers.base import Info, State
 from samplers.chains import ChainSampler, ChainState

@@ -11,7 +11,7 @@ from torch import Tensor
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from samplers.map.descent import Optimiser, Schedule, Variables, descend
 from samplers.map.restarts import Ended, Restarted, at_rest
@@ -75,7 +75,7 @@ class CSGM(Restarted):
         assert isinstance(problem.prior, GeneratorPrior)
         x = problem.prior.decode(z)
         if self.weight is None:
-            return -problem.log_likelihood(x) - problem.prior.log_prob(z)
+            return -problem.log_likelihood(x) - problem.prior.latent_log_prob(z)
         entries = torch.as_tensor(problem.operator.num_measured, device=z.device).clamp_min(1)
         residual = problem.likelihood.squared_residual(x, problem.y)
         return residual / entries + self.weight * z.square().flatten(1).sum(1)

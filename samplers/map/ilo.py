@@ -12,7 +12,7 @@ from torch import Tensor
 from posterior.errors import InvalidValueError
 from posterior.metrics.perceptual import Network
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.map.descent import Variables, descend
@@ -127,7 +127,7 @@ class ILO(Restarted):
 
             def loss(variables: Variables, at: int = layer, constant: Tensor | None = penalty) -> Tensor:
                 x = prior.run(_state(variables), at)
-                return self.misfit(problem, x) - (prior.log_prob(variables[0]) if constant is None else constant)
+                return self.misfit(problem, x) - (prior.latent_log_prob(variables[0]) if constant is None else constant)
 
             found = descend(
                 loss, state, steps, self.learning_rate, schedule="ramp", project=project, best=True,
@@ -136,11 +136,12 @@ class ILO(Restarted):
             state = found.variables
             if layer == 0:
                 (z,) = state
-                penalty = prior.log_prob(z)  # a constant from now on, so that losses of all rounds can be compared
+                # a constant from now on, so that losses of all rounds can be compared
+                penalty = prior.latent_log_prob(z)
             traces.append(found.trace)
             losses += found.losses
         x = prior.run(_state(state), entered)
-        last = self.misfit(problem, x) - prior.log_prob(z)
+        last = self.misfit(problem, x) - prior.latent_log_prob(z)
         return Ended(
             x=x,
             latent=z,

@@ -11,7 +11,7 @@ from torch import Tensor
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.map.descent import Variables, descend

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from posterior.errors import InvalidValueError, NotFiniteError
 from posterior.noise import Noise
-from posterior.priors.base import GeneratorPrior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from samplers.base import Solver

@@ -82,7 +82,7 @@ def test_latents_are_standard_gaussian() -> None:
     prior = small_generator("vae")
     z = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
     expected = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
-    torch.testing.assert_close(prior.log_prob(z), expected)
+    torch.testing.assert_close(prior.latent_log_prob(z), expected)
 
 
 def test_batch_normalisation_does_not_couple_images() -> None:

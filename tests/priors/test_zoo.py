@@ -9,9 +9,9 @@ from torch import nn
 from posterior.errors import FileFormatError, IncompatibleError, UnknownNameError
 from posterior.noise import Noise
 from posterior.priors import zoo
-from posterior.priors.base import GeneratorPrior, ScorePrior
+from posterior.priors.base import ScorePrior
 from posterior.priors.edm import EDMPrior
-from posterior.priors.generators import NetworkGenerator
+from posterior.priors.generators import GeneratorPrior, NetworkGenerator
 from posterior.priors.networks.dcgan import DCGANGenerator
 from posterior.priors.networks.unet import UNet
 from posterior.priors.networks.vae import VAEDecoder

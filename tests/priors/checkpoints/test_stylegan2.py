@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from posterior.errors import FileFormatError
 from posterior.noise import Noise
 from posterior.priors import zoo
-from posterior.priors.base import GeneratorPrior
 from posterior.priors.checkpoints import convert_stylegan2
+from posterior.priors.generators import GeneratorPrior
 from tests.priors.checkpoints.harm import Harm
 from tests.priors.networks.stylegan2 import small_network
 

@@ -76,5 +76,5 @@ def by_quadrature(problem: Posterior, points: int = 801) -> tuple[Tensor, Tensor
     z = torch.cartesian_prod(axis, axis)
     rows = z[:, None].expand(-1, len(problem), -1)
     cell = (axis[1] - axis[0]) ** 2
-    joint = problem.log_likelihood(problem.prior.decode(rows)) + problem.prior.log_prob(rows)
+    joint = problem.log_likelihood(problem.prior.decode(rows)) + problem.prior.latent_log_prob(rows)
     return z, joint + cell.log()

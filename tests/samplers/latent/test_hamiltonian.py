@@ -41,7 +41,7 @@ def test_draws_of_the_target_stay_draws_of_it(beta: float, step: float) -> None:
     problem = LatentPosterior.of(bent_problem())
     size = 40_000
     nodes, joint = by_quadrature(bent_problem())
-    prior = problem.prior.log_prob(nodes)[:, None]
+    prior = problem.prior.latent_log_prob(nodes)[:, None]
     weights = (prior + beta * (joint - prior)).softmax(0)
     noise = Noise.of(3, 2, size, dtype=DOUBLE)
     uniform = noise.use("start").uniform()

@@ -74,7 +74,7 @@ def test_what_it_reports():
     estimate = QUICK.solve(problem, progress=False)
     assert estimate.info["loss"].shape == (60 + 1 + 40 + 1 + 40 + 1 + 1, 3)
     assert torch.equal(estimate.info["loss"][-1], estimate.loss)
-    expected = -problem.log_likelihood(estimate.x) - problem.prior.log_prob(estimate.latent)
+    expected = -problem.log_likelihood(estimate.x) - problem.prior.latent_log_prob(estimate.latent)
     assert torch.allclose(estimate.loss, expected)
     assert (estimate.loss <= estimate.info["loss"].min(0).values + 1e-9).all()  # rounds never lose what they had
     assert estimate.nfe_grad.tolist() == [2 * 140.0] * 3
@@ -140,7 +140,7 @@ def test_the_perceptual_term_is_part_of_the_loss():
     method = ILO(restarts=1, layers=(1,), radii=(0.3,), steps=(30, 20), perceptual=100.0, network="st-alex")
     estimate = method.solve(problem, progress=False)
     term = perceptual_misfit(PerceptualDistance("st-alex"), problem, estimate.x)
-    expected = 100 * term - problem.log_likelihood(estimate.x) - problem.prior.log_prob(estimate.latent)
+    expected = 100 * term - problem.log_likelihood(estimate.x) - problem.prior.latent_log_prob(estimate.latent)
     assert torch.allclose(estimate.loss, expected, rtol=1e-6)
     assert (estimate.loss <= estimate.info["loss"].min(0).values + 1e-6).all()
 
