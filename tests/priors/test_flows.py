@@ -27,7 +27,7 @@ def flow(kind: str) -> FlowPrior:
         elif kind == "vector":
             network = VectorFlow(3, transforms=2, hidden=(8,))
         else:
-            return FlowPrior.from_zuko(zuko.flows.NSF(3, transforms=2, passes=2, hidden_features=(8,)).double())
+            return FlowPrior.from_zuko(zuko.flows.NSF(3, transforms=2, passes=2, hidden_features=(8,)).double().requires_grad_(False))
         for parameter in network.parameters():
             parameter.data += (0.05 if kind == "image" else 0.2) * torch.randn_like(parameter)
     return NetworkFlow(network).double().requires_grad_(False)
