@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -117,8 +117,8 @@ class HMC(ChainSampler):
         accepted = move.accepted.mean(0)
         self.keep(state, move.x, step)
         tuning = self._tuned(state, move.x, accepted, step) if burning else {}
-        fields = state.tensors() | {"x": move.x, "log_likelihood": move.log_likelihood}
-        new = HMCState(**(fields | tuning | self.clock(state, step)))
+        moved = {"x": move.x, "log_likelihood": move.log_likelihood}
+        new = replace(state, **(moved | tuning | self.clock(state, step)))
         return new, {"beta": beta, "step_size": step_size, "acceptance": accepted}
 
     def _tuned(self, state: HMCState, z: Tensor, accepted: Tensor, step: int) -> dict[str, Tensor]:

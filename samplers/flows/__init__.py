@@ -1,0 +1,6 @@
+"""Samplers for flow priors; those of generators' latents (`samplers.latent`, `samplers.TemperedSMC`) take flows too."""
+
+from samplers.flows.composed_flow import ComposedFlow
+from samplers.flows.flow_hmc import FlowHMC
+
+__all__ = ["ComposedFlow", "FlowHMC"]

@@ -1,0 +1,225 @@
+"""A second flow that makes the first one draw from the posterior."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from posterior.diagnostics.convergence import ess_mean
+from posterior.diagnostics.importance import pareto_smoothed
+from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.noise import Noise
+from posterior.priors.flows import FlowPrior
+from posterior.priors.generators import standard_log_prob
+from posterior.problem import Posterior
+from posterior.shapes import expand_right
+from samplers import population as pop
+from samplers.base import Info, Sampler, State
+from samplers.flows.pre_generator import PreGenerator
+
+_FEW = 4.0  # draws for each independent one that they stand for, at the most
+_K = 0.7  # beyond which importance weights are not to be trusted (Vehtari et al. 2024)
+_MOMENTS = (0.9, 0.99)  # of Adam
+_ANNEALED = 0.5  # of the steps, over which the likelihood is brought in
+
+
+@dataclass(kw_only=True)
+class ComposedState(State):
+    """The pre-generators, and how they are trained; x is the last batch of latents.
+
+    Attributes:
+        parameters: Of the pre-generators, (B, P).
+        first, second: Averages of their gradients and of the squares of these, (B, P).
+        cold: What β begins at the inverse of, (B,).
+    """
+
+    parameters: Tensor
+    first: Tensor
+    second: Tensor
+    cold: Tensor
+
+
+@dataclass(frozen=True)
+class ComposedFlow(Sampler):
+    r"""Draws of x = f(f̂(ε)), f the prior's flow and f̂ a second one that is trained for the measurement at hand.
+
+    f̂ minimises, by Adam, the divergence of \(q(z)\), the law of f̂(ε), from \(p(z \mid y)\), up to log p(y):
+
+    $$ KL(q \,\|\, N(0, I)) - \beta\,E_q \log L(f(z)), $$
+
+    which with Gaussian noise is the paper's \(E\|Af(z) - y\|^2/(2\sigma^2)\), its smoothing σ annealed as β rises to 1
+    over the first half of the steps. As q has a density its draws have importance weights, so that the result says by
+    itself how good q is: k̂, the shape of their tail (`pareto_smoothed`). Corrected by weights or by Metropolis' rule
+    draws are of the posterior, asymptotically and where weights have a variance; k̂ < 0.7 is a sign of it, no proof.
+
+    Args:
+        steps: Steps of Adam, on `batch` draws each.
+        batch: Draws a step.
+        learning_rate: Its peak; it decays by a cosine.
+        couplings, hidden: The pre-generator, see `PreGenerator`.
+        correction: "none" gives draws of q; "importance" draws again among `candidates` by their smoothed weights;
+            "metropolis" runs an independence chain through the candidates, and keeps states at even distances.
+        candidates: Draws of q that are weighted, at least; never fewer than samples are wanted.
+
+    Reports (in `Samples.info`): beta and divergence (KL of q from N(0, I), estimated) by step; elbo, log_evidence,
+    pareto_k; effective_samples and acceptance of a correction.
+
+    References:
+        Lindgren, Whang & Dimakis 2020, Conditional sampling from invertible generative models with applications to
+        inverse problems, arXiv:2002.11743.
+    """
+
+    state_type: ClassVar = ComposedState
+    advice: ClassVar = "take more steps or a wider pre-generator, or FlowHMC or TemperedSMC"
+    steps: int = 1000
+    batch: int = 16
+    learning_rate: float = 5e-3
+    couplings: int = 4
+    hidden: int = 32
+    correction: Literal["none", "importance", "metropolis"] = "none"
+    candidates: int = 1000
+
+    def check(self, problem: Posterior) -> None:
+        check_flow(self.name, problem)
+        if self.correction not in ("none", "importance", "metropolis"):
+            raise InvalidValueError(f"correction is 'none', 'importance' or 'metropolis', not {self.correction!r}")
+        if min(self.steps, self.batch, self.couplings, self.hidden, self.candidates) < 1 or not self.learning_rate > 0:
+            raise InvalidValueError(
+                f"{self.name} needs steps, batch, couplings, hidden and candidates of at least 1 and a positive "
+                f"learning_rate; got {self}"
+            )
+
+    def init(self, problem: Posterior, noise: Noise) -> ComposedState:
+        z = noise.draw(max(2, self.batch)).normal(problem.event_shape)
+        log_likelihood = problem.log_likelihood(z)
+        parameters = self._pre_generator(problem).init(noise.use("parameters"))
+        zero = z.new_zeros(len(problem))
+        return ComposedState(
+            x=z[: self.batch],
+            done=zero.bool(),
+            progress=zero,
+            parameters=parameters,
+            first=torch.zeros_like(parameters),
+            second=torch.zeros_like(parameters),
+            cold=(log_likelihood.amax(0) - log_likelihood.amin(0)).clamp_min(1.0),
+        )
+
+    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+        assert isinstance(state, ComposedState)
+        step, epsilon = noise.step, noise.draw(self.batch).use("epsilon").normal(problem.event_shape)
+        beta = state.cold ** -max(0.0, 1 - step / (_ANNEALED * self.steps))
+        with torch.enable_grad():
+            parameters = state.parameters.detach().requires_grad_()
+            z, log_det = self.composed(problem, parameters, epsilon)
+            slope = self.target_grad(problem, z.detach(), beta)
+            # has the gradient of −log target − log|det|; rows of parameters do not meet, so a sum serves all
+            loss = (-(slope * z).flatten(2).sum(-1) - log_det).mean(0).sum()
+        (gradient,) = torch.autograd.grad(loss, parameters)
+        first = _MOMENTS[0] * state.first + (1 - _MOMENTS[0]) * gradient
+        second = _MOMENTS[1] * state.second + (1 - _MOMENTS[1]) * gradient.square()
+        mean, square = (v / (1 - decay ** (step + 1)) for v, decay in zip((first, second), _MOMENTS, strict=True))
+        rate = self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        new = ComposedState(
+            x=z.detach(),
+            done=torch.full_like(state.done, step + 1 >= self.steps),
+            progress=torch.full_like(state.progress, (step + 1) / self.steps),
+            parameters=state.parameters - rate * mean / (square.sqrt() + 1e-8),
+            first=first,
+            second=second,
+            cold=state.cold,
+        )
+        divergence = log_standard(epsilon) - log_det.detach() - log_standard(z.detach())
+        return new, {"beta": beta, "divergence": divergence.mean(0)}
+
+    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
+        assert isinstance(state, ComposedState)
+        source = noise.draw(max(num_samples, self.candidates))
+        epsilon = source.use("epsilon").normal(problem.event_shape)
+        z, log_det = self.composed(problem, state.parameters, epsilon)
+        log_weights = self.log_target(problem, z) + log_det - log_standard(epsilon)
+        smoothed = pareto_smoothed(log_weights)
+        figures = {
+            "elbo": log_weights.mean(0),
+            "log_evidence": log_weights.logsumexp(0) - math.log(len(z)),
+            "pareto_k": smoothed.k,
+        }
+        if self.correction == "importance":
+            index = pop.systematic(smoothed.log_weights, source.draw(1).use("resample").uniform()[0], num_samples)
+            index = index.gather(0, noise.draw(num_samples).use("order").uniform().argsort(0))
+            effective = 1 / smoothed.log_weights.exp().square().sum(0)
+            figures["effective_samples"] = 1 / (1 / effective + 1 / num_samples - 1 / len(z))
+            z = pop.take(z, index)
+        elif self.correction == "metropolis":
+            index, figures["acceptance"] = independence_chain(log_weights, source.use("accept").uniform())
+            z = pop.take(z, index[(torch.arange(num_samples, device=z.device) + 1) * len(z) // num_samples - 1])
+            if num_samples >= 4:
+                ess = ess_mean(z[None].flatten(3))
+                figures["effective_samples"] = ess.nan_to_num(1.0).amin(-1)  # NaN where all draws are one
+        return self.latents(problem, z[:num_samples]), {name: v.to(z.dtype) for name, v in figures.items()}
+
+    def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        found = {"what was trained is far from the posterior (pareto_k)": info["pareto_k"] > _K}
+        if "effective_samples" in info:
+            few = info["effective_samples"] * _FEW < num_samples
+            found["the draws stand for few independent ones (effective_samples)"] = few
+        return found
+
+    def composed(self, problem: Posterior, parameters: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
+        r"""What is trained, of ε (S, B, *event): its value, of the same shape, and \(\log|\det|\), (S, B)."""
+        z, log_det = self._pre_generator(problem)(parameters, epsilon.flatten(2))
+        return z.unflatten(2, problem.event_shape), log_det
+
+    def target_grad(self, problem: Posterior, z: Tensor, beta: Tensor) -> Tensor:
+        """Gradient of the logarithm of the target at inverse temperature β (B,)."""
+        return expand_right(beta, len(problem.event_shape)) * problem.log_likelihood_grad(z) - z
+
+    def log_target(self, problem: Posterior, z: Tensor) -> Tensor:
+        """Logarithm of the target, (S, B), whose integral is p(y)."""
+        return problem.log_likelihood(z) + log_standard(z)
+
+    def latents(self, problem: Posterior, z: Tensor) -> Tensor:
+        """Latents of the prior's flow."""
+        return z
+
+    def _pre_generator(self, problem: Posterior) -> PreGenerator:
+        return PreGenerator(math.prod(problem.event_shape), self.couplings, self.hidden)
+
+
+def independence_chain(log_weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:
+    """Metropolis' rule on proposals that do not depend on the state: which is the state after each.
+
+    Args:
+        log_weights: Logarithm of target ÷ proposal density, (N, B); the first is where the chain begins.
+        uniform: Uniform draws (N, B).
+
+    Returns:
+        Indices (N, B), and the share of proposals that were taken, (B,).
+
+    References:
+        Tierney 1994, Markov chains for exploring posterior distributions, Annals of Statistics 22.
+    """
+    state = torch.zeros_like(log_weights[0], dtype=torch.int64)
+    current, path = log_weights[0], [state]
+    for number in range(1, len(log_weights)):
+        take = uniform[number].log() < log_weights[number] - current
+        state, current = torch.where(take, number, state), torch.where(take, log_weights[number], current)
+        path.append(state)
+    index = torch.stack(path)
+    return index, (index[1:] != index[:-1]).to(log_weights).mean(0)
+
+
+def check_flow(method: str, problem: Posterior) -> None:
+    """Raise `IncompatibleError` unless the prior is a flow."""
+    if not isinstance(problem.prior, FlowPrior):
+        raise IncompatibleError(
+            f"{method} takes a FlowPrior, not a {type(problem.prior).__name__}; TemperedSMC takes every prior"
+        )
+
+
+def log_standard(z: Tensor) -> Tensor:
+    """log N(z; 0, I) of latents (S, B, *latent): (S, B)."""
+    return standard_log_prob(z, z.ndim - 2)
