@@ -15,6 +15,7 @@ from posterior.checkpoint import Checkpoint, fingerprint
 from posterior.errors import NotFiniteError
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
+from posterior.priors.flows import FlowPrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import Samples
@@ -93,6 +94,26 @@ class MeteredGenerator(GeneratorPrior):
         self.grad_rows += len(grad)
 
 
+class MeteredFlow(MeteredGenerator, FlowPrior):
+    """A flow seen through a meter, which counts images on their way back to latents too."""
+
+    prior: FlowPrior
+
+    def __init__(self, prior: FlowPrior, batch_size: int | None) -> None:
+        super().__init__(prior, batch_size)
+        self.support = prior.support
+
+    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        lead = x.shape[: x.ndim - len(self.event_shape)]
+        rows = x.reshape(-1, *self.event_shape)
+        self.rows += len(rows)
+        parts = [self.prior.inverse_and_log_det(part) for part in rows.split(self.batch_size or max(1, len(rows)))]
+        z, log_det = (torch.cat(values) for values in zip(*parts, strict=True))
+        if z.requires_grad:
+            z.register_hook(self._count_grad)
+        return z.reshape(*lead, *self.latent_shape), log_det.reshape(lead)
+
+
 class Run:
     """One call of `Sampler.sample`.
 
@@ -106,7 +127,11 @@ class Run:
     ) -> None:  # fmt: skip
         self.sampler, self.num_samples, self.callback, self.progress = sampler, num_samples, callback, progress
         if isinstance(problem.prior, GeneratorPrior):
-            self.meter: MeteredGenerator | MeteredPrior = MeteredGenerator(problem.prior, batch_size)
+            self.meter: MeteredGenerator | MeteredPrior
+            if isinstance(problem.prior, FlowPrior):
+                self.meter = MeteredFlow(problem.prior, batch_size)
+            else:
+                self.meter = MeteredGenerator(problem.prior, batch_size)
             self.problem: Posterior = LatentPosterior.of(problem.with_prior(self.meter))
         else:
             self.meter = MeteredPrior(problem.prior, batch_size)

@@ -13,6 +13,7 @@ from posterior.diagnostics.discrepancy import (
     sliced_wasserstein_floor,
 )
 from posterior.diagnostics.functionals import DEFAULT_FUNCTIONALS, Functional
+from posterior.diagnostics.importance import ParetoSmoothed, pareto_smoothed
 from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
 from posterior.diagnostics.prior_check import check_prior
 from posterior.diagnostics.prior_verdict import PriorCheck
@@ -34,6 +35,7 @@ __all__ = [
     "ConformalIntervals",
     "DetectableEffect",
     "Functional",
+    "ParetoSmoothed",
     "PredictiveCheck",
     "PrincipalComponents",
     "PriorCheck",
@@ -52,6 +54,7 @@ __all__ = [
     "mcse_mean",
     "mean_error",
     "mode_weight_error",
+    "pareto_smoothed",
     "predictive_check",
     "principal_components",
     "rank_band",

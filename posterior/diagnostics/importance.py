@@ -53,7 +53,7 @@ def pareto_smoothed(log_weights: Tensor) -> ParetoSmoothed:
     size = len(log_weights)
     values = log_weights.double() - highest.double()
     ordered, order = values.sort(0)
-    tail = math.ceil(min(size / 5, 3 * size**0.5))
+    tail = math.floor(min(size / 5, 3 * size**0.5))
     k = torch.full_like(highest, torch.inf, dtype=torch.float64)
     if tail >= _FEWEST:
         threshold = ordered[size - tail - 1].exp()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -20,7 +21,12 @@ class FlowPrior(GeneratorPrior):
     Subclasses define `latent_shape` and `layers`, as generators do, so that whatever samples a generator's latent
     samples that of a flow. Each layer also has `inverse`, which maps its output, rows (N, …), to its input and to the
     logarithm of the absolute determinant of that map, (N,).
+
+    Attributes:
+        support: Bounds between which all values of images lie.
     """
+
+    support: tuple[float, float] = (-math.inf, math.inf)
 
     @staticmethod
     def from_zuko(flow: Any) -> FlowPrior:
@@ -81,6 +87,7 @@ class NetworkFlow(NetworkGenerator, FlowPrior):
             raise IncompatibleError(
                 f"layers of {type(network).__name__} have no inverse ({', '.join(lacking)}): it is a generator, no flow"
             )
+        self.support = getattr(network, "support", self.support)
 
     def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         z, log_det = super().inverse_and_log_det(x.to(self.dtype))

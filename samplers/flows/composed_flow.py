@@ -65,8 +65,8 @@ class ComposedFlow(Sampler):
             "metropolis" runs an independence chain through the candidates, and keeps states at even distances.
         candidates: Draws of q that are weighted, at least; never fewer than samples are wanted.
 
-    Reports (in `Samples.info`): beta and divergence (KL of q from N(0, I), estimated) by step; elbo, log_evidence,
-    pareto_k; effective_samples and acceptance of a correction.
+    Reports (in `Samples.info`): beta and entropy (of q, in nats) by step; elbo, log_evidence, pareto_k;
+    effective_samples and acceptance of a correction.
 
     References:
         Lindgren, Whang & Dimakis 2020, Conditional sampling from invertible generative models with applications to
@@ -92,6 +92,9 @@ class ComposedFlow(Sampler):
                 f"{self.name} needs steps, batch, couplings, hidden and candidates of at least 1 and a positive "
                 f"learning_rate; got {self}"
             )
+
+    def block(self, num_samples: int, at_once: int) -> int:
+        return num_samples  # what is trained serves them all
 
     def init(self, problem: Posterior, noise: Noise) -> ComposedState:
         z = noise.draw(max(2, self.batch)).normal(problem.event_shape)
@@ -132,8 +135,7 @@ class ComposedFlow(Sampler):
             second=second,
             cold=state.cold,
         )
-        divergence = log_standard(epsilon) - log_det.detach() - log_standard(z.detach())
-        return new, {"beta": beta, "divergence": divergence.mean(0)}
+        return new, {"beta": beta, "entropy": (log_det.detach() - log_standard(epsilon)).mean(0)}
 
     def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         assert isinstance(state, ComposedState)
@@ -221,5 +223,5 @@ def check_flow(method: str, problem: Posterior) -> None:
 
 
 def log_standard(z: Tensor) -> Tensor:
-    """log N(z; 0, I) of latents (S, B, *latent): (S, B)."""
+    """Log N(z; 0, I) of latents (S, B, *latent): (S, B)."""
     return standard_log_prob(z, z.ndim - 2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import accumulate
 
 import torch
@@ -57,13 +58,12 @@ class PreGenerator:
         matrices = self._matrices(parameters)
         h, log_det = epsilon, epsilon.new_zeros(epsilon.shape[:2])
         for number in range(self.couplings):
-            first, second = self._halves(number, h.device)
+            first, second, back = _halves(self.size, number, h.device)
             given, moved = h[..., first], h[..., second]
             inner = _affine(given, matrices[2 * number])
             shift, raw = _affine(torch.cat([inner, functional.silu(inner)], -1), matrices[2 * number + 1]).chunk(2, -1)
             log_scale = _STEEPEST * torch.tanh(raw / _STEEPEST)
-            parts = torch.cat([given, moved * log_scale.exp() + shift], -1)
-            h = parts[..., torch.cat([first, second]).argsort()]
+            h = torch.cat([given, moved * log_scale.exp() + shift], -1)[..., back]
             log_det = log_det + log_scale.sum(-1)
         log_scale, shift = matrices[-1].unbind(1)
         return h * log_scale.exp() + shift, log_det + log_scale.sum(-1)
@@ -73,12 +73,14 @@ class PreGenerator:
         parts = parameters.tensor_split(ends[:-1], 1)
         return [part.unflatten(1, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
-    def _halves(self, number: int, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Entries that are given and that are moved: a random half, then the other, then another random half."""
-        order = Noise.of(0, ["couplings"], device=device).at(number // 2).uniform((self.size,))[0, 0].argsort()
-        given = self.size - self.size // 2
-        order = order if number % 2 == 0 else order.flip(0)
-        return order[:given], order[given:]
+
+@lru_cache(maxsize=256)
+def _halves(size: int, number: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Entries that a coupling is given, those that it moves, and where each is of these: random halves, in turns."""
+    order = Noise.of(0, ["couplings"], device=device).at(number // 2).uniform((size,))[0, 0].argsort()
+    order = order if number % 2 == 0 else order.flip(0)
+    given = size - size // 2
+    return order[:given], order[given:], order.argsort()
 
 
 def _affine(x: Tensor, matrix: Tensor) -> Tensor:

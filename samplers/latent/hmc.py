@@ -72,7 +72,7 @@ class HMC(ChainSampler):
         Hoffman & Gelman 2014, The No-U-Turn sampler, JMLR 15, arXiv:1111.4246 (dual averaging).
     """
 
-    state_type: ClassVar = HMCState
+    state_type: ClassVar[type[State]] = HMCState
     chains: int = 4
     burn_in: int = 300
     thinning: int = 5

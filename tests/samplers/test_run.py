@@ -18,8 +18,10 @@ from posterior.priors.networks.unet import UNet
 from posterior.problem import Posterior
 from samplers import DDRM, AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC
 from samplers.base import Sampler, State
+from samplers.flows import AmbientVI, ComposedFlow, FlowHMC
 from samplers.latent import HMC, LatentLangevin
 from tests.problems import DOUBLE, mixture, mixture_problem
+from tests.samplers.flows.flows import BentFlow, linear_flow_problem
 from tests.samplers.latent.generators import bent_problem, linear_problem
 
 COUNTS = PoissonLikelihood(Matrix(torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=DOUBLE)), 2.0, 0.5)
@@ -37,7 +39,13 @@ LATENT = [
     HMC(chains=2, burn_in=10, thinning=1, leapfrogs=2),
     LatentLangevin(levels=5, steps=2),
 ]
-ALL = [*SAMPLERS, *LATENT]
+FLOWS = [
+    ComposedFlow(steps=6, batch=3, correction="importance", candidates=50),
+    ComposedFlow(steps=6, batch=3, correction="metropolis", candidates=50),
+    AmbientVI(steps=6, batch=3, candidates=50),
+    FlowHMC(transport=ComposedFlow(steps=4, batch=3), chains=2, burn_in=8, thinning=1, leapfrogs=2),
+]
+ALL = [*SAMPLERS, *LATENT, *FLOWS]
 each_sampler = pytest.mark.parametrize("sampler", ALL, ids=lambda s: f"{s.name}-{ALL.index(s)}")
 
 
@@ -45,6 +53,8 @@ def problem_of(sampler: Sampler, batch: int = 1) -> Posterior:
     """Gaussian measurements, counts where moves are accepted or not, and a generator where there is to be a latent."""
     if sampler in LATENT:
         return linear_problem(count=3).select(range(batch))
+    if sampler in FLOWS:
+        return linear_flow_problem(count=3).select(range(batch))
     if not isinstance(sampler, AuxiliaryMH) or isinstance(sampler, AuxiliaryGibbs):
         return mixture_problem(batch)
     return Posterior(mixture(), COUNTS, torch.tensor([[2.0, 1.0], [0.0, 4.0], [5.0, 5.0]], dtype=DOUBLE)[:batch])
@@ -53,11 +63,11 @@ def problem_of(sampler: Sampler, batch: int = 1) -> Posterior:
 @each_sampler
 def test_draws_do_not_depend_on_the_batch_size(sampler):
     problem = problem_of(sampler, 3)
-    if sampler in LATENT:
+    if sampler in [*LATENT, *FLOWS]:
         # Without products of matrices, which round as their number of rows says: in gradients of some thousands by
         # 1e-12, which trajectories multiply.
         bent, y = bent_problem(), torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, -0.5]], dtype=DOUBLE)
-        problem = Posterior(bent.prior, bent.likelihood, y)
+        problem = Posterior(bent.prior if sampler in LATENT else BentFlow(), bent.likelihood, y)
     whole = sampler.sample(problem, 32, progress=False)
     for size in (1, 3, 7):
         part = sampler.sample(problem, 32, batch_size=size, progress=False)

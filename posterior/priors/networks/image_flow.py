@@ -31,9 +31,10 @@ class ImageFlow(nn.Module):
         dense: Dense steps after the last level.
         dense_width: Hidden features of theirs.
         dropout: Dropout rate of all couplings, while training.
-        margin: Images reach from −1 − 2m/(1 − 2m) to 1 + 2m/(1 − 2m), so that black and white are inside.
+        margin: Images reach from −1/(1 − 2m) to 1/(1 − 2m), so that black and white are inside.
 
     Attributes:
+        support: Bounds of an image's values.
         layers: Modules whose composition is f, with `inverse`: one deals out z, then one a level, coarsest first, then
             one maps to grey values.
 
@@ -75,6 +76,7 @@ class ImageFlow(nn.Module):
         if not (0 <= dropout < 1 and 0 < margin < 0.5):
             raise InvalidValueError(f"dropout is in [0, 1) and margin in (0, 1/2), got {dropout} and {margin}")
         self.event_shape, self.latent_shape = tuple(event_shape), (math.prod(event_shape),)
+        self.support = (-1 / (1 - 2 * margin), 1 / (1 - 2 * margin))
         channels, height, width = event_shape
         levels: list[Level] = []
         shapes: list[tuple[int, int, int]] = []  # of what leaves at each level, coarsest first

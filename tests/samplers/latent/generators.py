@@ -35,10 +35,10 @@ def linear_problem(std: float = 0.1, count: int = 2) -> Posterior:
 
 
 def linear_posterior(problem: Posterior) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean (B, 3) and covariance (3, 3) of z given y, and log p(y), (B,)."""
+    """Mean (B, k) and covariance (k, k) of z given y, and log p(y), (B,)."""
     m = problem.operator(problem.prior.weight.T).T  # A W
     variance = float(problem.likelihood.noise_std) ** 2
-    covariance = torch.linalg.inv(torch.eye(3, dtype=DOUBLE) + m.T @ m / variance)
+    covariance = torch.linalg.inv(torch.eye(m.shape[1], dtype=DOUBLE) + m.T @ m / variance)
     seen = torch.distributions.MultivariateNormal(
         torch.zeros(len(m), dtype=DOUBLE), m @ m.T + variance * torch.eye(len(m), dtype=DOUBLE)
     )

@@ -1,0 +1,183 @@
+"""Samplers of flow priors on posteriors that are known."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+
+from posterior import GaussianLikelihood, Posterior
+from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.noise import Noise
+from posterior.operators import Identity
+from posterior.priors.flows import NetworkFlow
+from posterior.priors.networks.image_flow import ImageFlow
+from samplers import TemperedSMC
+from samplers.base import Sampler
+from samplers.flows import AmbientVI, ComposedFlow, FlowHMC
+from samplers.flows.composed_flow import independence_chain
+from samplers.latent import HMC, LatentLangevin
+from tests.problems import mixture_problem
+from tests.samplers.flows.flows import curved_problem, linear_flow_problem
+from tests.samplers.latent.generators import linear_posterior, linear_problem
+from tests.samplers.latent.test_samplers import check_quadrature
+
+DOUBLE = torch.float64
+QUIET = pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
+SHORT = ComposedFlow(steps=300, learning_rate=0.01)
+
+
+@pytest.mark.parametrize("method", [ComposedFlow(), AmbientVI()], ids=lambda method: method.name)
+def test_a_gaussian_posterior_is_learned(method: ComposedFlow) -> None:
+    problem = linear_flow_problem(count=2)
+    mean, covariance, log_evidence = linear_posterior(problem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrustWarning)
+        samples = method.sample(problem, 1000, progress=False)
+    z, info = samples.latent, samples.info
+    assert z is not None
+    assert ((log_evidence - info["elbo"]) < 0.05 * 4).all()  # KL(q ‖ p(z | y)), at most .05 nats a dimension
+    assert ((log_evidence - info["elbo"]) > -0.05).all()
+    assert ((info["log_evidence"] - log_evidence).abs() < 0.05).all()
+    # Pinsker: a divergence of .2 nats bounds means of bounded functions; of Gaussians it allows √.4 standard errors
+    assert ((z.mean(0) - mean).abs() < 0.63 * covariance.diag().sqrt() + 4.5 * (covariance.diag() / 1000).sqrt()).all()
+    assert torch.allclose(samples.x, problem.prior(z))
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ComposedFlow(correction="importance", candidates=4000),
+        ComposedFlow(correction="metropolis", candidates=8000),
+        AmbientVI(correction="importance", candidates=4000),
+        FlowHMC(transport=SHORT, burn_in=100, leapfrogs=5),
+        HMC(),
+        TemperedSMC(population=1024),
+    ],
+    ids=lambda method: f"{method.name} {getattr(method, 'correction', '')}",
+)
+def test_corrected_draws_are_of_the_posterior(method: Sampler) -> None:
+    problem = linear_flow_problem(count=2)
+    mean, covariance, _ = linear_posterior(problem)
+    samples = method.sample(problem, 1000, progress=False)
+    assert samples.latent is not None and samples.warnings == ()
+    z, effective = samples.latent, samples.info["effective_samples"].clamp_max(1000)[:, None]
+    assert ((z.mean(0) - mean).abs() < 4.5 * (covariance.diag() / effective).sqrt()).all()
+    # relative error of a Gaussian's variance from n draws: √(2/n)
+    assert ((z.var(0) / covariance.diag() - 1).abs() < 4.5 * (2 / effective).sqrt()).all()
+
+
+@QUIET
+@pytest.mark.parametrize(
+    "method",
+    [
+        ComposedFlow(correction="importance", candidates=8000),
+        ComposedFlow(correction="metropolis", candidates=16000),
+        FlowHMC(transport=SHORT, chains=16, burn_in=100, leapfrogs=5),
+    ],
+    ids=lambda method: f"{method.name} {getattr(method, 'correction', '')}",
+)
+def test_curved_posteriors_too(method: Sampler) -> None:
+    problem = curved_problem()
+    check_quadrature(method.sample(problem, 1600, progress=False), problem)
+
+
+def test_what_is_badly_trained_says_so() -> None:
+    problem = linear_flow_problem(std=0.02)
+    with pytest.warns(TrustWarning, match=r"far from the posterior \(pareto_k\)"):
+        samples = ComposedFlow(steps=3).sample(problem, 10, progress=False)
+    assert (samples.info["pareto_k"] > 0.7).all()
+    with pytest.warns(TrustWarning, match="few independent ones"):
+        ComposedFlow(steps=3, correction="importance").sample(problem, 1000, progress=False)
+
+
+def test_an_independence_chain_has_the_weights_it_is_given() -> None:
+    # Proposals are uniform on four states, the target is .1, .2, .3, .4. The chain's acceptance is Σ_ij min(p_i q_j,
+    # p_j q_i) = .75: errors are those of about half as many independent draws.
+    size = 40_000
+    noise, target = Noise.of(0, 2, size, dtype=DOUBLE), torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=DOUBLE)
+    proposed = (noise.use("proposal").uniform() * 4).long()
+    index, acceptance = independence_chain(target.log()[proposed], noise.use("accept").uniform())
+    assert (index <= torch.arange(size)[:, None]).all() and (index.diff(dim=0) >= 0).all()
+    for b in range(2):
+        found = proposed[index[:, b], b].bincount(minlength=4) / size
+        assert ((found - target).abs() < 4.5 * (target * (1 - target) / (size / 2)).sqrt()).all()
+    moves = torch.minimum(target[:, None] / 4, target / 4).sum()
+    assert ((acceptance - moves).abs() < 4.5 * math.sqrt(0.25 / size)).all()
+
+
+def test_images_of_bounded_values_stay_there() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ImageFlow((1, 4, 4), steps=(1,), widths=(4,), dense=1, dense_width=4)
+        for parameter in network.parameters():
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    prior = NetworkFlow(network).double().requires_grad_(False)
+    likelihood = GaussianLikelihood(Identity((1, 4, 4)), 0.3)
+    truth = prior.sample(1, Noise.of(1, 2, dtype=DOUBLE))[0]
+    problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(2, 2, dtype=DOUBLE)))
+    ambient = AmbientVI(steps=150, learning_rate=0.02).sample(problem, 400, progress=False)
+    composed = ComposedFlow(steps=150, learning_rate=0.02).sample(problem, 400, progress=False)
+    low, high = prior.support
+    assert ambient.latent is not None
+    assert ambient.x.min() > low and ambient.x.max() < high
+    assert torch.allclose(prior(ambient.latent), ambient.x)
+    # two bounds of one evidence, and what weights make of them
+    assert (ambient.info["log_evidence"] - composed.info["log_evidence"]).abs().max() < 0.3
+    assert ((ambient.info["elbo"] < ambient.info["log_evidence"]) & (composed.info["pareto_k"] < 0.7)).all()
+
+
+def test_langevin_and_hmc_take_flows() -> None:
+    samples = LatentLangevin(levels=20).sample(linear_flow_problem(), 8, progress=False)
+    assert samples.x.shape == (8, 2, 4)
+
+
+@QUIET
+def test_network_calls_are_counted() -> None:
+    problem = linear_flow_problem()
+    samples = ComposedFlow(steps=5, batch=4, candidates=20).sample(problem, 10, progress=False)
+    # each step a value and its gradient; the start's likelihoods, the candidates', and the images of the draws
+    assert (samples.nfe == (5 * 4 + 4 + 20 + 10) / 10).all()
+    assert (samples.nfe_grad == 5 * 4 / 10).all()
+
+
+def test_moments_are_of_one_training() -> None:
+    problem = linear_flow_problem(count=1)
+    method = ComposedFlow(steps=30, candidates=10)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        kept = method.sample(problem, 600, keep="moments", progress=False)
+        samples = method.sample(problem, 600, progress=False)
+    assert torch.allclose(kept.mean().double(), samples.mean(), atol=1e-6)
+
+
+@pytest.mark.parametrize("method", [ComposedFlow(), AmbientVI(), FlowHMC()], ids=lambda method: method.name)
+def test_other_priors_are_refused(method: Sampler) -> None:
+    for problem in (mixture_problem(), linear_problem()):
+        with pytest.raises(IncompatibleError, match="takes a FlowPrior"):
+            method.sample(problem, 8, progress=False)
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        ComposedFlow(steps=0),
+        ComposedFlow(correction="some"),  # type: ignore[arg-type]
+        ComposedFlow(learning_rate=0.0),
+        FlowHMC(leapfrogs=0),
+        FlowHMC(transport=ComposedFlow(hidden=0)),
+    ],
+)
+def test_settings_are_checked(method: Sampler) -> None:
+    with pytest.raises(InvalidValueError, match=r"needs|correction"):
+        method.sample(linear_flow_problem(), 8, progress=False)
+
+
+def test_a_measurement_s_own_noise_level_is_used() -> None:
+    problem = linear_flow_problem(count=2)
+    likelihood = GaussianLikelihood(problem.operator, torch.tensor([0.1, 1.0], dtype=DOUBLE))
+    wide = Posterior(problem.prior, likelihood, problem.y)
+    samples = ComposedFlow(steps=400).sample(wide, 500, progress=False)
+    seen: Tensor = problem.operator(samples.x).std(0).mean(-1)
+    assert seen[1] > 2 * seen[0]
