@@ -10,12 +10,12 @@ from torch import Tensor
 from posterior import GaussianLikelihood, Posterior
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
 from posterior.noise import Noise
-from posterior.operators import Identity
+from posterior.operators import Identity, Inpainting
 from posterior.priors.flows import NetworkFlow
 from posterior.priors.networks.image_flow import ImageFlow
 from samplers import TemperedSMC
 from samplers.base import Sampler
-from samplers.flows import AmbientVI, ComposedFlow, FlowHMC
+from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.flows.composed_flow import independence_chain
 from samplers.latent import HMC, LatentLangevin
 from tests.problems import mixture_problem
@@ -26,6 +26,16 @@ from tests.samplers.latent.test_samplers import check_quadrature
 DOUBLE = torch.float64
 QUIET = pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
 SHORT = ComposedFlow(steps=300, learning_rate=0.01)
+
+
+def image_flow() -> NetworkFlow:
+    """A small flow of images, a little bent."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = ImageFlow((1, 4, 4), steps=(1,), widths=(4,), dense=1, dense_width=4)
+        for parameter in network.parameters():
+            parameter.data += 0.05 * torch.randn_like(parameter)
+    return NetworkFlow(network).double().requires_grad_(False)
 
 
 @pytest.mark.parametrize("method", [ComposedFlow(), AmbientVI()], ids=lambda method: method.name)
@@ -108,12 +118,7 @@ def test_an_independence_chain_has_the_weights_it_is_given() -> None:
 
 
 def test_images_of_bounded_values_stay_there() -> None:
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = ImageFlow((1, 4, 4), steps=(1,), widths=(4,), dense=1, dense_width=4)
-        for parameter in network.parameters():
-            parameter.data += 0.05 * torch.randn_like(parameter)
-    prior = NetworkFlow(network).double().requires_grad_(False)
+    prior = image_flow()
     likelihood = GaussianLikelihood(Identity((1, 4, 4)), 0.3)
     truth = prior.sample(1, Noise.of(1, 2, dtype=DOUBLE))[0]
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(2, 2, dtype=DOUBLE)))
@@ -181,3 +186,32 @@ def test_a_measurement_s_own_noise_level_is_used() -> None:
     samples = ComposedFlow(steps=400).sample(wide, 500, progress=False)
     seen: Tensor = problem.operator(samples.x).std(0).mean(-1)
     assert seen[1] > 2 * seen[0]
+
+
+def test_projected_chains_know_pixels_exactly() -> None:
+    problem = curved_problem()
+    samples = PLMCMC(chains=16, burn_in=400, thinning=20).sample(problem, 3200, progress=False)
+    assert torch.allclose(samples.x[..., 1], problem.y[:, 1].expand(3200, -1), atol=1e-9)
+    axis = torch.linspace(-6, 6, 4001, dtype=DOUBLE)
+    for b in range(2):
+        joint = torch.stack([axis, problem.y[b, 1].expand(4001)], 1)
+        weights = problem.prior.log_prob(joint).softmax(0)
+        for f in (torch.Tensor.square, torch.abs, torch.tanh):
+            mean = weights @ f(axis)
+            std = (weights @ f(axis).square() - mean.square()).sqrt()
+            found = f(samples.x[:, b, 0])
+            # chains of both arms: their own spread of means over 16 chains is the error
+            error = torch.maximum(found.unflatten(0, (16, -1)).mean(1).std() / 4, std / 3200**0.5)
+            assert abs(float(found.mean() - mean)) < 4.5 * float(error)
+    assert (samples.info["acceptance"][-100:].mean(0) > 0.1).all()
+
+
+def test_projected_chains_take_pixels_only() -> None:
+    with pytest.raises(IncompatibleError, match="Inpainting"):
+        PLMCMC().sample(linear_flow_problem(), 8, progress=False)
+    prior = image_flow()
+    y = torch.full((1, 1, 4, 4), 1.2, dtype=DOUBLE)
+    with pytest.raises(IncompatibleError, match="no image of this prior"):
+        PLMCMC().sample(Posterior(prior, GaussianLikelihood(Inpainting(y[0] > 0), 0.1), y), 8, progress=False)
+    with pytest.raises(InvalidValueError, match="width"):
+        PLMCMC(width=0.0).sample(curved_problem(), 8, progress=False)

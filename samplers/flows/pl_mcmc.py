@@ -1,0 +1,133 @@
+"""Projected latent Markov chains: pixels that are known exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
+from posterior.operators import Inpainting
+from posterior.problem import Posterior
+from posterior.shapes import expand_right
+from samplers.base import Info, State
+from samplers.chains import ChainSampler, ChainState
+from samplers.flows.composed_flow import check_flow
+
+_ACCEPTANCE, _FIRST, _LEAST = 0.3, 0.2, 1e-3
+
+
+@dataclass(kw_only=True)
+class ProjectedState(ChainState):
+    """Chains of z, whose images are still to be projected; log_likelihood is what `PLMCMC` says of them.
+
+    Attributes:
+        cold: What β begins at the inverse of, (B,).
+        scale: How far a proposal goes, in (0, 1], (B,).
+    """
+
+    cold: Tensor
+    scale: Tensor
+
+
+@dataclass(frozen=True)
+class PLMCMC(ChainSampler):
+    r"""Markov chains on \(p(x_M \mid x_O = y)\), the pixels M not seen given those that are, under a flow's density.
+
+    The state is a latent z with image \(f(z) = (x_M, \tilde x_O)\), of which \(\tilde x_O\) is an auxiliary variable
+    with law \(N(y, a^2 I)\); draws are projected, \((x_M, y)\). Proposals are \(\sqrt{1 - s^2}\,z + s\xi\), which leave
+    N(0, I) as it is, so that Metropolis' ratio is that of
+
+    $$ \frac{p(x_M, y)\,N(\tilde x_O; y, a^2 I)}{p(x_M, \tilde x_O)}, $$
+
+    where the determinant of f has cancelled. No gradient is needed. The measurement is taken for the pixels
+    themselves: with noise it is the posterior of σ_y → 0, and its draws show y, noise and all.
+
+    Args:
+        width: a.
+        chains: Chains, started independently; the number of samples is a multiple of it.
+        burn_in: Moves of each chain before draws are kept; s is tuned, and the ratio brought in over its first half.
+        thinning: Moves between two draws that are kept.
+
+    Reports (in `Samples.info`): beta, step_size (s) and acceptance by step; r_hat and effective_samples, of z.
+
+    References:
+        Cannella, Soltani & Tarokh 2021, Projected latent Markov chain Monte Carlo: conditional sampling of normalizing
+        flows, ICLR, arXiv:2007.06140.
+        Cotter, Roberts, Stuart & White 2013, MCMC methods for functions, arXiv:1202.0709 (the proposal).
+    """
+
+    state_type: ClassVar = ProjectedState
+    width: float = 0.1
+    chains: int = 4
+    burn_in: int = 2000
+    thinning: int = 20
+
+    def check(self, problem: Posterior) -> None:
+        check_flow(self.name, problem)
+        super().check(problem)
+        if not self.width > 0:
+            raise InvalidValueError(f"{self.name} needs a positive width; got {self.width}")
+        if not (isinstance(problem.likelihood, GaussianLikelihood) and isinstance(problem.operator, Inpainting)):
+            raise IncompatibleError(f"{self.name} takes Inpainting with Gaussian noise: it puts y into images")
+        low, high = problem.prior.support
+        if not bool(((problem.y > low) & (problem.y < high)).all()):
+            raise IncompatibleError(
+                f"{self.name} takes y for pixels, but it has values beyond ({low:g}, {high:g}), which no image of this "
+                "prior has; FlowHMC and ComposedFlow allow for noise"
+            )
+
+    def init(self, problem: Posterior, noise: Noise) -> ProjectedState:
+        z = noise.draw(self.chains).normal(problem.event_shape)
+        log_ratio = self._log_ratio(problem, z)
+        zero = z.new_zeros(len(problem))
+        return ProjectedState(
+            x=z,
+            kept=z.new_zeros(len(noise.draws), *z.shape[1:]),
+            log_likelihood=log_ratio,
+            done=zero.bool(),
+            progress=zero.clone(),
+            cold=(log_ratio.amax(0) - log_ratio.amin(0)).clamp_min(1.0),
+            scale=torch.full_like(zero, _FIRST),
+        )
+
+    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+        assert isinstance(state, ProjectedState)
+        step, source = noise.step, noise.draw(self.chains).use("move")
+        beta = state.cold ** -max(0.0, 1 - 2 * step / self.burn_in)
+        scale, dims = state.scale, len(problem.event_shape)
+        wide = expand_right(scale, dims)
+        ahead = (1 - wide.square()).sqrt() * state.x + wide * source.use("proposal").normal(problem.event_shape)
+        log_ratio = self._log_ratio(problem, ahead)
+        accepted = (beta * (log_ratio - state.log_likelihood)).nan_to_num(nan=-torch.inf).clamp_max(0).exp()
+        take = source.use("accept").uniform() < accepted
+        x = torch.where(expand_right(take, dims), ahead, state.x)
+        self.keep(state, x, step)
+        rate = accepted.mean(0)
+        if self.burning(step):
+            scale = (scale * (0.2 * (rate - _ACCEPTANCE)).exp()).clamp(_LEAST, 1.0)
+        new = replace(
+            state, x=x, log_likelihood=torch.where(take, log_ratio, state.log_likelihood), scale=scale,
+            **self.clock(state, step),
+        )  # fmt: skip
+        return new, {"beta": beta, "step_size": state.scale, "acceptance": rate}
+
+    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
+        z, figures = super().finish(problem, state, noise, num_samples)
+        return problem.prior.inverse(_projected(problem, problem.prior(z))), figures
+
+    def _log_ratio(self, problem: Posterior, z: Tensor) -> Tensor:
+        """The logarithm of the target's density of latents (chains, B, *latent), in units of N(0, I)."""
+        image = problem.prior(z)
+        seen = _projected(problem, image)
+        auxiliary = -0.5 * ((image - seen) / self.width).flatten(2).square().sum(-1)
+        return problem.prior.log_prob(seen) - problem.prior.log_prob(image) + auxiliary
+
+
+def _projected(problem: Posterior, image: Tensor) -> Tensor:
+    """Images with the pixels that were measured put in."""
+    return image + problem.operator.adjoint(problem.y - problem.operator(image))
