@@ -55,8 +55,12 @@ def measure(
     size: int,
     judge: Callable[[Tensor], tuple[float, ...]],
     seed: int = 0,
+    look: Callable[[Samples], tuple[float, ...]] = lambda samples: (),
 ) -> Outcome:
-    """Draw `size` samples of one measurement and judge them: `judge(x)` gives the ratio to the floor and extras."""
+    """Draw `size` samples of one measurement and judge them.
+
+    `judge(x)` gives the ratio to the floor and extras, `look` further extras of all that the sampler returned.
+    """
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)
@@ -66,7 +70,7 @@ def measure(
     evidence, error = _evidence(samples)
     return Outcome(
         cell, index, name, ratio, float(samples.nfe[0] + samples.nfe_grad[0]), seconds, evidence - log_evidence, error,
-        bool(samples.warnings), tuple(extra),
+        bool(samples.warnings), (*extra, *look(samples)),
     )  # fmt: skip
 
 

@@ -46,8 +46,9 @@ def sample(
         prior: Name of a shipped prior (see `posterior priors list`), or a folder; a diffusers pipeline's too.
         sampler: TemperedSMC (any prior), AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, AnnealedLangevin,
             AnnealedLangevin.jalal2021, DAPS, DDNM, DDRM, DPS, DiffPIR, MCGDiff, MMPS, PiGDM, PnPDM, PnPLangevin,
-            PredictorCorrector, TDS or TMPD (score priors), HMC or LatentLangevin (generators), with settings of your
-            own as in TemperedSMC:accuracy=high,population=2048.
+            PredictorCorrector, TDS or TMPD (score priors), HMC or LatentLangevin (generators and flows),
+            ComposedFlow, AmbientVI, FlowHMC or PLMCMC (flows), with settings of your own as in
+            TemperedSMC:accuracy=high,population=2048.
         num_samples: Draws of each posterior.
         out: Folder for samples.npz, and for figures and a gif of the draws of each of the first 20 images.
     """

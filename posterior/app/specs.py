@@ -32,6 +32,7 @@ from samplers import (
     guided,
 )
 from samplers.baselines import BM3D
+from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.latent import HMC, LatentLangevin
 from samplers.map import CSGM, ILO, PULSE, Lasso, TotalVariation
 
@@ -70,6 +71,10 @@ SAMPLERS: dict[str, Callable[..., Sampler]] = {
     **{name: method for name, method in vars(guided).items() if name in guided.__all__ and issubclass(method, Sampler)},
     "HMC": HMC,
     "LatentLangevin": LatentLangevin,
+    "ComposedFlow": ComposedFlow,
+    "AmbientVI": AmbientVI,
+    "FlowHMC": FlowHMC,
+    "PLMCMC": PLMCMC,
 }
 SOLVERS: dict[str, Callable[..., Solver]] = {
     "CSGM": CSGM,

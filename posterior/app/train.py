@@ -85,10 +85,10 @@ def train_flow(
     data: Path,
     out: Path,
     held_out: int = 0,
-    levels: list[int] = [8, 4],  # noqa: B006
-    widths: list[int] = [48, 64],  # noqa: B006
-    dense: int = 10,
-    dense_width: int = 512,
+    levels: list[int] = [8, 8],  # noqa: B006
+    widths: list[int] = [64, 96],  # noqa: B006
+    dense: int = 4,
+    dense_width: int = 384,
     dropout: float = 0.2,
     steps: int = 10_000,
     batch_size: int = 96,

@@ -65,8 +65,8 @@ class ComposedFlow(Sampler):
             "metropolis" runs an independence chain through the candidates, and keeps states at even distances.
         candidates: Draws of q that are weighted, at least; never fewer than samples are wanted.
 
-    Reports (in `Samples.info`): beta and entropy (of q, in nats) by step; elbo, log_evidence, pareto_k;
-    effective_samples and acceptance of a correction.
+    Reports (in `Samples.info`): beta and entropy (of q, in nats) by step; elbo, log_evidence and log_evidence_error (by
+    weights, of one standard deviation), pareto_k; effective_samples and acceptance of a correction.
 
     References:
         Lindgren, Whang & Dimakis 2020, Conditional sampling from invertible generative models with applications to
@@ -147,6 +147,7 @@ class ComposedFlow(Sampler):
         figures = {
             "elbo": log_weights.mean(0),
             "log_evidence": log_weights.logsumexp(0) - math.log(len(z)),
+            "log_evidence_error": log_weights.softmax(0).std(0) * len(z) ** 0.5,  # of the mean weight, relative
             "pareto_k": smoothed.k,
         }
         if self.correction == "importance":

@@ -50,11 +50,11 @@ class ImageFlow(nn.Module):
     def __init__(
         self,
         event_shape: Sequence[int] = (1, 28, 28),
-        steps: Sequence[int] = (8, 4),
-        widths: Sequence[int] = (48, 64),
-        dense: int = 10,
-        dense_width: int = 512,
-        dropout: float = 0.0,
+        steps: Sequence[int] = (8, 8),
+        widths: Sequence[int] = (64, 96),
+        dense: int = 4,
+        dense_width: int = 384,
+        dropout: float = 0.2,
         margin: float = 0.05,
     ) -> None:
         super().__init__()

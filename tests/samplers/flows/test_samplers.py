@@ -25,7 +25,7 @@ from tests.samplers.latent.test_samplers import check_quadrature
 
 DOUBLE = torch.float64
 QUIET = pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
-SHORT = ComposedFlow(steps=300, learning_rate=0.01)
+SHORT = ComposedFlow(steps=200, learning_rate=0.01)
 
 
 def image_flow() -> NetworkFlow:
@@ -61,8 +61,8 @@ def test_a_gaussian_posterior_is_learned(method: ComposedFlow) -> None:
         ComposedFlow(correction="importance", candidates=4000),
         ComposedFlow(correction="metropolis", candidates=8000),
         AmbientVI(correction="importance", candidates=4000),
-        FlowHMC(transport=SHORT, burn_in=100, leapfrogs=5),
-        HMC(),
+        FlowHMC(transport=SHORT, chains=8, burn_in=100, thinning=2, leapfrogs=5),
+        HMC(chains=8, burn_in=200, thinning=2),
         TemperedSMC(population=1024),
     ],
     ids=lambda method: f"{method.name} {getattr(method, 'correction', '')}",
@@ -84,7 +84,7 @@ def test_corrected_draws_are_of_the_posterior(method: Sampler) -> None:
     [
         ComposedFlow(correction="importance", candidates=8000),
         ComposedFlow(correction="metropolis", candidates=16000),
-        FlowHMC(transport=SHORT, chains=16, burn_in=100, leapfrogs=5),
+        FlowHMC(transport=SHORT, chains=16, burn_in=100, thinning=2, leapfrogs=5),
     ],
     ids=lambda method: f"{method.name} {getattr(method, 'correction', '')}",
 )

@@ -1,0 +1,107 @@
+"""Posteriors of flow priors that are known: a linear flow in closed form, a bent one of two numbers by quadrature."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable
+from functools import cache
+
+import torch
+from torch import Tensor, nn
+
+from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
+from posterior.operators import Inpainting, Matrix
+from posterior.priors import FlowPrior
+from posterior.problem import Posterior
+from posterior.training import train_flow
+
+DOUBLE = torch.float64
+SIZE, MEASURED = 16, 6
+
+Known = tuple[Posterior, float, Callable[[int, Noise], Tensor]]  # a problem, log p(y), and draws of images, (S, n)
+
+
+class Linear(nn.Module):
+    """x = W z."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z @ self.weight.T
+
+    def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return torch.linalg.solve(self.weight, x.T).T, -torch.linalg.slogdet(self.weight)[1].expand(len(x))
+
+
+class LinearFlow(FlowPrior):
+    """A flow of one linear layer."""
+
+    def __init__(self, weight: Tensor) -> None:
+        super().__init__()
+        self.latent_shape = self.event_shape = (len(weight),)
+        self.layers = nn.ModuleList([Linear(weight)])
+
+
+def linear(index: int) -> Known:
+    """A linear flow and a linear operator: the posterior of z is Gaussian."""
+    noise = Noise.of(0, [f"flow linear {index}"], dtype=DOUBLE)
+    weight = noise.use("weight").normal((SIZE, SIZE))[0, 0] * torch.logspace(0, -1, SIZE, dtype=DOUBLE)
+    prior = LinearFlow(weight)
+    likelihood = GaussianLikelihood(Matrix(noise.use("operator").normal((MEASURED, SIZE))[0, 0], (SIZE,)), 0.3)
+    problem = Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
+    seen, one = likelihood.operator(weight.T).T, torch.eye(SIZE, dtype=DOUBLE)  # A W
+    covariance = torch.linalg.inv(one + seen.T @ seen / 0.3**2)
+    mean = covariance @ seen.T @ problem.y[0] / 0.3**2
+    root = torch.linalg.cholesky(covariance)
+    of_y = torch.distributions.MultivariateNormal(
+        torch.zeros(MEASURED, dtype=DOUBLE), seen @ seen.T + 0.3**2 * torch.eye(MEASURED, dtype=DOUBLE)
+    )
+
+    def draw(count: int, noise: Noise) -> Tensor:
+        return prior(mean + noise.draw(count).normal((SIZE,))[:, 0] @ root.T)
+
+    return problem, float(of_y.log_prob(problem.y[0])), draw
+
+
+@cache
+def moons(steps: int) -> FlowPrior:
+    """A neural spline flow of two half circles, trained here in half a minute."""
+    noise = Noise.of(0, 4000)
+    angle, which = math.pi * noise.use("angle").uniform()[0], noise.use("which").uniform()[0] < 0.5
+    upper, lower = torch.stack([angle.cos(), angle.sin()], 1), torch.stack([1 - angle.cos(), 0.5 - angle.sin()], 1)
+    x = torch.where(which[:, None], upper, lower) + 0.1 * noise.use("width").normal((2,))[0]
+    with tempfile.TemporaryDirectory() as folder, torch.enable_grad():
+        prior = train_flow(x, folder, steps=steps, batch_size=256, learning_rate=5e-3, progress=False)
+    return prior.double()
+
+
+@cache
+def _grid(steps: int, points: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Nodes of a grid of z in [−6, 6]², their images, and log N(z; 0, I)."""
+    axis = torch.linspace(-6, 6, points, dtype=DOUBLE)
+    nodes = torch.cartesian_prod(axis, axis)
+    prior = moons(steps)
+    images = torch.cat([prior(part) for part in nodes.split(20_000)])
+    return nodes, images, prior.latent_log_prob(nodes)
+
+
+def curved(index: int, steps: int = 1000, points: int = 801) -> Known:
+    """Two half circles, of which the first value is seen: one to three arcs, by quadrature over z."""
+    prior = moons(steps)
+    noise = Noise.of(0, [f"flow moons {index}"], dtype=DOUBLE)
+    likelihood = GaussianLikelihood(Inpainting(torch.tensor([True, False])), 0.3)
+    problem = Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
+    nodes, images, log_prior = _grid(steps, points)
+    joint = problem.log_likelihood(images[:, None])[:, 0] + log_prior
+    cumulative, cell = joint.softmax(0).cumsum(0), 12 / (points - 1)
+
+    def draw(count: int, noise: Noise) -> Tensor:
+        uniform = noise.draw(count).use("node").uniform()[:, 0].contiguous()
+        index = torch.searchsorted(cumulative, uniform).clamp_max(len(nodes) - 1)
+        return prior(nodes[index] + cell * (noise.draw(count).use("within").uniform((2,))[:, 0] - 0.5))
+
+    return problem, float(joint.logsumexp(0)) + 2 * math.log(cell), draw
