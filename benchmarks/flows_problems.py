@@ -75,7 +75,15 @@ def moons(steps: int) -> FlowPrior:
     upper, lower = torch.stack([angle.cos(), angle.sin()], 1), torch.stack([1 - angle.cos(), 0.5 - angle.sin()], 1)
     x = torch.where(which[:, None], upper, lower) + 0.1 * noise.use("width").normal((2,))[0]
     with tempfile.TemporaryDirectory() as folder, torch.enable_grad():
-        prior = train_flow(x, folder, steps=steps, batch_size=256, learning_rate=5e-3, progress=False)
+        prior = train_flow(
+            x,
+            folder,
+            network=dict(transforms=3, hidden=(64,)),
+            steps=steps,
+            batch_size=256,
+            learning_rate=5e-3,
+            progress=False,
+        )
     return prior.double()
 
 

@@ -77,7 +77,7 @@ class ComposedFlow(Sampler):
     advice: ClassVar = "take more steps or a wider pre-generator, or FlowHMC or TemperedSMC"
     steps: int = 1000
     batch: int = 16
-    learning_rate: float = 5e-3
+    learning_rate: float = 0.05
     couplings: int = 4
     hidden: int = 32
     correction: Literal["none", "importance", "metropolis"] = "none"

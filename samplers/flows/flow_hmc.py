@@ -60,6 +60,9 @@ class FlowHMC(HMC):
 
     state_type: ClassVar = FlowHMCState
     transport: ComposedFlow = ComposedFlow()
+    burn_in: int = 150
+    thinning: int = 2
+    leapfrogs: int = 4
 
     def check(self, problem: Posterior) -> None:
         check_flow(self.name, problem)

@@ -48,7 +48,7 @@ class PreGenerator:
         """First parameters (B, P): random hidden layers, zeros elsewhere."""
         parts = []
         for number, (rows, columns) in enumerate(self._shapes):
-            random = noise.draw(1).use("weight", number).normal((rows, columns))[0] / rows**0.5
+            random = noise.draw(1).use("weight", number).normal((rows, columns))[0]
             inner = number % 2 == 0 and number < 2 * self.couplings
             parts.append((random if inner else torch.zeros_like(random)).flatten(1))
         return torch.cat(parts, 1)
@@ -84,5 +84,8 @@ def _halves(size: int, number: int, device: torch.device) -> tuple[Tensor, Tenso
 
 
 def _affine(x: Tensor, matrix: Tensor) -> Tensor:
-    """Rows x (S, B, n) by a matrix for each measurement, (B, n + 1, m), the last row a bias: (S, B, m)."""
-    return torch.einsum("sbn,bnm->sbm", x, matrix[:, :-1]) + matrix[:, -1]
+    """Rows x (S, B, n) by a matrix for each measurement, (B, n + 1, m), the last row a bias: (S, B, m).
+
+    Divided by √n, so that a step of one learning rate moves large layers no further than small ones.
+    """
+    return torch.einsum("sbn,bnm->sbm", x, matrix[:, :-1]) / x.shape[-1] ** 0.5 + matrix[:, -1]

@@ -25,7 +25,7 @@ from tests.samplers.latent.test_samplers import check_quadrature
 
 DOUBLE = torch.float64
 QUIET = pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
-SHORT = ComposedFlow(steps=200, learning_rate=0.01)
+SHORT = ComposedFlow(steps=200)
 
 
 def image_flow() -> NetworkFlow:
@@ -62,7 +62,7 @@ def test_a_gaussian_posterior_is_learned(method: ComposedFlow) -> None:
         ComposedFlow(correction="metropolis", candidates=8000),
         AmbientVI(correction="importance", candidates=4000),
         FlowHMC(transport=SHORT, chains=8, burn_in=100, thinning=2, leapfrogs=5),
-        HMC(chains=8, burn_in=200, thinning=2),
+        HMC(),
         TemperedSMC(population=1024),
     ],
     ids=lambda method: f"{method.name} {getattr(method, 'correction', '')}",
@@ -84,7 +84,7 @@ def test_corrected_draws_are_of_the_posterior(method: Sampler) -> None:
     [
         ComposedFlow(correction="importance", candidates=8000),
         ComposedFlow(correction="metropolis", candidates=16000),
-        FlowHMC(transport=SHORT, chains=16, burn_in=100, thinning=2, leapfrogs=5),
+        FlowHMC(transport=SHORT, chains=16, burn_in=100, thinning=5, leapfrogs=5),
     ],
     ids=lambda method: f"{method.name} {getattr(method, 'correction', '')}",
 )
@@ -122,8 +122,8 @@ def test_images_of_bounded_values_stay_there() -> None:
     likelihood = GaussianLikelihood(Identity((1, 4, 4)), 0.3)
     truth = prior.sample(1, Noise.of(1, 2, dtype=DOUBLE))[0]
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(2, 2, dtype=DOUBLE)))
-    ambient = AmbientVI(steps=150, learning_rate=0.02).sample(problem, 400, progress=False)
-    composed = ComposedFlow(steps=150, learning_rate=0.02).sample(problem, 400, progress=False)
+    ambient = AmbientVI(steps=150).sample(problem, 400, progress=False)
+    composed = ComposedFlow(steps=150).sample(problem, 400, progress=False)
     low, high = prior.support
     assert ambient.latent is not None
     assert ambient.x.min() > low and ambient.x.max() < high
