@@ -17,7 +17,7 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent guided calibration exactness generators \
+BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent guided calibration flows exactness generators \
 	reverse_diffusion photographs denoiser fairness gender conformal faces learned overhead
 
 bench: $(STAMP)

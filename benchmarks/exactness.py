@@ -22,12 +22,15 @@ PARTS = {
     "nonlinear": "nonlinear",
     "digits": "digits",
     "latent": "latent",
+    "flows": "flows",
 }
 SAMPLERS = {
     "TemperedSMC": ["TemperedSMC"],
     "ReplicaExchange": ["ReplicaExchange"],
     "AuxiliaryGibbs, AuxiliaryMH": ["AuxiliaryGibbs", "AuxiliaryMH"],
     "HMC": ["HMC"],
+    "ComposedFlow, weighted": ["ComposedFlow, weighted"],
+    "FlowHMC": ["FlowHMC"],
     "AnnealedLangevin, LatentLangevin": ["AnnealedLangevin", "LatentLangevin"],
 }
 BAD, GOOD, WORST = 3.0, 1.3, 999.0  # times the floor
@@ -47,7 +50,7 @@ def text_of(rows: list[Outcome]) -> str:
 
 def figure(parts: dict[str, list[Outcome]]) -> Figure:
     """Every run's error ÷ floor, by problem and sampler."""
-    colours = ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00"]  # Okabe & Ito
+    colours = ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#1a1a1a", "#D55E00"]  # Okabe & Ito
     rows = [(part, cell) for part, outcomes in parts.items() for cell in cells(outcomes)]
     with house_style():
         from matplotlib.figure import Figure
@@ -63,7 +66,7 @@ def figure(parts: dict[str, list[Outcome]]) -> Figure:
             ]
             if found:
                 x, y = np.array(found).T
-                shift = 0.16 * (list(SAMPLERS).index(label) - 2)
+                shift = 0.12 * (list(SAMPLERS).index(label) - 3)
                 axes.scatter(x, y + shift, s=9, color=colour, alpha=0.6, linewidths=0, label=label)
         axes.axvline(1, color="#1a1a1a", linewidth=0.8)
         axes.set_xscale("log")
@@ -92,7 +95,7 @@ def guided_table() -> str:
 def warnings_table(parts: dict[str, list[Outcome]]) -> str:
     """How often a sampler says not to trust its draws, by how far off they are."""
     rows = []
-    for name in ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC"]:
+    for name in ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC", "ComposedFlow", "FlowHMC"]:
         runs = [o for outcomes in parts.values() for o in outcomes if o.sampler == name]
         bands = [
             [o.warned for o in runs if low <= o.ratio < high]

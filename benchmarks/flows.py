@@ -1,114 +1,25 @@
-"""Flow priors: how near a composed flow comes to posteriors that are known, and what corrects the rest.
+"""Flow priors: exactness on posteriors that are known, calibration and cost on digits.
 
-Linear: x = W z of 16 numbers, 6 random measurements, σ_y = 0.3; the posterior is Gaussian. Moons: a neural spline flow
-of two half circles, the first value seen with σ_y = 0.3; one to three arcs, by quadrature. For both 10 problems, sampler
-seed 0, 1,000 draws, library defaults but for the corrections' candidates (4,000 weighted, 20,000 in a chain), which were
-chosen on other problems of the kind; the error is the sliced W1 of images to 4 sets of 1,000 exact draws, the floor its
-mean over their pairs. Cost: 30 minutes on one core; --quick: seconds.
+Cost: an hour on two cores, and a calibration that stopped goes on from results/flows; --quick: seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
-import numpy as np
-import torch
-
-from benchmarks.flows_problems import Known, curved, linear
-from benchmarks.latent import judge_of
-from benchmarks.outcomes import SUMMARY, Outcome, measure, pick, save, summary
-from benchmarks.table import markdown, run
-from posterior.results import Samples
-from samplers import Sampler, TemperedSMC
-from samplers.flows import AmbientVI, ComposedFlow, FlowHMC
-from samplers.latent import HMC, LatentLangevin
-
-PROBLEMS, SAMPLES = 10, 1000
-NATS = 0.05  # a dimension
-BARS = {"linear flow": 1.2, "moons": 1.3}
-CORRECTED = ("ComposedFlow, weighted", "ComposedFlow, chain", "FlowHMC", "TemperedSMC")
-
-
-def methods(quick: bool) -> dict[str, Sampler]:
-    """What is compared, by name."""
-    if quick:
-        short = ComposedFlow(steps=5, candidates=250)
-        return {"ComposedFlow": short, "FlowHMC": FlowHMC(transport=short, burn_in=10, thinning=1, leapfrogs=2)}
-    return {
-        "ComposedFlow": ComposedFlow(),
-        "ComposedFlow, weighted": ComposedFlow(correction="importance", candidates=4000),
-        "ComposedFlow, chain": ComposedFlow(correction="metropolis", candidates=20_000),
-        "FlowHMC": FlowHMC(),
-        "HMC": HMC(),
-        "TemperedSMC": TemperedSMC(),
-        "AmbientVI": AmbientVI(),
-        "LatentLangevin": LatentLangevin(),
-    }
-
-
-def look_of(evidence: float, size: int) -> Callable[[Samples], tuple[float, ...]]:
-    """Of what a composed flow returns: k̂, and KL(q ‖ p(z | y)) in nats a dimension."""
-
-    def look(samples: Samples) -> tuple[float, ...]:
-        if "elbo" not in samples.info:
-            return ()
-        return float(samples.info["pareto_k"]), (evidence - float(samples.info["elbo"])) / size
-
-    return look
-
-
-@torch.no_grad()
-def outcomes_of(cell: str, make: Callable[[int], Known], quick: bool) -> list[Outcome]:
-    """Every run on a kind of problem; `extra` is what `look_of` sees."""
-    found, size = [], 200 if quick else SAMPLES
-    for index in range(1 if quick else PROBLEMS):
-        problem, evidence, draw = make(index)
-        source = problem.noise(1, 1)
-        judge = judge_of([draw(size, source.use(f"set {k}")) for k in range(4)])
-        look = look_of(evidence, problem.prior.latent_shape[0])
-        for name, method in methods(quick).items():
-            found.append(measure(cell, index, name, method, problem, evidence, size, judge, look=look))
-            print(f"{cell} {index} {name}: {found[-1].ratio:.2f} {found[-1].extra}", flush=True)
-    return found
-
-
-def verdicts(found: list[Outcome]) -> list[str]:
-    """The bars."""
-    lines = []
-    for cell, bar in BARS.items():
-        for name in CORRECTED:
-            if runs := pick(found, cell, name):
-                median = float(np.median([one.ratio for one in runs]))
-                lines.append(f"- {cell}, {name}: median {median:.2f} × floor: {'met' if median <= bar else 'MISSED'}")
-    nats = [one.extra[1] for one in pick(found, "linear flow", "ComposedFlow")]
-    met = "met" if np.mean(nats) <= NATS else "MISSED"
-    lines.append(
-        f"- linear flow, ComposedFlow: KL {np.mean(nats):.4f} nats a dimension, at most {max(nats):.4f}: {met}"
-    )
-    return lines
+from benchmarks import flows_digits, flows_known
+from benchmarks.table import run
 
 
 def main(quick: bool) -> str:
     """The tables, as Markdown."""
-    found: list[Outcome] = []
-    table = []
-    for cell, make in (("linear flow", linear), ("moons", partial(curved, steps=20, points=101) if quick else curved)):
-        found += outcomes_of(cell, make, quick)
-        for name in methods(quick):
-            runs = pick(found, cell, name)
-            seen = np.array([one.extra for one in runs])
-            own = [f"{seen[:, 0].mean():.2f}", f"{seen[:, 1].mean():.4f}"] if seen.size else ["–", "–"]
-            table.append([cell, name, *summary(runs), *own])
-    if not quick:
-        save("flows", found)
     return "\n\n".join([
         "# Flow priors",
         (__doc__ or "").split("\n\n", 1)[1].strip(),
-        f"Bars: KL of a composed flow on the linear one at most {NATS} nats a dimension; corrected draws at most "
-        + " and ".join(f"{bar} × the floor ({cell})" for cell, bar in BARS.items()) + ", medians.",
-        "\n".join(verdicts(found)),
-        markdown(["problem", "method", *SUMMARY, "k̂", "KL, nats a dimension"], table),
+        "## Known posteriors",
+        (flows_known.__doc__ or "").split("\n\n", 1)[1].strip(),
+        flows_known.section(quick),
+        "## Digits",
+        (flows_digits.__doc__ or "").split("\n\n", 1)[1].strip(),
+        flows_digits.section(quick),
     ])  # fmt: skip
 
 

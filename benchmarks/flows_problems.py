@@ -97,12 +97,14 @@ def _grid(steps: int, points: int) -> tuple[Tensor, Tensor, Tensor]:
     return nodes, images, prior.latent_log_prob(nodes)
 
 
-def curved(index: int, steps: int = 1000, points: int = 801) -> Known:
-    """Two half circles, of which the first value is seen: one to three arcs, by quadrature over z."""
+def curved(index: int, steps: int = 1000, points: int = 801, noise_std: float = 0.3) -> Known:
+    """Two half circles, of which the first value is seen: one to three arcs, by quadrature over z, or x where exact."""
     prior = moons(steps)
     noise = Noise.of(0, [f"flow moons {index}"], dtype=DOUBLE)
-    likelihood = GaussianLikelihood(Inpainting(torch.tensor([True, False])), 0.3)
+    likelihood = GaussianLikelihood(Inpainting(torch.tensor([True, False])), noise_std)
     problem = Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
+    if noise_std < 0.01:
+        return _given_exactly(problem)
     nodes, images, log_prior = _grid(steps, points)
     joint = problem.log_likelihood(images[:, None])[:, 0] + log_prior
     cumulative, cell = joint.softmax(0).cumsum(0), 12 / (points - 1)
@@ -113,3 +115,17 @@ def curved(index: int, steps: int = 1000, points: int = 801) -> Known:
         return prior(nodes[index] + cell * (noise.draw(count).use("within").uniform((2,))[:, 0] - 0.5))
 
     return problem, float(joint.logsumexp(0)) + 2 * math.log(cell), draw
+
+
+def _given_exactly(problem: Posterior) -> Known:
+    """The second value given that the first is y: quadrature on [−3, 3]."""
+    axis = torch.linspace(-3, 3, 20_001, dtype=DOUBLE)
+    joint = problem.prior.log_prob(torch.stack([problem.y[0, 0].expand_as(axis), axis], 1))
+    cumulative, cell = joint.softmax(0).cumsum(0), float(axis[1] - axis[0])
+
+    def draw(count: int, noise: Noise) -> Tensor:
+        uniform = noise.draw(count).uniform()[:, 0].contiguous()
+        second = axis[torch.searchsorted(cumulative, uniform).clamp_max(len(axis) - 1)]
+        return torch.stack([problem.y[0, 0].expand_as(second), second], 1)
+
+    return problem, float(joint.logsumexp(0)) + math.log(cell), draw

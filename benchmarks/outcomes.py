@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -74,17 +75,17 @@ def measure(
     )  # fmt: skip
 
 
-def save(part: str, outcomes: list[Outcome]) -> None:
+def save(part: str, outcomes: list[Outcome], folder: Path = DOCS / "outcomes") -> None:
     """Record the outcomes of a part of the bench."""
-    path = DOCS / "outcomes" / f"{part}.json"
-    path.parent.mkdir(exist_ok=True)
+    path = folder / f"{part}.json"
+    path.parent.mkdir(exist_ok=True, parents=True)
     rows = [json.dumps(dataclasses.asdict(outcome)) for outcome in outcomes]
     path.write_text("[\n" + ",\n".join(rows) + "\n]\n", encoding="utf-8")
 
 
-def load(part: str) -> list[Outcome]:
+def load(part: str, folder: Path = DOCS / "outcomes") -> list[Outcome]:
     """Read what `save` wrote; nothing if that part has not been run."""
-    path = DOCS / "outcomes" / f"{part}.json"
+    path = folder / f"{part}.json"
     if not path.exists():
         return []
     return [Outcome(**row | {"extra": tuple(row["extra"])}) for row in json.loads(path.read_text(encoding="utf-8"))]

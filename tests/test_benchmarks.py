@@ -15,6 +15,7 @@ import pytest
         "exactness",
         "faces",
         "fairness",
+        "flows",
         "gaussian_mixture",
         "gender",
         "generators",
