@@ -36,7 +36,8 @@ CORRECTED = ("ComposedFlow, weighted", "ComposedFlow, chain", "FlowHMC", "Temper
 def methods(cell: str, quick: bool) -> dict[str, Sampler]:
     """What is compared, by name."""
     if cell == "moons, exactly":
-        return {"PLMCMC": PLMCMC(chains=4, burn_in=20, thinning=1) if quick else PLMCMC(chains=16, burn_in=500, thinning=10)}
+        chains = PLMCMC(chains=4, burn_in=20, thinning=1) if quick else PLMCMC(chains=16, burn_in=500, thinning=10)
+        return {"PLMCMC": chains}
     if quick:
         short = ComposedFlow(steps=5, candidates=250)
         return {"ComposedFlow": short, "FlowHMC": FlowHMC(transport=short, burn_in=10, thinning=1, leapfrogs=2)}
