@@ -17,7 +17,7 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent guided calibration flows exactness generators \
+BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent guided calibration flows exactness flows_digits generators \
 	reverse_diffusion photographs denoiser fairness gender conformal faces learned overhead
 
 bench: $(STAMP)

@@ -20,7 +20,8 @@ from posterior.training import train_flow
 DOUBLE = torch.float64
 SIZE, MEASURED = 16, 6
 
-Known = tuple[Posterior, float, Callable[[int, Noise], Tensor]]  # a problem, log p(y), and draws of images, (S, n)
+# Several measurements, the log p(y) of each, (B,), and draws of images, (S, B, n), of a count and a source of them.
+Known = tuple[Posterior, Tensor, Callable[[int, Noise], Tensor]]
 
 
 class Linear(nn.Module):
@@ -46,25 +47,26 @@ class LinearFlow(FlowPrior):
         self.layers = nn.ModuleList([Linear(weight)])
 
 
-def linear(index: int) -> Known:
+def linear(count: int) -> Known:
     """A linear flow and a linear operator: the posterior of z is Gaussian."""
-    noise = Noise.of(0, [f"flow linear {index}"], dtype=DOUBLE)
+    noise = Noise.of(0, ["flow linear"], dtype=DOUBLE)
     weight = noise.use("weight").normal((SIZE, SIZE))[0, 0] * torch.logspace(0, -1, SIZE, dtype=DOUBLE)
     prior = LinearFlow(weight)
     likelihood = GaussianLikelihood(Matrix(noise.use("operator").normal((MEASURED, SIZE))[0, 0], (SIZE,)), 0.3)
-    problem = Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
+    source = Noise.of(0, count, dtype=DOUBLE)
+    problem = Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, source.use("truth"))[0], source))
     seen, one = likelihood.operator(weight.T).T, torch.eye(SIZE, dtype=DOUBLE)  # A W
     covariance = torch.linalg.inv(one + seen.T @ seen / 0.3**2)
-    mean = covariance @ seen.T @ problem.y[0] / 0.3**2
+    mean = problem.y @ seen @ covariance / 0.3**2
     root = torch.linalg.cholesky(covariance)
     of_y = torch.distributions.MultivariateNormal(
         torch.zeros(MEASURED, dtype=DOUBLE), seen @ seen.T + 0.3**2 * torch.eye(MEASURED, dtype=DOUBLE)
     )
 
-    def draw(count: int, noise: Noise) -> Tensor:
-        return prior(mean + noise.draw(count).normal((SIZE,))[:, 0] @ root.T)
+    def draw(size: int, noise: Noise) -> Tensor:
+        return prior(mean + noise.draw(size).normal((SIZE,)) @ root.T)
 
-    return problem, float(of_y.log_prob(problem.y[0])), draw
+    return problem, of_y.log_prob(problem.y), draw
 
 
 @cache
@@ -97,35 +99,38 @@ def _grid(steps: int, points: int) -> tuple[Tensor, Tensor, Tensor]:
     return nodes, images, prior.latent_log_prob(nodes)
 
 
-def curved(index: int, steps: int = 1000, points: int = 801, noise_std: float = 0.3) -> Known:
-    """Two half circles, of which the first value is seen: one to three arcs, by quadrature over z, or x where exact."""
-    prior = moons(steps)
-    noise = Noise.of(0, [f"flow moons {index}"], dtype=DOUBLE)
-    likelihood = GaussianLikelihood(Inpainting(torch.tensor([True, False])), noise_std)
-    problem = Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
-    if noise_std < 0.01:
-        return _given_exactly(problem)
+def curved(count: int, steps: int = 1000, points: int = 801) -> Known:
+    """Two half circles, of which the first value is seen: one to three arcs, by quadrature over z."""
+    problem = _measured(count, steps, 0.3)
     nodes, images, log_prior = _grid(steps, points)
-    joint = problem.log_likelihood(images[:, None])[:, 0] + log_prior
-    cumulative, cell = joint.softmax(0).cumsum(0), 12 / (points - 1)
+    joint = problem.log_likelihood(images[:, None].expand(-1, count, -1)) + log_prior[:, None]
+    cumulative, cell = joint.softmax(0).cumsum(0).T.contiguous(), 12 / (points - 1)
 
-    def draw(count: int, noise: Noise) -> Tensor:
-        uniform = noise.draw(count).use("node").uniform()[:, 0].contiguous()
-        index = torch.searchsorted(cumulative, uniform).clamp_max(len(nodes) - 1)
-        return prior(nodes[index] + cell * (noise.draw(count).use("within").uniform((2,))[:, 0] - 0.5))
+    def draw(size: int, noise: Noise) -> Tensor:
+        uniform = noise.draw(size).use("node").uniform().T.contiguous()
+        index = torch.searchsorted(cumulative, uniform).clamp_max(len(nodes) - 1).T
+        return problem.prior(nodes[index] + cell * (noise.draw(size).use("within").uniform((2,)) - 0.5))
 
-    return problem, float(joint.logsumexp(0)) + 2 * math.log(cell), draw
+    return problem, joint.logsumexp(0) + 2 * math.log(cell), draw
 
 
-def _given_exactly(problem: Posterior) -> Known:
-    """The second value given that the first is y: quadrature on [−3, 3]."""
+def curved_exactly(count: int, steps: int = 1000) -> Known:
+    """The same with next to no noise: the second value given that the first is y, by quadrature on [−3, 3]."""
+    problem = _measured(count, steps, 1e-3)
     axis = torch.linspace(-3, 3, 20_001, dtype=DOUBLE)
-    joint = problem.prior.log_prob(torch.stack([problem.y[0, 0].expand_as(axis), axis], 1))
-    cumulative, cell = joint.softmax(0).cumsum(0), float(axis[1] - axis[0])
+    first = problem.y[:, :1].T.expand(len(axis), -1)
+    joint = problem.prior.log_prob(torch.stack([first, axis[:, None].expand_as(first)], -1))
+    cumulative, cell = joint.softmax(0).cumsum(0).T.contiguous(), float(axis[1] - axis[0])
 
-    def draw(count: int, noise: Noise) -> Tensor:
-        uniform = noise.draw(count).uniform()[:, 0].contiguous()
-        second = axis[torch.searchsorted(cumulative, uniform).clamp_max(len(axis) - 1)]
-        return torch.stack([problem.y[0, 0].expand_as(second), second], 1)
+    def draw(size: int, noise: Noise) -> Tensor:
+        uniform = noise.draw(size).uniform().T.contiguous()
+        second = axis[torch.searchsorted(cumulative, uniform).clamp_max(len(axis) - 1).T]
+        return torch.stack([problem.y[:, 0].expand_as(second), second], -1)
 
-    return problem, float(joint.logsumexp(0)) + math.log(cell), draw
+    return problem, joint.logsumexp(0) + math.log(cell), draw
+
+
+def _measured(count: int, steps: int, noise_std: float) -> Posterior:
+    prior, noise = moons(steps), Noise.of(0, count, dtype=DOUBLE).use("moons")
+    likelihood = GaussianLikelihood(Inpainting(torch.tensor([True, False])), noise_std)
+    return Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))

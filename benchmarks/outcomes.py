@@ -56,22 +56,28 @@ def measure(
     size: int,
     judge: Callable[[Tensor], tuple[float, ...]],
     seed: int = 0,
-    look: Callable[[Samples], tuple[float, ...]] = lambda samples: (),
 ) -> Outcome:
-    """Draw `size` samples of one measurement and judge them.
-
-    `judge(x)` gives the ratio to the floor and extras, `look` further extras of all that the sampler returned.
-    """
+    """Draw `size` samples of one measurement and judge them: `judge(x)` gives the ratio to the floor and extras."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)
         samples = sampler.sample(problem, size, seed=seed, progress=False)
     seconds = time.perf_counter() - start
-    ratio, *extra = judge(samples.x[:, 0])
-    evidence, error = _evidence(samples)
+    return outcome_of(cell, index, name, samples, 0, seconds, log_evidence, judge(samples.x[:, 0]))
+
+
+def outcome_of(
+    cell: str, index: int, name: str, samples: Samples, which: int, seconds: float, log_evidence: float,
+    judged: tuple[float, ...],
+) -> Outcome:  # fmt: skip
+    """The outcome of one of several measurements; `judged` is the ratio to the floor, then extras."""
+    info = samples.info
+    known = "log_evidence_error" in info
     return Outcome(
-        cell, index, name, ratio, float(samples.nfe[0] + samples.nfe_grad[0]), seconds, evidence - log_evidence, error,
-        bool(samples.warnings), (*extra, *look(samples)),
+        cell, index, name, judged[0], float(samples.nfe[which] + samples.nfe_grad[which]), seconds,
+        float(info["log_evidence"][which]) - log_evidence if known else float("nan"),
+        float(info["log_evidence_error"][which]) if known else float("nan"),
+        bool(info["warned"][which]) if "warned" in info else bool(samples.warnings), judged[1:],
     )  # fmt: skip
 
 
@@ -116,9 +122,3 @@ SUMMARY = [
     "median ÷ floor", "mean [95 %]", "worst", "network calls (most)", "seconds", "error of log p(y)", "within 3 errors",
     "warned",
 ]  # fmt: skip
-
-
-def _evidence(samples: Samples) -> tuple[float, float]:
-    if "log_evidence_error" not in samples.info:
-        return float("nan"), float("nan")
-    return float(samples.info["log_evidence"][0]), float(samples.info["log_evidence_error"][0])

@@ -16,6 +16,7 @@ import pytest
         "faces",
         "fairness",
         "flows",
+        "flows_digits",
         "gaussian_mixture",
         "gender",
         "generators",

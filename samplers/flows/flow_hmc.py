@@ -61,7 +61,7 @@ class FlowHMC(HMC):
     state_type: ClassVar = FlowHMCState
     transport: ComposedFlow = ComposedFlow()
     burn_in: int = 150
-    thinning: int = 2
+    thinning: int = 4
     leapfrogs: int = 4
 
     def check(self, problem: Posterior) -> None:
