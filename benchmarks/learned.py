@@ -103,11 +103,11 @@ def main(quick: bool) -> str:
         (__doc__ or "").split("\n\n", 1)[1].strip(),
         "PR gaps of digits 3 and 5, with 95 % intervals.",
         markdown(head, parts),
-        "The priors' own gaps are small after 1,000 steps, more than chance at 20/80 alone, with up to a tenth of the "
-        "draws of no digit that was trained on. What TemperedSMC adds cannot be told from nothing, and is less than "
-        ".07; AnnealedLangevin takes a fifth of all images from the larger group at 80/20, which is the sampler's doing "
-        "and shows on held-out images as on the prior's own. There, with a hundred images, gaps of TemperedSMC of a tenth "
-        "could not be seen.",
+        "The priors' own gaps are small after 1,000 steps, more than chance at 20/80 alone, with up to a tenth of "
+        "the draws of no digit that was trained on. What TemperedSMC adds cannot be told from nothing, and is "
+        "less than .07; AnnealedLangevin takes a fifth of all images from the larger group at 80/20, which is the "
+        "sampler's doing and shows on held-out images as on the prior's own. There, with a hundred images, gaps "
+        "of TemperedSMC of a tenth could not be seen.",
     ])  # fmt: skip
 
 
