@@ -10,6 +10,7 @@ from functools import cache
 import torch
 from torch import Tensor, nn
 
+from benchmarks.latent import Linear
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Inpainting, Matrix
@@ -24,15 +25,8 @@ SIZE, MEASURED = 16, 6
 Known = tuple[Posterior, Tensor, Callable[[int, Noise], Tensor]]
 
 
-class Linear(nn.Module):
-    """x = W z."""
-
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.register_buffer("weight", weight)
-
-    def forward(self, z: Tensor) -> Tensor:
-        return z @ self.weight.T
+class Invertible(Linear):
+    """x = W z, W square."""
 
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
         return torch.linalg.solve(self.weight, x.T).T, -torch.linalg.slogdet(self.weight)[1].expand(len(x))
@@ -44,7 +38,7 @@ class LinearFlow(FlowPrior):
     def __init__(self, weight: Tensor) -> None:
         super().__init__()
         self.latent_shape = self.event_shape = (len(weight),)
-        self.layers = nn.ModuleList([Linear(weight)])
+        self.layers = nn.ModuleList([Invertible(weight)])
 
 
 def linear(count: int) -> Known:
