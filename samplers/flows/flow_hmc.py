@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.base import Info, State, per_draw
@@ -66,6 +67,8 @@ class FlowHMC(HMC):
 
     def check(self, problem: Posterior) -> None:
         check_flow(self.name, problem)
+        if not isinstance(self.transport, ComposedFlow):
+            raise InvalidValueError(f"{self.name} needs a ComposedFlow as its transport, not {self.transport!r}")
         self.transport.check(problem)
         super().check(problem)
 

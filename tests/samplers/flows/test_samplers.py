@@ -172,6 +172,7 @@ def test_other_priors_are_refused(method: Sampler) -> None:
         ComposedFlow(learning_rate=0.0),
         FlowHMC(leapfrogs=0),
         FlowHMC(transport=ComposedFlow(hidden=0)),
+        FlowHMC(transport=3),  # type: ignore[arg-type]
     ],
 )
 def test_settings_are_checked(method: Sampler) -> None:
