@@ -16,7 +16,7 @@ from posterior.likelihoods import (
 )
 from posterior.noise import Noise
 from posterior.operators import Inpainting, Magnitude, Matrix, Operator
-from posterior.priors import EmpiricalPrior, FlowPrior, GaussianMixturePrior, ScorePrior
+from posterior.priors import EmpiricalPrior, GaussianMixturePrior, Prior, ScorePrior
 from posterior.priors.exact import ExactPosterior
 from posterior.problem import Posterior
 from posterior.results import Samples
@@ -252,11 +252,11 @@ def test_bad_settings_are_refused() -> None:
         with pytest.raises(InvalidValueError, match=r"TemperedSMC needs|accuracy is one of fast, standard, high"):
             TemperedSMC(**setting).sample(problem, 4, progress=False)
 
-    class Flow(FlowPrior):
+    class Unknown(Prior):
         event_shape = (2,)
 
     with pytest.raises(IncompatibleError, match="takes a ScorePrior"):
-        TemperedSMC().sample(problem.with_prior(Flow()), 4, progress=False)
+        TemperedSMC().sample(problem.with_prior(Unknown()), 4, progress=False)
 
 
 def test_precision_is_that_of_the_measurements() -> None:
