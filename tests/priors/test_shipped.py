@@ -20,7 +20,7 @@ PROMISED = {"mse@0.1": 0.0011, "mse@0.2": 0.0033, "mse@0.5": 0.0117, "mse@1": 0.
 FASHION = {"mse@0.1": 0.00236, "mse@0.2": 0.00622, "mse@0.5": 0.0193, "mse@1": 0.0404, "mse@2": 0.0771, "mse@5": 0.17}
 
 # Bits a dimension of the last 1,000 digits, none of them trained on; the shipped hundred are a sample of those.
-BITS = 1.48
+BITS = 1.455
 
 
 def test_what_is_shipped():
