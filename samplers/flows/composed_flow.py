@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posterior.diagnostics.convergence import ess_mean
 from posterior.diagnostics.importance import pareto_smoothed
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
 from posterior.noise import Noise
 from posterior.priors.flows import FlowPrior
 from posterior.priors.generators import standard_log_prob
@@ -64,6 +64,8 @@ class ComposedFlow(Sampler):
         correction: "none" gives draws of q; "importance" draws again among `candidates` by their smoothed weights;
             "metropolis" runs an independence chain through the candidates, and keeps states at even distances.
         candidates: Draws of q that are weighted, at least; never fewer than samples are wanted.
+
+    Raises (from `sample`): NotFiniteError where what was trained has no finite image.
 
     Reports (in `Samples.info`): beta and entropy (of q, in nats) by step; elbo, log_evidence and log_evidence_error (by
     weights, of one standard deviation), pareto_k; effective_samples and acceptance of a correction.
@@ -143,6 +145,11 @@ class ComposedFlow(Sampler):
         epsilon = source.use("epsilon").normal(problem.event_shape)
         z, log_det = self.composed(problem, state.parameters, epsilon)
         log_weights = self.log_target(problem, z) + log_det - log_standard(epsilon)
+        if broken := log_weights.isnan().any(0).nonzero().flatten().tolist():
+            raise NotFiniteError(
+                f"{self.name}: draws of what was trained for measurement(s) {[problem.ids[b] for b in broken]} have no "
+                "finite image: take a smaller learning_rate, or more steps"
+            )
         smoothed = pareto_smoothed(log_weights)
         figures = {
             "elbo": log_weights.mean(0),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from posterior import GaussianLikelihood, Posterior
-from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, TrustWarning
 from posterior.noise import Noise
 from posterior.operators import Identity, Inpainting
 from posterior.priors.flows import NetworkFlow
@@ -19,7 +19,7 @@ from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.flows.composed_flow import independence_chain
 from samplers.latent import HMC, LatentLangevin
 from tests.problems import mixture_problem
-from tests.samplers.flows.flows import curved_problem, linear_flow_problem
+from tests.samplers.flows.flows import BentFlow, curved_problem, linear_flow_problem
 from tests.samplers.latent.generators import linear_posterior, linear_problem
 from tests.samplers.latent.test_samplers import check_quadrature
 
@@ -216,3 +216,17 @@ def test_projected_chains_take_pixels_only() -> None:
         PLMCMC().sample(Posterior(prior, GaussianLikelihood(Inpainting(y[0] > 0), 0.1), y), 8, progress=False)
     with pytest.raises(InvalidValueError, match="width"):
         PLMCMC(width=0.0).sample(curved_problem(), 8, progress=False)
+
+
+def test_images_that_are_not_finite_are_named() -> None:
+    class Overflowing(BentFlow):
+        def forward(self, z: Tensor) -> Tensor:
+            x = super().forward(z)
+            return torch.where((x.abs() < 1.5).all(-1, keepdim=True), x, torch.nan)
+
+        decode = forward
+
+    problem = curved_problem()
+    method = ComposedFlow(steps=1, batch=1, candidates=200)
+    with pytest.raises(NotFiniteError, match=r"measurement\(s\) \[0, 1\]"):
+        method.sample(problem.with_prior(Overflowing()), 8, progress=False)
