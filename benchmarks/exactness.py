@@ -33,6 +33,7 @@ SAMPLERS = {
     "FlowHMC": ["FlowHMC"],
     "AnnealedLangevin, LatentLangevin": ["AnnealedLangevin", "LatentLangevin"],
 }
+WARNING = ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC", "ComposedFlow", "FlowHMC"]
 BAD, GOOD, WORST = 3.0, 1.3, 999.0  # times the floor
 
 
@@ -95,7 +96,7 @@ def guided_table() -> str:
 def warnings_table(parts: dict[str, list[Outcome]]) -> str:
     """How often a sampler says not to trust its draws, by how far off they are."""
     rows = []
-    for name in ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC", "ComposedFlow", "FlowHMC"]:
+    for name in WARNING:
         runs = [o for outcomes in parts.values() for o in outcomes if o.sampler == name]
         bands = [
             [o.warned for o in runs if low <= o.ratio < high]
@@ -120,7 +121,8 @@ def evidence_table(parts: dict[str, list[Outcome]]) -> str:
 
 def main(quick: bool) -> str:
     """The page, as Markdown."""
-    parts = {part: outcomes for part in PARTS if (outcomes := load(part))}
+    known = {*WARNING, *(name for names in SAMPLERS.values() for name in names)}
+    parts = {part: [o for o in outcomes if o.sampler in known] for part in PARTS if (outcomes := load(part))}
     table = []
     for part, outcomes in parts.items():
         for cell in cells(outcomes):
