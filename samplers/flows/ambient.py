@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.flows.composed_flow import ComposedFlow, ComposedState
-
-_DRAWS = 64  # of the prior, whose moments q begins with
+from samplers.flows.composed_flow import ComposedFlow
 
 
 @dataclass(frozen=True)
@@ -22,20 +19,11 @@ class AmbientVI(ComposedFlow):
 
     The prior's density is all that is used of it, \(\log p(x)\) and its gradient through the inverse of its flow; the
     rest, corrections and reports included, is as in `ComposedFlow`. Where the prior's images have bounds q has them
-    too, by a sigmoid. q begins with the mean and the standard deviation of each entry under the prior: far from its
-    images the density of a flow overflows.
+    too, by a sigmoid.
 
     References:
         Lindgren, Whang & Dimakis 2020, arXiv:2002.11743 (the baseline "ambient VI").
     """
-
-    def init(self, problem: Posterior, noise: Noise) -> ComposedState:
-        state = super().init(problem, noise)
-        x = problem.prior(noise.draw(_DRAWS).use("prior").normal(problem.event_shape))
-        low, high = problem.prior.support
-        h = (((x - low) / (high - low)).logit() if math.isfinite(high - low) else x).flatten(2)
-        state.parameters[:, -2 * h.shape[-1] :] = torch.cat([h.std(0).clamp_min(1e-6).log(), h.mean(0)], 1)
-        return state
 
     def composed(self, problem: Posterior, parameters: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
         h, log_det = super().composed(problem, parameters, epsilon)
