@@ -3,11 +3,11 @@
 Truths are draws of `digits-flow`. Calibrated is `TemperedSMC("fast", population=64)`, of whose draws 19 are ranked, on
 100 problems of each kind: the upper half seen with σ_y = 1, and means of 4 × 4 pixels with σ_y = 0.5. Compared at equal
 cost, 8,000 network calls there and back for 64 draws of each of 8 measurements, the upper half with σ_y = 0.25:
-`ComposedFlow` with 1,000 steps of 8 draws, `LatentLangevin` with 31 levels of 3 steps; `TemperedSMC` as above takes what
-it takes. `AmbientVI` is left out: it has to begin with images that are none, whose density overflows. Misfit is
-‖y − Ax‖²/(σ_y² m) of draws, 1 on average where they are of the posterior, for then they are exchangeable with the truth;
-the energy score, smaller is better, is least for the posterior. Cost: an hour on one core, and a calibration that
-stopped goes on from results/flows (the time below is then that of the last part); --quick: seconds.
+`ComposedFlow` with 1,000 steps of 8 draws, `LatentLangevin` with 31 levels of 3 steps; `TemperedSMC` as above takes
+what it takes. `AmbientVI` is left out: it has to begin with images that are none, whose density overflows. Misfit is
+‖y − Ax‖²/(σ_y² m) of draws, 1 on average where they are of the posterior, for then they are exchangeable with the
+truth; the energy score, smaller is better, is least for the posterior. Cost: an hour on one core, and a calibration
+that stopped goes on from results/flows (the time below is then that of the last part); --quick: seconds.
 """
 
 from __future__ import annotations
