@@ -25,6 +25,7 @@ _FEW = 4.0  # draws for each independent one that they stand for, at the most
 _K = 0.7  # beyond which importance weights are not to be trusted (Vehtari et al. 2024)
 _MOMENTS = (0.9, 0.99)  # of Adam
 _ANNEALED = 0.5  # of the steps, over which the likelihood is brought in
+_STEEP = 10.0  # most that the slope at a draw counts for, in units of its median over draws
 
 
 @dataclass(kw_only=True)
@@ -52,9 +53,12 @@ class ComposedFlow(Sampler):
     $$ KL(q \,\|\, N(0, I)) - \beta\,E_q \log L(f(z)), $$
 
     which with Gaussian noise is the paper's \(E\|Af(z) - y\|^2/(2\sigma^2)\), its smoothing σ annealed as β rises to 1
-    over the first half of the steps. As q has a density its draws have importance weights, so that the result says by
-    itself how good q is: k̂, the shape of their tail (`pareto_smoothed`). Corrected by weights or by Metropolis' rule
-    draws are of the posterior, asymptotically and where weights have a variance; k̂ < 0.7 is a sign of it, no proof.
+    over the first half of the steps. Slopes of the target are limited to ten times their median over a step's draws,
+    and draws where they overflow, as they do far out, count for nothing in that step.
+
+    As q has a density its draws have importance weights, so that the result says by itself how good q is: k̂, the shape
+    of their tail (`pareto_smoothed`). Corrected by weights or by Metropolis' rule draws are of the posterior,
+    asymptotically and where weights have a variance; k̂ < 0.7 is a sign of it, no proof.
 
     Args:
         steps: Steps of Adam, on `batch` draws each.
@@ -67,8 +71,9 @@ class ComposedFlow(Sampler):
 
     Raises (from `sample`): NotFiniteError where what was trained has no finite image.
 
-    Reports (in `Samples.info`): beta and entropy (of q, in nats) by step; elbo, log_evidence and log_evidence_error (by
-    weights, of one standard deviation), pareto_k; effective_samples and acceptance of a correction.
+    Reports (in `Samples.info`): beta, entropy (of q, in nats) and limited (share of draws whose slope was) by step;
+    elbo, log_evidence and log_evidence_error (by weights, of one standard deviation), pareto_k; effective_samples and
+    acceptance of a correction.
 
     References:
         Lindgren, Whang & Dimakis 2020, Conditional sampling from invertible generative models with applications to
@@ -101,7 +106,7 @@ class ComposedFlow(Sampler):
     def init(self, problem: Posterior, noise: Noise) -> ComposedState:
         z = noise.draw(max(2, self.batch)).normal(problem.event_shape)
         log_likelihood = problem.log_likelihood(z)
-        parameters = self._pre_generator(problem).init(noise.use("parameters"))
+        parameters = self.first_parameters(problem, noise.use("parameters"))
         zero = z.new_zeros(len(problem))
         return ComposedState(
             x=z[: self.batch],
@@ -120,9 +125,9 @@ class ComposedFlow(Sampler):
         with torch.enable_grad():
             parameters = state.parameters.detach().requires_grad_()
             z, log_det = self.composed(problem, parameters, epsilon)
-            slope = self.target_grad(problem, z.detach(), beta)
+            slope, share = limited(self.target_grad(problem, z.detach(), beta))
             # has the gradient of −log target − log|det|; rows of parameters do not meet, so a sum serves all
-            loss = (-(slope * z).flatten(2).sum(-1) - log_det).mean(0).sum()
+            loss = (-(slope * z).flatten(2).sum(-1) - (share > 0) * log_det).mean(0).sum()
         (gradient,) = torch.autograd.grad(loss, parameters)
         first = _MOMENTS[0] * state.first + (1 - _MOMENTS[0]) * gradient
         second = _MOMENTS[1] * state.second + (1 - _MOMENTS[1]) * gradient.square()
@@ -137,7 +142,8 @@ class ComposedFlow(Sampler):
             second=second,
             cold=state.cold,
         )
-        return new, {"beta": beta, "entropy": (log_det.detach() - log_standard(epsilon)).mean(0)}
+        entropy = (log_det.detach() - log_standard(epsilon)).mean(0)
+        return new, {"beta": beta, "entropy": entropy, "limited": (share < 1).to(entropy).mean(0)}
 
     def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         assert isinstance(state, ComposedState)
@@ -178,6 +184,10 @@ class ComposedFlow(Sampler):
             found["the draws stand for few independent ones (effective_samples)"] = few
         return found
 
+    def first_parameters(self, problem: Posterior, noise: Noise) -> Tensor:
+        """Parameters (B, P) of what is trained, before it is."""
+        return self._pre_generator(problem).init(noise)
+
     def composed(self, problem: Posterior, parameters: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
         r"""What is trained, of ε (S, B, *event): its value, of the same shape, and \(\log|\det|\), (S, B)."""
         z, log_det = self._pre_generator(problem)(parameters, epsilon.flatten(2))
@@ -197,6 +207,22 @@ class ComposedFlow(Sampler):
 
     def _pre_generator(self, problem: Posterior) -> PreGenerator:
         return PreGenerator(math.prod(problem.event_shape), self.couplings, self.hidden)
+
+
+def limited(slope: Tensor) -> tuple[Tensor, Tensor]:
+    """Slopes (S, B, *event), none longer than ten times the median of its measurement, and those not finite zero.
+
+    Where most are not finite they are left as they are, to be found.
+
+    Returns:
+        The slopes, and which share of each is left, (S, B).
+    """
+    length = slope.flatten(2).norm(dim=2)
+    limit = _STEEP * length.nan_to_num(nan=torch.inf).median(0).values
+    share = (limit / length.clamp_min(torch.finfo(length.dtype).tiny)).clamp_max(1).nan_to_num(0.0)
+    share = torch.where(limit.isfinite(), share, 1.0)
+    left = expand_right(share, slope.ndim - 2)
+    return torch.where(left > 0, slope * left, 0.0), share
 
 
 def independence_chain(log_weights: Tensor, uniform: Tensor) -> tuple[Tensor, Tensor]:

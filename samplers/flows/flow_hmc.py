@@ -50,8 +50,8 @@ class FlowHMC(HMC):
         transport: How f̂ is trained.
         chains, burn_in, thinning, leapfrogs: As in `HMC`.
 
-    Reports (in `Samples.info`): beta, entropy (as `ComposedFlow`), step_size and acceptance by step, NaN where there
-    is none; r_hat and effective_samples, of ε.
+    Reports (in `Samples.info`): beta, entropy and limited (as `ComposedFlow`), step_size and acceptance by step, NaN
+    where there is none; r_hat and effective_samples, of ε.
 
     References:
         Hoffman, Sountsov, Dillon, Langmore, Tran & Vasudevan 2019, NeuTra-lizing bad geometry in Hamiltonian Monte
@@ -97,7 +97,7 @@ class FlowHMC(HMC):
             chains = super().init(seen, noise.use("start"))
             state = replace(state, **(chains.tensors() | {"kept": state.kept}))
         moved, info = super().step(seen, state, noise.at(noise.step - trained))
-        return replace(moved, progress=0.5 + 0.5 * moved.progress), info | {"entropy": unknown}
+        return replace(moved, progress=0.5 + 0.5 * moved.progress), info | {"entropy": unknown, "limited": unknown}
 
     def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         assert isinstance(state, FlowHMCState)

@@ -16,7 +16,7 @@ from posterior.priors.networks.image_flow import ImageFlow
 from samplers import TemperedSMC
 from samplers.base import Sampler
 from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
-from samplers.flows.composed_flow import independence_chain
+from samplers.flows.composed_flow import independence_chain, limited
 from samplers.latent import HMC, LatentLangevin
 from tests.problems import mixture_problem
 from tests.samplers.flows.flows import BentFlow, curved_problem, linear_flow_problem
@@ -38,7 +38,7 @@ def image_flow() -> NetworkFlow:
     return NetworkFlow(network).double().requires_grad_(False)
 
 
-@pytest.mark.parametrize("method", [ComposedFlow(), AmbientVI()], ids=lambda method: method.name)
+@pytest.mark.parametrize("method", [ComposedFlow(), AmbientVI(learning_rate=0.05)], ids=lambda method: method.name)
 def test_a_gaussian_posterior_is_learned(method: ComposedFlow) -> None:
     problem = linear_flow_problem(count=2)
     mean, covariance, log_evidence = linear_posterior(problem)
@@ -60,7 +60,7 @@ def test_a_gaussian_posterior_is_learned(method: ComposedFlow) -> None:
     [
         ComposedFlow(correction="importance", candidates=4000),
         ComposedFlow(correction="metropolis", candidates=8000),
-        AmbientVI(correction="importance", candidates=4000),
+        AmbientVI(learning_rate=0.05, correction="importance", candidates=4000),
         FlowHMC(transport=SHORT, chains=8, burn_in=100, thinning=2, leapfrogs=5),
         HMC(),
         TemperedSMC(population=1024),
@@ -100,6 +100,40 @@ def test_what_is_badly_trained_says_so() -> None:
     assert (samples.info["pareto_k"] > 0.7).all()
     with pytest.warns(TrustWarning, match="few independent ones"):
         ComposedFlow(steps=3, correction="importance").sample(problem, 1000, progress=False)
+
+
+def test_slopes_far_beyond_the_others_are_limited() -> None:
+    slope = Noise.of(0, 2, 9, dtype=DOUBLE).normal((3, 4))
+    slope[0, 0] *= 1e6
+    slope[1, 0] = torch.nan
+    slope[2, 0] = 1e200  # whose square overflows
+    bounded, share = limited(slope)
+    length, first = bounded.flatten(2).norm(dim=2), slope[0, 0]
+    assert torch.equal(bounded[3:], slope[3:]) and torch.equal(bounded[:, 1], slope[:, 1])
+    assert torch.isclose(length[0, 0], 10 * slope[:, 0].flatten(1).norm(dim=1).nan_to_num(nan=torch.inf).median())
+    assert torch.allclose(bounded[0, 0] / length[0, 0], first / first.norm())
+    assert (bounded[1:3, 0] == 0).all() and (share[1:3, 0] == 0).all() and (share[3:] == 1).all()
+    assert share[:, 1].min() == 1 and 0 < share[0, 0] < 1e-4
+    slope[:6, 1] = torch.nan  # most of them: not repaired, for the run to find
+    assert limited(slope)[0][:6, 1].isnan().all()
+    assert (limited(torch.zeros(3, 1, 2))[0] == 0).all()
+
+
+def test_steps_that_are_too_large_do_not_overflow() -> None:
+    class Steep(BentFlow):
+        """x = (z_1, z_2 + exp(160 z_1)), whose slopes overflow from 2.2 on: one draw of q in seventy, to begin with."""
+
+        def forward(self, z: Tensor) -> Tensor:
+            return torch.stack([z[..., 0], z[..., 1] + (160 * z[..., 0]).exp()], -1)
+
+        decode = forward
+
+    problem = curved_problem()
+    steep = Posterior(Steep(), problem.likelihood, problem.y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        samples = ComposedFlow(steps=40, learning_rate=0.2).sample(steep, 8, progress=False)
+    assert samples.x.isfinite().all() and 0 < samples.info["limited"].mean() < 0.5
 
 
 def test_an_independence_chain_has_the_weights_it_is_given() -> None:
