@@ -18,10 +18,10 @@ from posterior.priors.networks.unet import UNet
 from posterior.problem import Posterior
 from samplers import DDRM, AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC
 from samplers.base import Sampler, State
-from samplers.flows import AmbientVI, ComposedFlow, FlowHMC
+from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.latent import HMC, LatentLangevin
 from tests.problems import DOUBLE, mixture, mixture_problem
-from tests.samplers.flows.flows import BentFlow, linear_flow_problem
+from tests.samplers.flows.flows import BentFlow, linear_flow_problem, pixels_problem
 from tests.samplers.latent.generators import bent_problem, linear_problem
 
 COUNTS = PoissonLikelihood(Matrix(torch.tensor([[0.6, 0.8], [-0.8, 0.6]], dtype=DOUBLE)), 2.0, 0.5)
@@ -44,6 +44,7 @@ FLOWS = [
     ComposedFlow(steps=6, batch=3, correction="metropolis", candidates=50),
     AmbientVI(steps=6, batch=3, candidates=50),
     FlowHMC(transport=ComposedFlow(steps=4, batch=3), chains=2, burn_in=8, thinning=1, leapfrogs=2),
+    PLMCMC(chains=2, burn_in=8, thinning=2),
 ]
 ALL = [*SAMPLERS, *LATENT, *FLOWS]
 each_sampler = pytest.mark.parametrize("sampler", ALL, ids=lambda s: f"{s.name}-{ALL.index(s)}")
@@ -53,6 +54,8 @@ def problem_of(sampler: Sampler, batch: int = 1) -> Posterior:
     """Gaussian measurements, counts where moves are accepted or not, and a generator where there is to be a latent."""
     if sampler in LATENT:
         return linear_problem(count=3).select(range(batch))
+    if isinstance(sampler, PLMCMC):
+        return pixels_problem(count=3).select(range(batch))
     if sampler in FLOWS:
         return linear_flow_problem(count=3).select(range(batch))
     if not isinstance(sampler, AuxiliaryMH) or isinstance(sampler, AuxiliaryGibbs):

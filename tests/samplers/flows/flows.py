@@ -45,6 +45,13 @@ def linear_flow_problem(std: float = 0.1, count: int = 2) -> Posterior:
     return Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
 
 
+def pixels_problem(count: int = 2) -> Posterior:
+    """Two of four values, seen as good as exactly."""
+    prior, noise = LinearFlow(), Noise.of(4, count, dtype=DOUBLE)
+    likelihood = GaussianLikelihood(Inpainting(torch.tensor([True, False, True, False])), 1e-3)
+    return Posterior(prior, likelihood, likelihood.simulate(prior.sample(1, noise.use("truth"))[0], noise))
+
+
 class BentFlow(Bent, FlowPrior):
     """x = (z_1, z_2 + z_1² − 1), a banana of which the inverse is known, and whose volume is that of N(0, I)."""
 
