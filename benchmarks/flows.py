@@ -36,7 +36,9 @@ def methods(cell: str, quick: bool) -> dict[str, Sampler]:
     """What is compared, by name."""
     if cell == "moons, exactly":
         chains = (
-            PLMCMC(chains=4, burn_in=20, thinning=1) if quick else PLMCMC(0.2, chains=20, burn_in=1000, thinning=40)
+            PLMCMC(chains=4, burn_in=20, thinning=1)
+            if quick
+            else PLMCMC(width=0.2, chains=20, burn_in=1000, thinning=40)
         )
         return {"PLMCMC": chains}
     if quick:
@@ -55,14 +57,14 @@ def methods(cell: str, quick: bool) -> dict[str, Sampler]:
 
 
 @torch.no_grad()
-def outcomes_of(cell: str, known: Known, quick: bool) -> list[Outcome]:
+def outcomes_of(cell: str, known: Known, tried: dict[str, Sampler], quick: bool) -> list[Outcome]:
     """Every run on a kind of problem, its measurements together; `extra` is k̂ and KL a dimension of composed flows."""
     problem, evidence, draw = known
     size = 200 if quick else SAMPLES
     source = problem.noise(1, 1)
     sets = [draw(size, source.use(f"set {k}")) for k in range(4)]
     found = []
-    for name, method in methods(cell, quick).items():
+    for name, method in tried.items():
         start = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)
@@ -105,9 +107,10 @@ def main(quick: bool) -> str:
         "moons": lambda: curved(count, points=101 if quick else 801, **few),
         "moons, exactly": lambda: curved_exactly(count, **few),
     }
+    tried = {cell: methods(cell, quick) for cell in kinds}
     for cell, make in kinds.items():
-        found += outcomes_of(cell, make(), quick)
-        for name in methods(cell, quick):
+        found += outcomes_of(cell, make(), tried[cell], quick)
+        for name in tried[cell]:
             runs = pick(found, cell, name)
             seen = np.array([one.extra for one in runs])
             own = [f"{seen[:, 0].mean():.2f}", f"{seen[:, 1].mean():.4f}"] if seen.size else ["–", "–"]
