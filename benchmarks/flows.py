@@ -35,12 +35,8 @@ CORRECTED = ("ComposedFlow, weighted", "ComposedFlow, chain", "FlowHMC", "Temper
 def methods(cell: str, quick: bool) -> dict[str, Sampler]:
     """What is compared, by name."""
     if cell == "moons, exactly":
-        chains = (
-            PLMCMC(chains=4, burn_in=20, thinning=1)
-            if quick
-            else PLMCMC(width=0.2, chains=20, burn_in=1000, thinning=40)
-        )
-        return {"PLMCMC": chains}
+        few = dict(chains=4, burn_in=20, thinning=1)
+        return {"PLMCMC": PLMCMC(width=0.2, **(few if quick else dict(chains=20, burn_in=1000, thinning=40)))}
     if quick:
         short = ComposedFlow(steps=5, candidates=250)
         return {"ComposedFlow": short, "FlowHMC": FlowHMC(transport=short, burn_in=10, thinning=1, leapfrogs=2)}

@@ -27,7 +27,7 @@ class AmbientVI(ComposedFlow):
     rest, corrections and reports included, is as in `ComposedFlow`. q begins at the mean of 64 images of the prior,
     with a tenth of their standard deviation in every value; where images have bounds q has them too, by a sigmoid.
     Its draws reach images that the prior hardly has, whose log p(x) overflows if steps are large: hence a learning
-    rate that is a fifth of `ComposedFlow`'s.
+    rate that is a fifth of `ComposedFlow`'s, which suits vectors.
 
     References:
         Lindgren, Whang & Dimakis 2020, arXiv:2002.11743 (the baseline "ambient VI").
@@ -45,10 +45,10 @@ class AmbientVI(ComposedFlow):
 
     def composed(self, problem: Posterior, parameters: Tensor, epsilon: Tensor) -> tuple[Tensor, Tensor]:
         size = epsilon[0, 0].numel()
-        trained, mean, log_std = parameters.split([parameters.shape[1] - 2 * size, size, size], 1)
+        trained, moments = parameters.tensor_split([-2 * size], 1)
+        mean, log_std = moments.detach().chunk(2, 1)  # fixed: they give a step of the training its size in each value
         h, log_det = super().composed(problem, trained, epsilon)
-        # in the images' units; an independent pixel is no image, and a step has to be small beside that
-        h, log_det = mean.detach() + log_std.detach().exp() * h.flatten(2), log_det + log_std.detach().sum(-1)
+        h, log_det = mean + log_std.exp() * h.flatten(2), log_det + log_std.sum(-1)
         low, high = problem.prior.support
         if math.isfinite(high - low):
             width = high - low
