@@ -5,12 +5,13 @@ Only what is registered here can be built, so a specification never runs other c
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import torch
@@ -141,8 +142,11 @@ def _signature(factory: Callable[..., Any]) -> inspect.Signature:
     """What a function takes, or a class's __init__: some classes have a looser __new__."""
     if not isinstance(factory, type):
         return inspect.signature(factory, eval_str=True)
-    whole = inspect.signature(factory.__init__, eval_str=True)  # type: ignore[misc]
-    return whole.replace(parameters=list(whole.parameters.values())[1:], return_annotation=factory)
+    init = factory.__init__  # type: ignore[misc]
+    # a dataclass's __init__ has annotations of its bases, whose names are known where these were written
+    hints = get_type_hints(factory if dataclasses.is_dataclass(factory) else init)
+    own = list(inspect.signature(init).parameters.values())[1:]
+    return inspect.Signature([p.replace(annotation=hints.get(p.name, p.annotation)) for p in own])
 
 
 def _converted(key: str, takes: Mapping[str, inspect.Parameter], value: Any) -> Any:

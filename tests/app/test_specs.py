@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,21 @@ def test_every_operator_can_be_named(text: str) -> None:
 
 def test_the_list_above_is_whole() -> None:
     assert {text.partition(":")[0] for text in OPERATORS} | {"mask", "matrix"} == set(specs.OPERATORS)
+
+
+@pytest.mark.parametrize("name", specs.SAMPLERS)
+def test_every_sampler_can_be_named(name: str) -> None:
+    built = sampler(name)
+    assert name.startswith(type(built).__name__)
+    for field in dataclasses.fields(built) if name == type(built).__name__ else []:  # each takes the value it has
+        value = getattr(built, field.name)
+        if isinstance(value, int | float | str):
+            assert sampler(f"{name}:{field.name}={value}") == built
+
+
+@pytest.mark.parametrize("name", specs.SOLVERS)
+def test_every_solver_can_be_named(name: str) -> None:
+    assert type(specs.build("solver", specs.SOLVERS, name)).__name__ == name
 
 
 def test_arguments_arrive() -> None:
