@@ -17,8 +17,10 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-BENCHES := linear_gaussian gaussian_mixture nonlinear digits latent guided calibration flows exactness flows_digits generators \
-	reverse_diffusion photographs denoiser fairness gender conformal faces learned overhead
+BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlinear exactness.digits exactness.latent \
+	exactness.guided exactness.calibration exactness.reverse_diffusion exactness.photographs exactness.denoiser \
+	exactness.overhead flows.flows flows.flows_digits generators.generators fairness.fairness fairness.gender \
+	fairness.conformal fairness.faces fairness.learned exactness.exactness
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

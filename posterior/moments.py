@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posterior.archive import Result, load_result, save_result
 from posterior.errors import InvalidValueError
+from posterior.io.archive import Result, load_result, save_result
 from posterior.results import Samples, interval_rank
 from posterior.sketch import QuantileSketch
 

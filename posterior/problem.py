@@ -1,21 +1,31 @@
-"""What is inferred: a prior, a likelihood and a batch of measurements."""
+"""A problem: a prior, a likelihood and a batch of measurements, whose posterior is wanted."""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Generic, Self, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
 from posterior.likelihoods import Likelihood
+from posterior.likelihoods.base import OperatorT
 from posterior.noise import Noise
 from posterior.priors.base import Prior
+from posterior.priors.generators import GeneratorPrior
+
+# Covariant, since nothing of a problem is ever replaced: one under a narrower prior serves wherever the wider is taken.
+PriorT = TypeVar("PriorT", bound=Prior, covariant=True)
+LikelihoodT = TypeVar("LikelihoodT", bound=Likelihood[Any], covariant=True)
+_OtherPriorT = TypeVar("_OtherPriorT", bound=Prior)
 
 
-class Posterior:
+class Posterior(Generic[PriorT, LikelihoodT]):
     """The posteriors p(x | y_b) of B measurements under one prior and one likelihood.
+
+    Generic in both, so that a method says in its signature what it takes: `Posterior[ScorePrior, Likelihood]`.
 
     Args:
         prior: The distribution of images.
@@ -31,7 +41,9 @@ class Posterior:
         InvalidValueError: y holds values where nothing was measured or that cannot be, or ids are not distinct.
     """
 
-    def __init__(self, prior: Prior, likelihood: Likelihood, y: Tensor, ids: Sequence[int | str] | None = None) -> None:
+    def __init__(
+        self, prior: PriorT, likelihood: LikelihoodT, y: Tensor, ids: Sequence[int | str] | None = None
+    ) -> None:
         operator = likelihood.operator
         y = torch.as_tensor(y)
         if not (y.is_floating_point() or y.is_complex()):
@@ -68,9 +80,8 @@ class Posterior:
                     "operator.to(...)"
                 )
         likelihood.check(y)
-        # Which kinds of prior, likelihood and operator a method takes, it checks itself.
-        self.prior: Any = prior
-        self.likelihood: Any = likelihood
+        self.prior = prior
+        self.likelihood = likelihood
         self.y = y
         self.ids: list[int | str] = list(range(len(y))) if ids is None else list(ids)
         if len(self.ids) != len(y) or len(set(self.ids)) != len(y):
@@ -80,7 +91,7 @@ class Posterior:
         return len(self.y)
 
     @property
-    def operator(self) -> Any:
+    def operator(self: Posterior[Any, Likelihood[OperatorT]]) -> OperatorT:
         """The forward operator A."""
         return self.likelihood.operator
 
@@ -111,24 +122,82 @@ class Posterior:
         """The random source of these measurements."""
         return Noise.of(seed, self.ids, num_draws, device=self.device, dtype=self.dtype)
 
-    def select(self, measurements: Tensor | Sequence[int]) -> Posterior:
-        """The problem of some of the measurements, by index."""
+    def select(self, measurements: Tensor | Sequence[int]) -> Self:
+        """The problem of some of the measurements, by index; one may come several times."""
         index = torch.as_tensor(measurements, dtype=torch.int64, device=self.device)
         ids = [self.ids[i] for i in index.tolist()]
         return self._replace(self.prior, self.likelihood.select(index), self.y[index], ids)
 
-    def with_prior(self, prior: Prior) -> Posterior:
-        """The same measurements under another prior of the same event shape."""
-        return self._replace(prior, self.likelihood, self.y, self.ids)
+    def repeat(self, count: int) -> Self:
+        """The problem of `count` copies of each measurement, next to each other: for replicas and restarts.
 
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Posterior:
-        """Move everything; prior and likelihood are modules and move in place."""
+        Copies share the id of their measurement: give them `Noise.split(count)`, so that they draw independently.
+        """
+        return self.select(torch.arange(len(self), device=self.device).repeat_interleave(count))
+
+    def with_prior(self, prior: _OtherPriorT) -> Posterior[_OtherPriorT, LikelihoodT]:
+        """The same measurements under another prior of the same event shape."""
+        new: Posterior[_OtherPriorT, LikelihoodT] = object.__new__(Posterior)
+        new.prior, new.likelihood, new.y, new.ids = prior, self.likelihood, self.y, self.ids
+        return new
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
+        """The problem on another device or in another precision; this one stays as it is, prior and likelihood too."""
         precision = dtype or self.dtype
         y = self.y.to(device, precision.to_complex() if self.y.is_complex() else precision)
-        return Posterior(self.prior.to(device, dtype), self.likelihood.to(device, dtype), y, self.ids)
+        prior, likelihood = (_moved(part, device, dtype) for part in (self.prior, self.likelihood))
+        return self._replace(prior, likelihood, y, self.ids)
 
-    @classmethod
-    def _replace(cls, prior: Prior, likelihood: Likelihood, y: Tensor, ids: list[int | str]) -> Posterior:
-        new = cls.__new__(cls)  # parts of a problem that was checked need no second check
+    def _replace(self, prior: Any, likelihood: Any, y: Tensor, ids: list[int | str]) -> Self:
+        """A problem of this class with other parts; of a problem that was checked, they need no second check."""
+        new = copy.copy(self)
         new.prior, new.likelihood, new.y, new.ids = prior, likelihood, y, ids
         return new
+
+
+class LatentPosterior(Posterior[GeneratorPrior, LikelihoodT]):
+    r"""The posterior \(p(z \mid y) \propto N(z; 0, I)\, p(y \mid G(z))\) of the latents of B measurements.
+
+    Its events are latents: `event_shape` is the prior's `latent_shape`, and the likelihood is a function of z. Draws
+    of it, decoded, are draws of p(x | y) under the push-forward of N(0, I) by G.
+
+    Args:
+        problem: The measurements, under a `GeneratorPrior`.
+        batch_size: Latents of which a gradient is taken at once; None for all. Memory depends on it.
+    """
+
+    def __init__(self, problem: Posterior[GeneratorPrior, LikelihoodT], batch_size: int | None = None) -> None:
+        self.prior, self.likelihood, self.y, self.ids = problem.prior, problem.likelihood, problem.y, problem.ids
+        self.batch_size = batch_size
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one latent."""
+        return self.prior.latent_shape
+
+    def log_likelihood(self, x: Tensor) -> Tensor:
+        """Log p(y | G(z)) for latents (..., B, *latent_shape): (..., B)."""
+        return super().log_likelihood(self.prior.decode(x))
+
+    def log_likelihood_grad(self, x: Tensor) -> Tensor:
+        """Gradient of log p(y | G(z)) in z, same shape as the latents (S, B, *latent_shape)."""
+        draws, measurements = x.shape[:2]
+        at_once = self.batch_size or draws * measurements
+        if draws * measurements > at_once:  # what a gradient needs is held for one network call at a time
+            if draws > 1:
+                return torch.cat([self.log_likelihood_grad(part) for part in x.split(max(1, at_once // measurements))])
+            some = torch.arange(measurements, device=x.device).split(at_once)
+            return torch.cat([self.select(part).log_likelihood_grad(x[:, part]) for part in some], 1)
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            image = self.prior.decode(x)
+        return torch.autograd.grad(image, x, super().log_likelihood_grad(image.detach()))[0]
+
+
+def _moved(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Module:
+    """A copy that was moved, for modules move in place; the module itself where there is nothing to move."""
+    tensors = [*module.parameters(), *module.buffers()]
+    stays = device is None or all(t.device == torch.empty(0, device=device).device for t in tensors)
+    if stays and (dtype is None or all(t.dtype == dtype for t in tensors if t.is_floating_point())):
+        return module
+    return copy.deepcopy(module).to(device, dtype)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posterior.archive import Result, load_result, save_result
 from posterior.errors import InvalidValueError, ShapeError
+from posterior.io.archive import Result, load_result, save_result
 
 if TYPE_CHECKING:
     import xarray

@@ -19,3 +19,8 @@ def check_shape(what: str, shape: Sequence[int], expected: Sequence[int]) -> Non
 def expand_right(values: Tensor, dims: int) -> Tensor:
     """Append `dims` singleton dimensions, so that values over leading axes broadcast against events."""
     return values.reshape(values.shape + (1,) * dims)
+
+
+def over_channels(values: Tensor, event_dims: int) -> Tensor:
+    """Make values for each pixel, (H, W) or (B, H, W), broadcast over the channels of events (..., H, W)."""
+    return values.reshape(values.shape[:-2] + (1,) * (event_dims - 2) + values.shape[-2:])

@@ -10,17 +10,19 @@ import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.base import Info, Sampler, State
+from samplers.base import Sampler
 from samplers.curvature import is_linear_gaussian
+from samplers.state import Info, State
 
 
 @dataclass(frozen=True)
-class AnnealedLangevin(Sampler):
+class AnnealedLangevin(Sampler[State]):
     r"""Langevin steps on noisy posteriors, with the noise level lowered geometrically.
 
     At each level σ_i, `steps_per_level` times, with α_i = step_size·σ_i²:
@@ -88,9 +90,8 @@ class AnnealedLangevin(Sampler):
             )
         problem.prior.check_sigma(levels)
 
-    def _levels(self, problem: Posterior) -> Tensor:
+    def _levels(self, problem: Posterior[ScorePrior, Likelihood]) -> Tensor:
         prior = problem.prior
-        assert isinstance(prior, ScorePrior)
         distance = math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data
         first = min(distance, prior.sigma_max) if self.sigma_first is None else self.sigma_first
         ends = torch.tensor([first, self.sigma_last], dtype=problem.dtype, device=problem.device)

@@ -10,14 +10,14 @@ import torch
 from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.base import Info, State
 from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import auxiliary_move, first_scale, largest_rho, tuned
+from samplers.state import Info
 
 
 @dataclass(frozen=True)
-class AuxiliaryMH(AuxiliaryChains):
+class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
     r"""Markov chains of `auxiliary_move`, for any likelihood: exact in the limit, given exact draws of p(x0 | z).
 
     Chains start from draws of the prior. During burn-in the likelihood is brought in (β rises to 1 over its first
@@ -58,8 +58,7 @@ class AuxiliaryMH(AuxiliaryChains):
             progress=zero.clone(),
         )
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, AuxiliaryState)
+    def step(self, problem: Posterior, state: AuxiliaryState, noise: Noise) -> tuple[AuxiliaryState, Info]:
         step, burning, moving = noise.step, self.burning(noise.step), self.burning(noise.step - 1)
         curvature = Curvature(problem, state.pilot, None if moving else state.norm)
         beta = torch.ones_like(state.scale)

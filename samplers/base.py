@@ -1,69 +1,35 @@
-"""What a sampler and a solver are: hyper-parameters with `init` and `step`, and the loop that drives them."""
+"""Samplers and solvers: frozen hyper-parameters with `init` and `step`, and the results of running them."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, overload
+from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
 from warnings import warn
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.io.checkpoint import Checkpoint
 from posterior.moments import Moments
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
-from posterior.problem import Posterior
+from posterior.problem import LatentPosterior, Posterior
 from posterior.results import PointEstimate, Samples
+from samplers.diagnosis import plain_words
+from samplers.run import Run, identity
+from samplers.state import Callback, Info, State
 
-Info = dict[str, Tensor]
-Callback = Callable[[int, "State", Info], "State | None"]
+StateT = TypeVar("StateT", bound=State)
 
-
-def per_draw() -> Any:
-    """A field of `State` whose shape starts with (S, B); the others start with (B,)."""
-    return dataclasses.field(metadata={"axis": 1})
-
-
-@dataclass(kw_only=True)
-class State:
-    """What the next step needs.
-
-    Attributes:
-        x: Current draws (S, B, *event).
-        done: Which measurements are finished, (B,).
-        progress: How far each is, in [0, 1], (B,).
-    """
-
-    x: Tensor = per_draw()
-    done: Tensor
-    progress: Tensor
-
-    def select(self, measurements: Tensor) -> State:
-        """The state of some of the measurements."""
-        return dataclasses.replace(
-            self, **{name: value.index_select(axis, measurements) for name, value, axis in self._items()}
-        )
-
-    def update(self, measurements: Tensor, part: State) -> None:
-        """Write back the state of some of the measurements."""
-        for name, value, axis in self._items():
-            value.index_copy_(axis, measurements, getattr(part, name))
-
-    def tensors(self) -> dict[str, Tensor]:
-        """The fields by name."""
-        return {name: value for name, value, _ in self._items()}
-
-    def _items(self) -> list[tuple[str, Tensor, int]]:
-        return [(f.name, getattr(self, f.name), f.metadata.get("axis", 0)) for f in dataclasses.fields(self)]
+_BLOCK = 256  # draws of which moments are taken at once, unless batch_size says otherwise
 
 
 @dataclass(frozen=True)
-class Sampler:
+class Sampler(Generic[StateT]):
     """An algorithm that draws from p(x | y): a frozen set of hyper-parameters.
 
     Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `reasons`.
@@ -73,7 +39,7 @@ class Sampler:
         advice: What to do when draws should not be trusted.
     """
 
-    state_type: ClassVar[type[State]] = State
+    state_type: ClassVar[type[Any]] = State
     advice: ClassVar[str] = ""
 
     @property
@@ -94,15 +60,21 @@ class Sampler:
                 "generator and flow priors have samplers of their own"
             )
 
+    def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
+        """The posterior that is sampled: that of the latent, where the prior is a generator."""
+        if isinstance(problem.prior, GeneratorPrior):
+            return LatentPosterior(problem, batch_size)
+        return problem
+
     def draws_at_once(self, num_samples: int) -> int:
         """How many draws the algorithm makes, at least as many as are wanted."""
         return num_samples
 
-    def init(self, problem: Posterior, noise: Noise) -> State:
+    def init(self, problem: Posterior, noise: Noise) -> StateT:
         """The state before the first step."""
         raise NotImplementedError
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+    def step(self, problem: Posterior, state: StateT, noise: Noise) -> tuple[StateT, Info]:
         """One step of every measurement that is not done; `Info` holds (B,) tensors for the record."""
         raise NotImplementedError
 
@@ -110,7 +82,7 @@ class Sampler:
         """How many draws each of several runs makes: about `at_once`, in whole chains or populations."""
         return min(num_samples, self.draws_at_once(-(-at_once // self.num_chains) * self.num_chains))
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
+    def finish(self, problem: Posterior, state: StateT, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         """The draws (num_samples, B, *event) of a finished state, and the last figures to report, (B,) each."""
         return state.x[:num_samples], {}
 
@@ -198,14 +170,49 @@ class Sampler:
             raise InvalidValueError(f"num_samples and batch_size are at least 1, got {num_samples} and {batch_size}")
         if len(problem) == 0:
             raise InvalidValueError("the problem holds no measurements")
-        from samplers.run import Run
-        from samplers.stream import moments
-
-        settings = (self, problem, num_samples, seed, batch_size, callback, checkpoint, progress)
-        result = moments(*settings) if keep == "moments" else Run(*settings).samples()
+        result: Samples | Moments
+        if keep == "moments":
+            result = self._moments(problem, num_samples, seed, batch_size, callback, checkpoint, progress)
+        else:
+            draws = self.draws_at_once(num_samples)
+            run = Run(self, problem, draws, num_samples, seed, batch_size, callback, checkpoint, progress)
+            result = self._samples(run)
         for warning in result.warnings:
             warn(warning, TrustWarning, stacklevel=3)
         return result
+
+    def _samples(self, run: Run) -> Samples:
+        """The draws of a run."""
+        state, trace = run.to_the_end()
+        x, last = self.finish(run.problem, state, run.noise.use("finish"), run.wanted)
+        info = trace | last
+        reasons = self.reasons(run.problem, info, run.wanted)
+        if reasons:
+            info["warned"] = torch.stack(list(reasons.values())).any(0)
+        decoded = run.problem.prior.decode(x)  # counted, where it is a network's work
+        return Samples(
+            decoded, *run.nfe(), info, self.num_chains, x if isinstance(run.problem, LatentPosterior) else None,
+            plain_words(self.name, self.advice, run.problem.ids, reasons),
+        )  # fmt: skip
+
+    def _moments(
+        self, problem: Posterior, num_samples: int, seed: int, batch_size: int | None,
+        callback: Callback | None, checkpoint: str | Path | None, progress: bool,
+    ) -> Moments:  # fmt: skip
+        """The moments of draws that are made block by block, one run after another."""
+        size = self.block(num_samples, batch_size or _BLOCK)
+        file = Checkpoint(checkpoint, identity(self, problem, num_samples, seed, f"moments by {size}"))
+        saved = file.load(problem.device)
+        kept = Moments.of(**saved) if saved else Moments.none_yet(len(problem), problem.device)
+        with tqdm(total=num_samples, initial=len(kept), disable=not progress, desc=self.name, unit="draw") as bar:
+            while len(kept) < num_samples:
+                count = min(size, num_samples - len(kept))
+                draws = self.draws_at_once(count)
+                run = Run(self, problem, draws, count, seed, batch_size, callback, None, False, first=len(kept))
+                kept.add(self._samples(run))
+                bar.update(count)
+                file.save({"tensors": kept.tensors(), "info": kept.info, "warnings": kept.warnings})
+        return kept
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -12,8 +12,9 @@ from posterior.diagnostics.convergence import ess_mean, rhat
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.base import Info, Sampler, State, per_draw
+from samplers.base import Sampler
 from samplers.kernel import Draws, check_auxiliary
+from samplers.state import Info, State, per_draw
 
 _R_HAT, _EFFECTIVE = 1.05, 50  # beyond which draws are not to be trusted (Vehtari et al. 2021 ask for 1.01 and 400)
 
@@ -48,8 +49,12 @@ class AuxiliaryState(ChainState):
     scale: Tensor
 
 
+ChainT = TypeVar("ChainT", bound=ChainState)
+AuxiliaryT = TypeVar("AuxiliaryT", bound=AuxiliaryState)
+
+
 @dataclass(frozen=True)
-class ChainSampler(Sampler):
+class ChainSampler(Sampler[ChainT]):
     """Markov chains, of which every `thinning`-th state after `burn_in` is kept.
 
     Subclasses define `init` and `step`, and what the fields' defaults are.
@@ -76,8 +81,7 @@ class ChainSampler(Sampler):
             )
         return num_samples
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        assert isinstance(state, ChainState)
+    def finish(self, problem: Posterior, state: ChainT, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         each = num_samples // self.chains
         if each < 4:
             unknown = state.kept.new_full((len(problem),), float("nan"))
@@ -114,7 +118,7 @@ class ChainSampler(Sampler):
 
 
 @dataclass(frozen=True)
-class AuxiliaryChains(ChainSampler):
+class AuxiliaryChains(ChainSampler[AuxiliaryT]):
     """Chains of `auxiliary_move`, on a score prior."""
 
     steps: int = 8

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from posterior.likelihoods import GaussianLikelihood, Likelihood
+from posterior.linalg import SpectralFunction
 from posterior.operators import Magnitude
 from posterior.operators.base import LinearOperator, Operator
-from posterior.operators.spectra import SpectralFunction
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 

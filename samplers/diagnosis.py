@@ -1,29 +1,27 @@
-"""What a sampler says when its own figures tell against it."""
+"""Warnings in words, of a sampler whose own figures tell against it."""
 
 from __future__ import annotations
 
-from torch import Tensor
+from collections.abc import Sequence
 
-from posterior.problem import Posterior
-from samplers.base import Sampler
+from torch import Tensor
 
 _NAMED = 5  # measurements that a warning names
 
 
-def plain_words(sampler: Sampler, problem: Posterior, reasons: dict[str, Tensor]) -> tuple[str, ...]:
+def plain_words(name: str, advice: str, ids: Sequence[int | str], reasons: dict[str, Tensor]) -> tuple[str, ...]:
     """A sentence for each reason that holds for some measurement.
 
     Args:
-        sampler: Whose draws they are.
-        problem: The measurements.
+        name: What the sampler is called.
+        advice: What to do.
+        ids: Names of the measurements.
         reasons: Why not to trust the draws, and for which measurements that holds, (B,).
     """
     sentences = []
     for reason, holds in reasons.items():
-        names = [str(problem.ids[b]) for b in holds.nonzero().flatten().tolist()]
+        names = [str(ids[b]) for b in holds.nonzero().flatten().tolist()]
         if names:
             shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
-            sentences.append(
-                f"{sampler.name}: do not trust the draws of measurement(s) {shown}: {reason}; {sampler.advice}"
-            )
+            sentences.append(f"{name}: do not trust the draws of measurement(s) {shown}: {reason}; {advice}")
     return tuple(sentences)

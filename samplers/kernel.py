@@ -15,8 +15,8 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.base import Info
 from samplers.curvature import Curvature, has_signs, is_linear_gaussian
+from samplers.state import Info
 
 # ρ²β‖H̄‖ = 0.95²: larger ρ mix faster, and at 1 the proposal's covariance has no inverse.
 _FRACTION = 0.95

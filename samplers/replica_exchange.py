@@ -12,10 +12,10 @@ from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.base import Info, State, per_draw
 from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature
 from samplers.kernel import Move, auxiliary_move, first_scale, largest_rho, tuned
+from samplers.state import Info, per_draw
 
 
 @dataclass(kw_only=True)
@@ -39,7 +39,7 @@ class ReplicaState(AuxiliaryState):
 
 
 @dataclass(frozen=True)
-class ReplicaExchange(AuxiliaryChains):
+class ReplicaExchange(AuxiliaryChains[ReplicaState]):
     r"""Parallel tempering with auxiliary-variable moves, for any likelihood: exact in the limit, and modes mix.
 
     Replica k follows \(p(x) L(x)^{\beta_k}\), 0 = β_0 < … < 1; the hottest draws anew from the prior at every step.
@@ -104,8 +104,7 @@ class ReplicaExchange(AuxiliaryChains):
             progress=zero.clone(),
         )
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, ReplicaState)
+    def step(self, problem: Posterior, state: ReplicaState, noise: Noise) -> tuple[ReplicaState, Info]:
         step, batch, each, burning = noise.step, len(problem), self.replicas, self.burning(noise.step)
         source = noise.draw(self.chains)
         move, norm = self._move(problem, state, source.split(each).use("move"), self.burning(step - 1))
@@ -149,8 +148,7 @@ class ReplicaExchange(AuxiliaryChains):
         )
         return new, {"acceptance": likely[:, -1], "rejection": 1 - probability.mean((0, 2))}
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        assert isinstance(state, ReplicaState)
+    def finish(self, problem: Posterior, state: ReplicaState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         x, figures = super().finish(problem, state, noise, num_samples)
         return x, {"round_trips": state.trips / (num_samples // self.chains * self.thinning)} | figures
 

@@ -1,4 +1,4 @@
-"""The loop that drives a sampler: active measurements, network calls, progress, checkpoints."""
+"""The loop that drives an algorithm: active measurements, network calls, progress, checkpoints."""
 
 from __future__ import annotations
 
@@ -6,182 +6,103 @@ import math
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posterior.checkpoint import Checkpoint, fingerprint
 from posterior.errors import NotFiniteError
-from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
-from posterior.priors.flows import FlowPrior
-from posterior.priors.generators import GeneratorPrior
+from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.problem import Posterior
-from posterior.results import Samples
-from samplers.base import Callback, Info, Sampler, State
-from samplers.diagnosis import plain_words
-from samplers.latent.problem import LatentPosterior
+from samplers.metering import Meter, metered
+from samplers.state import Algorithm, Callback, Info, State
 
 _SAVE_EVERY, _SHOW_EVERY = 60.0, 0.1  # seconds
+_BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
-class MeteredPrior(ScorePrior):
-    """A score prior seen through a meter: counts rows, and sends the network at most `batch_size` of them a call."""
+class Ended(NamedTuple):
+    """Where a run ended.
 
-    def __init__(self, prior: ScorePrior, batch_size: int | None) -> None:
-        super().__init__()
-        self.prior, self.batch_size = prior, batch_size
-        self.event_shape, self.value_range = prior.event_shape, prior.value_range
-        self.sigma_data, self.sigma_min, self.sigma_max = prior.sigma_data, prior.sigma_min, prior.sigma_max
-        self.rows = self.grad_rows = 0
+    Attributes:
+        state: The last state, of every measurement.
+        trace: What each step reported, (steps, B) each, NaN where a measurement took no step.
+    """
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        self.rows += len(x)
-        size = self.batch_size or len(x)
-        if len(x) <= size:
-            out = self.prior._denoise(x, sigma)
-        else:
-            parts = zip(x.split(size), sigma.split(size), strict=True)
-            out = torch.cat([self.prior._denoise(*part) for part in parts])
-        if out.requires_grad:
-            out.register_hook(self._count_grad)
-        return out
-
-    def reset(self) -> None:
-        """Start counting anew."""
-        self.rows = self.grad_rows = 0
-
-    def _count_grad(self, grad: Tensor) -> None:
-        self.grad_rows += len(grad)
-
-    def mean(self) -> Tensor:
-        return self.prior.mean()  # one image for all draws: not a cost of any of them
-
-    def decode(self, state: Tensor) -> Tensor:
-        return self.prior.decode(state)
-
-    def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:
-        return self.prior.exact_sample(num_samples, noise)
-
-    def exact_denoise(self, z: Tensor, sigma: Tensor | float, noise: Noise) -> Tensor:
-        return self.prior.exact_denoise(z, sigma, noise)
-
-
-class MeteredGenerator(GeneratorPrior):
-    """A generator seen through a meter: counts rows, and sends the network at most `batch_size` of them a call."""
-
-    def __init__(self, prior: GeneratorPrior, batch_size: int | None) -> None:
-        super().__init__()
-        self.prior, self.batch_size = prior, batch_size
-        self.event_shape, self.value_range, self.latent_shape = prior.event_shape, prior.value_range, prior.latent_shape
-        self.rows = self.grad_rows = 0
-
-    def forward(self, z: Tensor) -> Tensor:
-        lead = z.shape[: z.ndim - len(self.latent_shape)]
-        rows = z.reshape(-1, *self.latent_shape)
-        self.rows += len(rows)
-        x = torch.cat([self.prior(part) for part in rows.split(self.batch_size or max(1, len(rows)))])
-        if x.requires_grad:
-            x.register_hook(self._count_grad)
-        return x.reshape(*lead, *self.event_shape)
-
-    def reset(self) -> None:
-        """Start counting anew."""
-        self.rows = self.grad_rows = 0
-
-    def _count_grad(self, grad: Tensor) -> None:
-        self.grad_rows += len(grad)
-
-
-class MeteredFlow(MeteredGenerator, FlowPrior):
-    """A flow seen through a meter, which counts images on their way back to latents too."""
-
-    prior: FlowPrior
-
-    def __init__(self, prior: FlowPrior, batch_size: int | None) -> None:
-        super().__init__(prior, batch_size)
-        self.support = prior.support
-
-    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        lead = x.shape[: x.ndim - len(self.event_shape)]
-        rows = x.reshape(-1, *self.event_shape)
-        self.rows += len(rows)
-        parts = [self.prior.inverse_and_log_det(part) for part in rows.split(self.batch_size or max(1, len(rows)))]
-        z, log_det = (torch.cat(values) for values in zip(*parts, strict=True))
-        if z.requires_grad:
-            z.register_hook(self._count_grad)
-        return z.reshape(*lead, *self.latent_shape), log_det.reshape(lead)
+    state: Any
+    trace: Info
 
 
 class Run:
-    """One call of `Sampler.sample`.
+    """One call of a sampler or a solver.
 
-    The measurements that are not done take steps together; their draws do not depend on which others still run. `first`
-    is the number of the first draw.
+    The measurements that are not done take steps together; their results do not depend on which others still run.
+
+    Args:
+        algorithm: What takes the steps.
+        problem: Prior, likelihood and measurements.
+        draws: How many draws (chains, particles, restarts) the algorithm has of each measurement.
+        wanted: How many of these the user asked for, among which the cost is shared.
+        seed: Any integer.
+        batch_size: Rows a network call at the most.
+        callback, checkpoint, progress: As for `Sampler.sample`.
+        first: Number of the first draw.
+
+    Attributes:
+        problem: The posterior that is worked on: the prior is metered, and a generator's latents may be the events.
+        noise: The random source of all draws.
     """
 
     def __init__(
-        self, sampler: Sampler, problem: Posterior, num_samples: int, seed: int, batch_size: int | None,
-        callback: Callback | None, checkpoint: str | Path | None, progress: bool, first: int = 0,
+        self, algorithm: Algorithm, problem: Posterior, draws: int, wanted: int, seed: int,
+        batch_size: int | None = None, callback: Callback | None = None, checkpoint: str | Path | None = None,
+        progress: bool = True, first: int = 0,
     ) -> None:  # fmt: skip
-        self.sampler, self.num_samples, self.callback, self.progress = sampler, num_samples, callback, progress
-        if isinstance(problem.prior, GeneratorPrior):
-            self.meter: MeteredGenerator | MeteredPrior
-            if isinstance(problem.prior, FlowPrior):
-                self.meter = MeteredFlow(problem.prior, batch_size)
-            else:
-                self.meter = MeteredGenerator(problem.prior, batch_size)
-            self.problem: Posterior = LatentPosterior.of(problem.with_prior(self.meter))
-        else:
-            self.meter = MeteredPrior(problem.prior, batch_size)
-            self.problem = problem.with_prior(self.meter)
-        noise = problem.noise(seed, sampler.draws_at_once(num_samples))
+        self.algorithm, self.wanted, self.callback, self.progress = algorithm, wanted, callback, progress
+        self.meter = Meter(batch_size)
+        self.problem = algorithm.target(problem.with_prior(metered(problem.prior, self.meter)), batch_size)
+        noise = problem.noise(seed, draws)
         self.noise = replace(noise, draws=noise.draws + first)
-        self.checkpoint = Checkpoint(checkpoint, identity(sampler, problem, num_samples, seed) if checkpoint else "")
-        self.saved_at = time.monotonic()
+        self.checkpoint = Checkpoint(checkpoint, identity(algorithm, problem, wanted, seed) if checkpoint else "")
+        self._saved_at = time.monotonic()
+        self._everyone = torch.arange(len(problem), device=problem.device)
+        self._nfe = torch.zeros(2, len(problem), dtype=torch.float64, device=problem.device)
 
-    def samples(self) -> Samples:
+    @torch.no_grad()
+    def to_the_end(self) -> Ended:
         """Take steps until all measurements are done."""
-        bar_format = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        with tqdm(total=1, disable=not self.progress, desc=self.sampler.name, bar_format=bar_format) as bar:
-            state, nfe, trace = self._steps(bar)
-        everyone = torch.arange(len(self.problem), device=self.problem.device)
-        x, last = self.sampler.finish(self.problem, state, self.noise.use("finish"), self.num_samples)
-        names = trace[0] if trace else {}
-        info = {name: torch.stack([entry[name] for entry in trace]) for name in names} | last
-        reasons = self.sampler.reasons(self.problem, info, self.num_samples)
-        if reasons:
-            info["warned"] = torch.stack(list(reasons.values())).any(0)
-        warnings = plain_words(self.sampler, self.problem, reasons)
-        decoded = self.problem.prior.decode(x)  # counted, where it is a network's work
-        self._count(nfe, everyone)
-        nfe /= self.num_samples
-        latent = x if isinstance(self.meter, MeteredGenerator) else None
-        return Samples(decoded, nfe[0], nfe[1], info, self.sampler.num_chains, latent, warnings)
+        with tqdm(total=1, disable=not self.progress, desc=self.algorithm.name, bar_format=_BAR) as bar:
+            state, trace = self._steps(bar)
+        return Ended(state, {name: torch.stack([entry[name] for entry in trace]) for name in (trace or [{}])[0]})
 
-    def _steps(self, bar: tqdm) -> tuple[State, Tensor, list[Info]]:
-        everyone = torch.arange(len(self.problem), device=self.problem.device)
+    def nfe(self) -> tuple[Tensor, Tensor]:
+        """Forward and backward network evaluations until now, for each draw that was asked for: (B,) each."""
+        self._count(self._everyone)
+        forward, backward = self._nfe / self.wanted
+        return forward, backward
+
+    def _steps(self, bar: tqdm) -> tuple[State, list[Info]]:
+        everyone = self._everyone
         saved = self.checkpoint.load(self.problem.device)
         if saved is None:
-            nfe = torch.zeros(2, len(self.problem), dtype=torch.float64, device=self.problem.device)
             trace: list[Info] = []
-            state = self.sampler.init(self.problem, self.noise.use("init"))
-            self._count(nfe, everyone)
+            state = self.algorithm.init(self.problem, self.noise.use("init"))
+            self._count(everyone)
         else:
-            state, nfe, trace = self.sampler.state_type(**saved["state"]), saved["nfe"], saved["trace"]
+            state, self._nfe, trace = self.algorithm.state_type(**saved["state"]), saved["nfe"], saved["trace"]
         active, problem, shown = everyone, self.problem, 0.0
         done = self._look(state, "at the start")
         while done < len(everyone):
             if len(active) + done > len(everyone):
-                self._count(nfe, active)
+                self._count(active)
                 active = (~state.done).nonzero().flatten()
                 problem = self.problem.select(active)
             step = len(trace)
             if len(active) == len(everyone):
-                state, info = self.sampler.step(problem, state, self.noise.at(step))
+                state, info = self.algorithm.step(problem, state, self.noise.at(step))
             else:
-                part, info = self.sampler.step(problem, state.select(active), self.noise.select(active).at(step))
+                part, info = self.algorithm.step(problem, state.select(active), self.noise.select(active).at(step))
                 state.update(active, part)
             done = self._look(state, f"at step {step}")
             trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
@@ -190,21 +111,24 @@ class Run:
                 done = self._look(state, f"in the callback after step {step}")
             now = time.monotonic()
             if self.progress and (done == len(everyone) or now - shown > _SHOW_EVERY):
-                self._count(nfe, active)
-                self._show(bar, state, nfe)
+                self._count(active)
+                self._show(bar, state)
                 shown = now
-            if now - self.saved_at > _SAVE_EVERY:
-                self._count(nfe, active)
-                self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": trace})
-                self.saved_at = now
-        self._count(nfe, active)
+            if now - self._saved_at > _SAVE_EVERY:
+                self._count(active)
+                self._save(state, trace)
+        self._count(active)
         if trace:  # or there is nothing that a run would have to do again
-            self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": trace})
-        return state, nfe, trace
+            self._save(state, trace)
+        return state, trace
 
-    def _count(self, nfe: Tensor, active: Tensor) -> None:
-        rows = torch.tensor([self.meter.rows, self.meter.grad_rows], dtype=nfe.dtype, device=nfe.device)
-        nfe[:, active] += rows[:, None] / len(active)  # of all draws together: whole numbers, whenever they are added
+    def _save(self, state: State, trace: list[Info]) -> None:
+        self.checkpoint.save({"state": state.tensors(), "nfe": self._nfe, "trace": trace})
+        self._saved_at = time.monotonic()
+
+    def _count(self, active: Tensor) -> None:
+        rows = torch.tensor([self.meter.rows, self.meter.grad_rows], dtype=torch.float64, device=active.device)
+        self._nfe[:, active] += rows[:, None] / len(active)  # whole numbers, whenever they are added
         self.meter.reset()
 
     def _look(self, state: State, when: str) -> int:
@@ -214,21 +138,21 @@ class Run:
         if not math.isfinite(total) and (broken := (~state.x.isfinite()).flatten(2).any(-1).any(0)).any():
             names = [self.problem.ids[b] for b in broken.nonzero().flatten().tolist()]
             raise NotFiniteError(
-                f"{self.sampler.name} reached NaN or infinity {when} for measurement(s) {names}: check that the prior "
-                "gives finite values at these noise levels, and that step sizes suit the operator's norm"
+                f"{self.algorithm.name} reached NaN or infinity {when} for measurement(s) {names}: check that the "
+                "prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
             )
         return int(done)
 
-    def _show(self, bar: tqdm, state: State, nfe: Tensor) -> None:
+    def _show(self, bar: tqdm, state: State) -> None:
         bar.n = round(float(state.progress.mean()), 4)
-        calls = float(nfe[0].mean()) / self.num_samples
+        calls = float(self._nfe[0].mean()) / self.wanted
         bar.set_postfix(measurements=f"{int(state.done.sum())}/{len(self.problem)}", calls=f"{calls:.0f}")
 
 
-def identity(sampler: Sampler, problem: Posterior, num_samples: int, seed: int, *more: str) -> str:
-    """What tells a run from any other, for its checkpoint."""
+def identity(algorithm: Algorithm, problem: Posterior, wanted: int, seed: int, *more: str) -> str:
+    """A digest that tells a run from any other, for its checkpoint."""
     return fingerprint(
-        sampler, problem.ids, num_samples, seed, problem.prior, problem.operator, problem.likelihood, problem.y, *more
+        algorithm, problem.ids, wanted, seed, problem.prior, problem.operator, problem.likelihood, problem.y, *more
     )
 
 

@@ -14,9 +14,10 @@ from posterior.noise import Noise
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from samplers import population as pop
-from samplers.base import Info, Sampler, State, per_draw
+from samplers.base import Sampler
 from samplers.kernel import AuxiliaryKernel, Draws, check_auxiliary, first_scale, tuned
 from samplers.latent.hamiltonian import HamiltonianKernel
+from samplers.state import Info, State, per_draw
 
 _FEWEST = 3  # moves at β = 1
 _MOVED = 0.9  # moves accepted before the temperature changes again, on average
@@ -85,7 +86,7 @@ class PopulationState(State):
 
 
 @dataclass(frozen=True)
-class TemperedSMC(Sampler):
+class TemperedSMC(Sampler[PopulationState]):
     r"""Posterior draws by tempered sequential Monte Carlo with auxiliary-variable moves, for any likelihood.
 
     Targets \(\pi_\beta(x) \propto p(x) L(x)^\beta\) with β rising from 0 to 1. It begins with importance weights on
@@ -182,8 +183,7 @@ class TemperedSMC(Sampler):
             evidence=means.T.contiguous(),
         )
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, PopulationState)
+    def step(self, problem: Posterior, state: PopulationState, noise: Noise) -> tuple[PopulationState, Info]:
         size, islands, budget = len(state.x), state.evidence.shape[1], self.budget
         hot = state.settled == 0  # the islands are still apart
         log_weights = torch.where(hot, state.evidence.T, 0.0).repeat_interleave(size // islands, 0)
@@ -228,8 +228,7 @@ class TemperedSMC(Sampler):
         )
         return new, {"beta": beta, **size_of_move, "acceptance": accepted, "inflation": inflation}
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        assert isinstance(state, PopulationState)
+    def finish(self, problem: Posterior, state: PopulationState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         # Neighbouring slots share ancestors: shuffle, so that the first draws are a fair subset.
         order = noise.use("order").uniform().argsort(0)[:num_samples]
         x, epsilon, log_likelihood = (pop.take(v, order) for v in (state.x, state.epsilon, state.log_likelihood))

@@ -8,31 +8,31 @@ import pytest
 @pytest.mark.parametrize(
     "name",
     [
-        "calibration",
-        "conformal",
-        "denoiser",
-        "digits",
-        "exactness",
-        "faces",
-        "fairness",
-        "flows",
-        "flows_digits",
-        "gaussian_mixture",
-        "gender",
-        "generators",
-        "guided",
-        "latent",
-        "learned",
-        "linear_gaussian",
-        "nonlinear",
-        "overhead",
-        "peers",
-        "photographs",
-        "reverse_diffusion",
+        "exactness.calibration",
+        "fairness.conformal",
+        "exactness.denoiser",
+        "exactness.digits",
+        "exactness.exactness",
+        "fairness.faces",
+        "fairness.fairness",
+        "flows.flows",
+        "flows.flows_digits",
+        "exactness.gaussian_mixture",
+        "fairness.gender",
+        "generators.generators",
+        "exactness.guided",
+        "exactness.latent",
+        "fairness.learned",
+        "exactness.linear_gaussian",
+        "exactness.nonlinear",
+        "exactness.overhead",
+        "peers.peers",
+        "exactness.photographs",
+        "exactness.reverse_diffusion",
     ],
 )
 def test_quick_run(name):
-    if name == "peers":
+    if name == "peers.peers":
         pytest.importorskip("deepinv", reason="the extra `peers` is not installed")
     benchmark = importlib.import_module(f"benchmarks.{name}")
     text = benchmark.main(True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from posterior.app import specs
+from posterior.app import registry
 from posterior.app.compare import default_device
 from posterior.data import load_images
 from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
@@ -90,8 +90,8 @@ def calibration(
     """
     device = default_device()
     model = load_prior(prior, device=device)
-    forward = specs.build("operator", specs.OPERATORS, operator, event_shape=model.event_shape).to(device)
-    method = specs.build("sampler", specs.SAMPLERS, sampler)
+    forward = registry.build("operator", registry.OPERATORS, operator, event_shape=model.event_shape).to(device)
+    method = registry.build("sampler", registry.SAMPLERS, sampler)
     truth = None if images is None else load_images(images, model.event_shape)
     out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
     result = calibrate(

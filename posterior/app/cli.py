@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from posterior.app import specs
+from posterior.app import registry
 from posterior.app.checks import calibration, priors_check
 from posterior.app.compare import default_device, report, run
 from posterior.app.demo import demo
@@ -52,7 +52,7 @@ def sample(
         num_samples: Draws of each posterior.
         out: Folder for samples.npz, and for figures and a gif of the draws of each of the first 20 images.
     """
-    method = specs.build("sampler", specs.SAMPLERS, sampler)
+    method = registry.build("sampler", registry.SAMPLERS, sampler)
     _answer(method=method, prior=prior, num_samples=num_samples, file=out / "samples.npz", **question)
 
 
@@ -66,7 +66,7 @@ def solve(prior: str = "digits-vae", solver: str = "CSGM", out: Path = Path("res
             ILO:restarts=4,layers=[1,2],radii=[0.2,0.1],steps=[300,200,100].
         out: Folder for estimate.npz and for figures of the first 20 images.
     """
-    method = specs.build("solver", specs.SOLVERS, solver)
+    method = registry.build("solver", registry.SOLVERS, solver)
     _answer(method=method, prior=prior, num_samples=1, file=out / "estimate.npz", **question)
 
 
@@ -161,14 +161,14 @@ def _answer(
         raise InvalidValueError("give either --image (its measurement is simulated) or --measurement")
     device = default_device()
     model = load_prior(prior, device=device)
-    forward = specs.build("operator", specs.OPERATORS, operator, event_shape=model.event_shape).to(device)
+    forward = registry.build("operator", registry.OPERATORS, operator, event_shape=model.event_shape).to(device)
     likelihood = GaussianLikelihood(forward, noise_std)
     truth = None
     if image is not None:
         truth = load_images(image, model.event_shape).to(device)
         y = likelihood.simulate(truth, Noise.of(seed, len(truth), device=device))
     elif measurement is not None:
-        y = specs.array(measurement).to(device)
+        y = registry.array(measurement).to(device)
         y = y.to(torch.complex64 if y.is_complex() else torch.float32)
     problem = Posterior(model, likelihood, y)
     file.parent.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from posterior.app import specs
+from posterior.app import registry
 from posterior.app.compare import default_device
 from posterior.data import load_images
 from posterior.diagnostics.calibration import draw_truth
@@ -61,11 +61,11 @@ def fairness_study(
     device = default_device()
     model, judge = load_prior(prior, device=device), load_classifier(classifier, device=device)
     forward = {
-        text: specs.build("operator", specs.OPERATORS, text, event_shape=model.event_shape).to(device)
+        text: registry.build("operator", registry.OPERATORS, text, event_shape=model.event_shape).to(device)
         for text in operators or ["downsampling:factor=7"]
     }
     asked = [
-        specs.build("method", {**specs.SAMPLERS, **specs.SOLVERS}, text)
+        registry.build("method", {**registry.SAMPLERS, **registry.SOLVERS}, text)
         for text in methods or ["TemperedSMC:accuracy=fast", "CSGM"]
     ]
     who = class_groups(judge, groups)

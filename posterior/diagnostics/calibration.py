@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posterior.checkpoint import Checkpoint, fingerprint
 from posterior.diagnostics.coverage import exchange_test, interval_levels, interval_shares
 from posterior.diagnostics.functionals import (
     DEFAULT_FUNCTIONALS,
@@ -27,6 +26,7 @@ from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import detectable_effect, holm, rank_band, rank_ecdf, rank_p_value
 from posterior.diagnostics.verdict import SIGNIFICANCE, Calibration, Check, Kind
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.likelihoods import Likelihood
 from posterior.methods import Method
 from posterior.noise import Noise

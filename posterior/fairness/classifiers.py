@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
-from posterior.fairness.networks import ConvNet, GenderNet
-from posterior.folders import (
+from posterior.io.folders import (
     construct,
     entry,
     find_folder,
@@ -22,6 +21,7 @@ from posterior.folders import (
     save_folder,
     shipped_folder,
 )
+from posterior.networks.classifiers import ConvNet, GenderNet
 from posterior.shapes import check_shape
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "classifiers"

@@ -11,11 +11,11 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from posterior.checkpoint import Checkpoint, fingerprint
 from posterior.errors import InvalidValueError, NotFiniteError, ShapeError, TrustWarning
 from posterior.fairness.groups import Groups
 from posterior.fairness.measures import by_group, fairness
 from posterior.fairness.report import FairnessReport, Finding
+from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.methods import Method
 from posterior.metrics import psnr
 from posterior.problem import Posterior

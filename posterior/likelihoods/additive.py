@@ -9,12 +9,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from posterior.likelihoods.base import Likelihood
+from posterior.likelihoods.base import Likelihood, OperatorT
 from posterior.noise import Noise
-from posterior.operators.base import Operator
 
 
-class AdditiveLikelihood(Likelihood):
+class AdditiveLikelihood(Likelihood[OperatorT]):
     r"""Additive white noise, \(y_i = u_i + s\,n_i\), with n of a fixed symmetric law f; complex n has two components.
 
     $$ \log p(y_i \mid u_i) = \log f((y_i - u_i)/s) - \log s $$
@@ -65,7 +64,7 @@ class AdditiveLikelihood(Likelihood):
         return u + self._entrywise(self._scale, u) * (torch.view_as_complex(draw) if u.is_complex() else draw)
 
 
-class GaussianLikelihood(AdditiveLikelihood):
+class GaussianLikelihood(AdditiveLikelihood[OperatorT]):
     r"""Additive white Gaussian noise, \(y = A(x) + \sigma_y n\).
 
     $$ \log p(y \mid x) = -\frac{\|y - A(x)\|^2}{2\sigma_y^2} - \frac{m}{2}\log 2\pi\sigma_y^2 $$
@@ -82,7 +81,7 @@ class GaussianLikelihood(AdditiveLikelihood):
 
     noise_std: Tensor
 
-    def __init__(self, operator: Operator, noise_std: float | Tensor) -> None:
+    def __init__(self, operator: OperatorT, noise_std: float | Tensor) -> None:
         super().__init__(operator)
         self._add_parameter("noise_std", noise_std)
 
@@ -117,7 +116,7 @@ class GaussianLikelihood(AdditiveLikelihood):
         return noise.normal(shape)
 
 
-class LaplaceLikelihood(AdditiveLikelihood):
+class LaplaceLikelihood(AdditiveLikelihood[OperatorT]):
     r"""Additive Laplace noise, \(p(y_i \mid u_i) = \exp(-|y_i - u_i|/b)/2b\), whose log-likelihood is the ℓ1 norm.
 
     Args:
@@ -130,7 +129,7 @@ class LaplaceLikelihood(AdditiveLikelihood):
 
     scale: Tensor
 
-    def __init__(self, operator: Operator, scale: float | Tensor) -> None:
+    def __init__(self, operator: OperatorT, scale: float | Tensor) -> None:
         super().__init__(operator)
         self._add_parameter("scale", scale)
 
@@ -155,7 +154,7 @@ class LaplaceLikelihood(AdditiveLikelihood):
         return -centred.sign() * torch.log1p(-2 * centred.abs())
 
 
-class StudentTLikelihood(AdditiveLikelihood):
+class StudentTLikelihood(AdditiveLikelihood[OperatorT]):
     r"""Additive Student t noise, \(p(y_i \mid u_i) \propto (1 + (y_i - u_i)^2/(\nu s^2))^{-(\nu + 1)/2}\): outliers.
 
     Args:
@@ -174,7 +173,7 @@ class StudentTLikelihood(AdditiveLikelihood):
     scale: Tensor
     degrees: Tensor
 
-    def __init__(self, operator: Operator, scale: float | Tensor, degrees: float | Tensor) -> None:
+    def __init__(self, operator: OperatorT, scale: float | Tensor, degrees: float | Tensor) -> None:
         super().__init__(operator)
         self._add_parameter("scale", scale)
         self._add_parameter("degrees", degrees)

@@ -1,8 +1,8 @@
-"""What every likelihood has: p(y | x) as a product over the entries of y."""
+"""The likelihood of a measurement: p(y | x) as a product over the entries of y."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Generic, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,10 @@ from posterior.noise import Noise
 from posterior.operators.base import LinearOperator, Operator
 from posterior.shapes import expand_right
 
+OperatorT = TypeVar("OperatorT", bound=Operator, covariant=True)
 
-class Likelihood(nn.Module):
+
+class Likelihood(nn.Module, Generic[OperatorT]):
     r"""Measurements whose entries are independent given what a noiseless instrument would see.
 
     $$ \log p(y \mid x) = \sum_{i\ \text{measured}} \log p(y_i \mid u_i), \quad
@@ -30,12 +32,12 @@ class Likelihood(nn.Module):
         takes_complex: Whether measurements may be complex; their parameters are then those of real components.
     """
 
-    operator: Operator
+    operator: OperatorT
     input_scale: float = 1.0
     input_shift: float = 0.0
     takes_complex: bool = False
 
-    def __init__(self, operator: Operator) -> None:
+    def __init__(self, operator: OperatorT) -> None:
         super().__init__()
         self.operator = operator
 
@@ -140,7 +142,7 @@ class Likelihood(nn.Module):
             name: parameter if parameter.ndim == 0 else parameter[measurements.to(parameter.device)]
             for name, parameter in self.named_buffers(recurse=False)
         }
-        return type(self)(self.operator.select(measurements), **own)
+        return type(self)(self.operator.select(measurements), **own)  # type: ignore[arg-type]
 
     def measured(self, values: Tensor) -> Tensor:
         """Zero the entries of `values` (..., *measurement) where nothing is measured, even if they are not finite."""

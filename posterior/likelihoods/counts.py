@@ -8,12 +8,11 @@ import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
-from posterior.likelihoods.base import Likelihood
+from posterior.likelihoods.base import Likelihood, OperatorT
 from posterior.noise import Noise
-from posterior.operators.base import Operator
 
 
-class PoissonLikelihood(Likelihood):
+class PoissonLikelihood(Likelihood[OperatorT]):
     r"""Counts of an intensity, which images in [−1, 1] have as (x + 1)/2.
 
     $$ y_i \sim \text{Poisson}(\lambda_i), \quad
@@ -33,7 +32,7 @@ class PoissonLikelihood(Likelihood):
     input_scale = 0.5
     input_shift = 0.5
 
-    def __init__(self, operator: Operator, gain: float | Tensor, background: float | Tensor) -> None:
+    def __init__(self, operator: OperatorT, gain: float | Tensor, background: float | Tensor) -> None:
         super().__init__(operator)
         self._add_parameter("gain", gain)
         self._add_parameter("background", background)

@@ -8,15 +8,14 @@ import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
-from posterior.likelihoods.base import Likelihood
+from posterior.likelihoods.base import Likelihood, OperatorT
 from posterior.noise import Noise
-from posterior.operators.base import Operator
 
 # A reading that went through float32 is at an end if it is this close to it, in units of the range.
 _EDGE = 1e-6
 
 
-class SaturatedLikelihood(Likelihood):
+class SaturatedLikelihood(Likelihood[OperatorT]):
     r"""Gaussian noise before a detector that clips, \(y_i = \min(\max(u_i + \sigma n_i, \text{low}), \text{high})\).
 
     A density N(y_i; u_i, σ²) between the ends, and masses Φ((low − u_i)/σ) and Φ((u_i − high)/σ) at them.
@@ -38,7 +37,7 @@ class SaturatedLikelihood(Likelihood):
     high: Tensor
 
     def __init__(
-        self, operator: Operator, noise_std: float | Tensor, low: float | Tensor, high: float | Tensor
+        self, operator: OperatorT, noise_std: float | Tensor, low: float | Tensor, high: float | Tensor
     ) -> None:
         super().__init__(operator)
         self._add_parameter("noise_std", noise_std)
@@ -103,7 +102,7 @@ class SaturatedLikelihood(Likelihood):
         return torch.where(y <= low + edge, at_low, torch.where(y >= high - edge, at_high, inside))
 
 
-class OneBitLikelihood(Likelihood):
+class OneBitLikelihood(Likelihood[OperatorT]):
     r"""The sign of a noisy value, \(y_i = \operatorname{sign}(u_i + \sigma n_i)\): \(p(y_i) = \Phi(y_i u_i/\sigma)\).
 
     Args:
@@ -119,7 +118,7 @@ class OneBitLikelihood(Likelihood):
 
     noise_std: Tensor
 
-    def __init__(self, operator: Operator, noise_std: float | Tensor) -> None:
+    def __init__(self, operator: OperatorT, noise_std: float | Tensor) -> None:
         super().__init__(operator)
         self._add_parameter("noise_std", noise_std)
 

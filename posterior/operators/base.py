@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import IncompatibleError
+from posterior.linalg import SpectralFunction, chebyshev, largest_eigenvalue
 from posterior.noise import Noise
-from posterior.operators.spectra import SpectralFunction, chebyshev, largest_eigenvalue
 from posterior.shapes import check_shape, expand_right
 
 T = TypeVar("T")

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
+from posterior.linalg import SpectralFunction
 from posterior.operators.base import SVD, LinearOperator
-from posterior.operators.spectra import SpectralFunction
 from posterior.shapes import expand_right
 
 

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError, ShapeError
+from posterior.linalg import SpectralFunction
 from posterior.operators.base import LinearOperator, TightOperator
-from posterior.operators.spectra import SpectralFunction, over_channels
+from posterior.shapes import over_channels
 
 
 class Downsampling(LinearOperator):

@@ -96,7 +96,7 @@ class NetworkFlow(NetworkGenerator, FlowPrior):
 
 class _ZukoPrior(FlowPrior):
     def __init__(self, flow: Any) -> None:
-        from posterior.priors.networks.vector_flow import ZukoLayer
+        from posterior.networks.vector_flow import ZukoLayer
 
         super().__init__()
         base = flow.base()

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from posterior.errors import FileFormatError, IncompatibleError
-from posterior.folders import (
+from posterior.io.folders import (
     construct,
     entry,
     find_folder,
@@ -21,19 +21,19 @@ from posterior.folders import (
     save_folder,
     shipped_folder,
 )
+from posterior.networks.dcgan import DCGANGenerator
+from posterior.networks.edm_unet import EDMUNet
+from posterior.networks.ffdnet import FFDNet
+from posterior.networks.image_flow import ImageFlow
+from posterior.networks.refinenet import RefineNet
+from posterior.networks.stylegan2 import StyleGAN2Generator
+from posterior.networks.unet import UNet
+from posterior.networks.vae import VAEDecoder
+from posterior.networks.vector_flow import VectorFlow
 from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.flows import NetworkFlow
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.dcgan import DCGANGenerator
-from posterior.priors.networks.edm_unet import EDMUNet
-from posterior.priors.networks.ffdnet import FFDNet
-from posterior.priors.networks.image_flow import ImageFlow
-from posterior.priors.networks.refinenet import RefineNet
-from posterior.priors.networks.stylegan2 import StyleGAN2Generator
-from posterior.priors.networks.unet import UNet
-from posterior.priors.networks.vae import VAEDecoder
-from posterior.priors.networks.vector_flow import VectorFlow
 from posterior.priors.pyramid import PyramidPrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, pad
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.fairness.classifiers import Classifier
-from posterior.fairness.networks import ConvNet
+from posterior.networks.classifiers import ConvNet
 from posterior.noise import Noise
 from posterior.training.loop import train
 

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import ShapeError
+from posterior.networks.image_flow import ImageFlow
+from posterior.networks.vector_flow import VectorFlow
 from posterior.noise import Noise
 from posterior.priors.flows import FlowPrior, NetworkFlow
-from posterior.priors.networks.image_flow import ImageFlow
-from posterior.priors.networks.vector_flow import VectorFlow
 from posterior.training.loop import save_samples, train
 
 _GREYS = 256

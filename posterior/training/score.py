@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import InvalidValueError
+from posterior.networks.unet import UNet
 from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
-from posterior.priors.networks.unet import UNet
 from posterior.shapes import expand_right
 from posterior.training.loop import save_samples, train
 

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posterior.errors import InvalidValueError
+from posterior.networks.vae import VAE
 from posterior.noise import Noise
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.vae import VAE
 from posterior.training.loop import save_samples, train
 
 

@@ -18,8 +18,9 @@ from posterior.priors.generators import standard_log_prob
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers import population as pop
-from samplers.base import Info, Sampler, State
+from samplers.base import Sampler
 from samplers.flows.pre_generator import PreGenerator
+from samplers.state import Info, State
 
 _FEW = 4.0  # draws for each independent one that they stand for, at the most
 _K = 0.7  # beyond which importance weights are not to be trusted (Vehtari et al. 2024)
@@ -45,7 +46,7 @@ class ComposedState(State):
 
 
 @dataclass(frozen=True)
-class ComposedFlow(Sampler):
+class ComposedFlow(Sampler[ComposedState]):
     r"""Draws of x = f(f̂(ε)), f the prior's flow and f̂ a second one that is trained for the measurement at hand.
 
     f̂ minimises, by Adam, the divergence of \(q(z)\), the law of f̂(ε), from \(p(z \mid y)\), up to log p(y):
@@ -101,7 +102,7 @@ class ComposedFlow(Sampler):
             )
 
     def block(self, num_samples: int, at_once: int) -> int:
-        return num_samples  # what is trained serves them all
+        return num_samples  # a trained flow serves them all
 
     def init(self, problem: Posterior, noise: Noise) -> ComposedState:
         z = noise.draw(max(2, self.batch)).normal(problem.event_shape)
@@ -118,8 +119,7 @@ class ComposedFlow(Sampler):
             cold=(log_likelihood.amax(0) - log_likelihood.amin(0)).clamp_min(1.0),
         )
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, ComposedState)
+    def step(self, problem: Posterior, state: ComposedState, noise: Noise) -> tuple[ComposedState, Info]:
         step, epsilon = noise.step, noise.draw(self.batch).use("epsilon").normal(problem.event_shape)
         beta = state.cold ** -max(0.0, 1 - step / (_ANNEALED * self.steps))
         with torch.enable_grad():
@@ -145,8 +145,7 @@ class ComposedFlow(Sampler):
         entropy = (log_det.detach() - log_standard(epsilon)).mean(0)
         return new, {"beta": beta, "entropy": entropy, "limited": (share < 1).to(entropy).mean(0)}
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        assert isinstance(state, ComposedState)
+    def finish(self, problem: Posterior, state: ComposedState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         source = noise.draw(max(num_samples, self.candidates))
         epsilon = source.use("epsilon").normal(problem.event_shape)
         z, log_det = self.composed(problem, state.parameters, epsilon)

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
+from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
-from posterior.problem import Posterior
-from samplers.base import Info, State, per_draw
+from posterior.problem import LatentPosterior, Posterior
 from samplers.flows.composed_flow import ComposedFlow, ComposedState, check_flow, log_standard
 from samplers.latent.hmc import HMC, HMCState
-from samplers.latent.problem import LatentPosterior
+from samplers.state import Info, per_draw
 
 
 @dataclass(kw_only=True)
@@ -35,7 +35,7 @@ class FlowHMCState(HMCState):
 
 
 @dataclass(frozen=True)
-class FlowHMC(HMC):
+class FlowHMC(HMC[FlowHMCState]):
     r"""Markov chains on \(p(z \mid y) \propto N(z; 0, I)\,p(y \mid f(z))\) of a flow, z = f̂(ε), by moves of ε.
 
     First a pre-generator f̂ is trained as by `ComposedFlow`; then `HMC` runs on the density of ε that makes z that of
@@ -74,33 +74,29 @@ class FlowHMC(HMC):
 
     def init(self, problem: Posterior, noise: Noise) -> FlowHMCState:
         flow = self.transport.init(problem, noise.use("transport"))
-        chains = super().init(problem, noise)  # for its shapes: chains begin once f̂ is there
+        chains = self.beginning(problem, noise)  # for its shapes: chains begin once f̂ is there
         return FlowHMCState(
-            **chains.tensors(), batch=flow.x, warmest=flow.cold, parameters=flow.parameters, first=flow.first,
+            **chains, batch=flow.x, warmest=flow.cold, parameters=flow.parameters, first=flow.first,
             second=flow.second,
         )  # fmt: skip
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, FlowHMCState)
+    def step(self, problem: Posterior, state: FlowHMCState, noise: Noise) -> tuple[FlowHMCState, Info]:
         trained = self.transport.steps
         unknown = torch.full_like(state.cold, torch.nan)
         if noise.step < trained:
             flow, info = self.transport.step(problem, self._flow(state), noise.use("transport"))
-            assert isinstance(flow, ComposedState)
             new = replace(
                 state, batch=flow.x, parameters=flow.parameters, first=flow.first, second=flow.second,
                 progress=0.5 * flow.progress,
             )  # fmt: skip
             return new, info | {"step_size": unknown, "acceptance": unknown}
-        seen = TransportedPosterior.through(problem, self.transport, state.parameters)
+        seen = TransportedPosterior(problem, self.transport, state.parameters)
         if noise.step == trained:
-            chains = super().init(seen, noise.use("start"))
-            state = replace(state, **(chains.tensors() | {"kept": state.kept}))
+            state = replace(state, **(self.beginning(seen, noise.use("start")) | {"kept": state.kept}))
         moved, info = super().step(seen, state, noise.at(noise.step - trained))
         return replace(moved, progress=0.5 + 0.5 * moved.progress), info | {"entropy": unknown, "limited": unknown}
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        assert isinstance(state, FlowHMCState)
+    def finish(self, problem: Posterior, state: FlowHMCState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         epsilon, figures = super().finish(problem, state, noise, num_samples)
         z, _ = self.transport.composed(problem, state.parameters, epsilon)
         return self.transport.latents(problem, z), figures
@@ -112,20 +108,18 @@ class FlowHMC(HMC):
         )  # fmt: skip
 
 
-class TransportedPosterior(LatentPosterior):
-    """The posterior of ε, with N(0, I) as its prior and the rest of its density as the likelihood."""
+class TransportedPosterior(LatentPosterior[Likelihood]):
+    """The posterior of ε, with N(0, I) as its prior and the rest of its density as the likelihood.
 
-    @classmethod
-    def through(cls, problem: Posterior, flow: ComposedFlow, parameters: Tensor) -> TransportedPosterior:
-        """That of latents f̂(ε) of a problem, f̂ with these parameters."""
-        new = cls._replace(problem.prior, problem.likelihood, problem.y, problem.ids)
-        assert isinstance(new, TransportedPosterior)
-        new.problem, new.flow, new.parameters = problem, flow, parameters
-        return new
+    Args:
+        problem: The posterior of latents f̂(ε).
+        flow: What f̂ is.
+        parameters: Those of f̂, (B, P).
+    """
 
-    problem: Posterior
-    flow: ComposedFlow
-    parameters: Tensor
+    def __init__(self, problem: Posterior, flow: ComposedFlow, parameters: Tensor) -> None:
+        super().__init__(problem)
+        self.problem, self.flow, self.parameters = problem, flow, parameters
 
     def log_likelihood(self, x: Tensor) -> Tensor:
         """What the density of ε (S, B, *latent) is, in units of N(0, I): its logarithm, (S, B)."""

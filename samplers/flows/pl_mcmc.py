@@ -14,9 +14,9 @@ from posterior.noise import Noise
 from posterior.operators import Inpainting
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.base import Info, State
 from samplers.chains import ChainSampler, ChainState
 from samplers.flows.composed_flow import check_flow
+from samplers.state import Info
 
 _ACCEPTANCE, _FIRST, _LEAST = 0.3, 0.2, 1e-3
 
@@ -35,7 +35,7 @@ class ProjectedState(ChainState):
 
 
 @dataclass(frozen=True)
-class PLMCMC(ChainSampler):
+class PLMCMC(ChainSampler[ProjectedState]):
     r"""Markov chains on \(p(x_M \mid x_O = y)\), the pixels M not seen given those that are, under a flow's density.
 
     The state is a latent z with image \(f(z) = (x_M, \tilde x_O)\), of which \(\tilde x_O\) is an auxiliary variable
@@ -95,8 +95,7 @@ class PLMCMC(ChainSampler):
             scale=torch.full_like(zero, _FIRST),
         )
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, ProjectedState)
+    def step(self, problem: Posterior, state: ProjectedState, noise: Noise) -> tuple[ProjectedState, Info]:
         step, source = noise.step, noise.draw(self.chains).use("move")
         beta = state.cold ** -max(0.0, 1 - 2 * step / self.burn_in)
         scale, dims = state.scale, len(problem.event_shape)
@@ -116,7 +115,7 @@ class PLMCMC(ChainSampler):
         )  # fmt: skip
         return new, {"beta": beta, "step_size": state.scale, "acceptance": rate}
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
+    def finish(self, problem: Posterior, state: ProjectedState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         z, figures = super().finish(problem, state, noise, num_samples)
         return problem.prior.inverse(_projected(problem, problem.prior(z))), figures
 

@@ -1,4 +1,4 @@
-"""What guided diffusion samplers share: noise levels that go down, and one move a level."""
+"""Guided reverse diffusion: noise levels that go down, and one move a level."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from posterior.priors.adapters import linear_alphas_cumprod
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.base import Info, Sampler, State
+from samplers.base import Sampler, StateT
 from samplers.curvature import is_linear_gaussian
+from samplers.state import Info
 
 
 @dataclass(frozen=True)
-class Guided(Sampler):
-    r"""Reverse diffusion that measurements pull at.
+class Guided(Sampler[StateT]):
+    r"""Guided reverse diffusion.
 
     The state is \(x = x_0 + \sigma\varepsilon\) (variance exploding; a variance-preserving paper's \(x_t\) is
     \(x/\sqrt{1 + \sigma^2}\)). Levels are DDPM's, \(\sigma_t^2 = 1/\bar\alpha_t - 1\) with β from 10⁻⁴ to 0.02, at
@@ -65,15 +66,21 @@ class Guided(Sampler):
         x = noise.normal(problem.event_shape)
         return prior.mean().to(x) + spread * x
 
-    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
+    def advance(self, problem: Posterior, state: StateT, sigma: float, following: float, noise: Noise) -> StateT:
         """The state at the next noise level, but for `done` and `progress`."""
         return replace(state, x=self.move(problem, state.x, sigma, following, noise))
 
-    def init(self, problem: Posterior, noise: Noise) -> State:
-        zero = torch.zeros(len(problem), dtype=problem.dtype, device=problem.device)
-        return State(x=self.start(problem, self.levels(problem.prior)[0], noise), done=zero.bool(), progress=zero)
+    def memory(self, problem: Posterior, x: Tensor) -> dict[str, Tensor]:
+        """Further fields of the state at the first noise level."""
+        return {}
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
+    def init(self, problem: Posterior, noise: Noise) -> StateT:
+        zero = torch.zeros(len(problem), dtype=problem.dtype, device=problem.device)
+        x = self.start(problem, self.levels(problem.prior)[0], noise)
+        state: StateT = self.state_type(x=x, done=zero.bool(), progress=zero, **self.memory(problem, x))
+        return state
+
+    def step(self, problem: Posterior, state: StateT, noise: Noise) -> tuple[StateT, Info]:
         levels = (*self.levels(problem.prior), 0.0)
         taken, total = noise.step + 1, len(levels) - 1
         state = self.advance(problem, state, levels[noise.step], levels[taken], noise)

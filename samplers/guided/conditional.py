@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,8 +13,8 @@ from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
-from samplers.base import State, per_draw
 from samplers.guided.base import Guided, karras_levels, renoise
+from samplers.state import State, per_draw
 
 
 @dataclass(kw_only=True)
@@ -28,7 +29,7 @@ class ConditionalState(State):
 
 
 @dataclass(frozen=True)
-class Conditional(Guided):
+class Conditional(Guided[ConditionalState]):
     r"""Reverse diffusion by an approximation m(x, σ) of E[x0 | x, y], in steps of second order.
 
     DDIM's step, or DDPM's, towards the conditional mean as it will be half a step on, judged by the last one:
@@ -47,6 +48,7 @@ class Conditional(Guided):
         Lu, Zhou, Bao, Chen, Li & Zhu 2022, DPM-Solver++, arXiv:2211.01095.
     """
 
+    state_type: ClassVar = ConditionalState
     steps: int = 50
     eta: float = 1.0
 
@@ -62,12 +64,12 @@ class Conditional(Guided):
     def levels(self, prior: ScorePrior) -> tuple[float, ...]:
         return karras_levels(self.steps, max(prior.sigma_min, 0.02 * prior.sigma_data), prior.sigma_max)
 
-    def init(self, problem: Posterior, noise: Noise) -> State:
-        start = super().init(problem, noise)
-        return ConditionalState(**start.tensors(), before=torch.zeros_like(start.x))
+    def memory(self, problem: Posterior, x: Tensor) -> dict[str, Tensor]:
+        return {"before": torch.zeros_like(x)}
 
-    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
-        assert isinstance(state, ConditionalState)
+    def advance(
+        self, problem: Posterior, state: ConditionalState, sigma: float, following: float, noise: Noise
+    ) -> ConditionalState:
         mean = ahead = self.mean(problem, state.x, sigma)
         if noise.step > 0 and following > 0:
             last = self.levels(problem.prior)[noise.step - 1]

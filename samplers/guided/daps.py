@@ -12,9 +12,9 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.base import State
 from samplers.curvature import Curvature
 from samplers.guided.base import Guided, karras_levels
+from samplers.state import State
 
 
 @dataclass(kw_only=True)
@@ -25,7 +25,7 @@ class DAPSState(State):
 
 
 @dataclass(frozen=True)
-class DAPS(Guided):
+class DAPS(Guided[DAPSState]):
     r"""At each level a clean image by the probability flow, Langevin steps towards the measurement, and noise anew.
 
     $$ x_0 \leftarrow x_0 + h\,\nabla\Bigl(\log p(y \mid x_0) - \frac{\|x_0 - \hat x_0\|^2}{2\sigma^2}\Bigr)
@@ -54,7 +54,7 @@ class DAPS(Guided):
     sigma_last: float = 0.1
 
     linear_only: ClassVar[bool] = False
-    state_type: ClassVar[type[State]] = DAPSState
+    state_type: ClassVar = DAPSState
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
@@ -65,13 +65,11 @@ class DAPS(Guided):
         last = max(self.sigma_last, prior.sigma_min)
         return karras_levels(self.steps, last, max(last, min(self.sigma_first, prior.sigma_max)))
 
-    def init(self, problem: Posterior, noise: Noise) -> DAPSState:
-        state = super().init(problem, noise)
-        pilot = problem.prior.mean().to(state.x).expand(len(problem), *problem.event_shape)
-        return DAPSState(**state.tensors(), curvature=Curvature(problem, pilot).norm)
+    def memory(self, problem: Posterior, x: Tensor) -> dict[str, Tensor]:
+        pilot = problem.prior.mean().to(x).expand(len(problem), *problem.event_shape)
+        return {"curvature": Curvature(problem, pilot).norm}
 
-    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
-        assert isinstance(state, DAPSState)
+    def advance(self, problem: Posterior, state: DAPSState, sigma: float, following: float, noise: Noise) -> DAPSState:
         anchor = flow_to_clean(problem.prior, state.x, sigma, self.ode_steps)
         h = expand_right(self.step_size / (sigma**-2 + state.curvature), len(problem.event_shape))
         clean = anchor

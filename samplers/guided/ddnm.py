@@ -12,10 +12,11 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.guided.base import noise_variance
 from samplers.guided.spectral import Spectral
+from samplers.state import State
 
 
 @dataclass(frozen=True)
-class DDNM(Spectral):
+class DDNM(Spectral[State]):
     r"""The denoised image, its measured part replaced by the measurement (DDNM+, for noisy ones).
 
     With \(a = 1 - \sigma'^2/\sigma^2\) the weight of x0 in DDPM's step and \(s_t = \sigma'\sqrt a\) its noise, each

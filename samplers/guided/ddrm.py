@@ -11,10 +11,11 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.guided.base import noise_variance
 from samplers.guided.spectral import Spectral
+from samplers.state import State
 
 
 @dataclass(frozen=True)
-class DDRM(Spectral):
+class DDRM(Spectral[State]):
     r"""Diffusion of the image's spectral components, each pulled towards what was measured of it.
 
     With A = USVᵀ, components \(\bar x = V^T x\) and \(\bar y = S^{-1}U^T y\), whose noise is σ_y/s:

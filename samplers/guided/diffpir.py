@@ -11,10 +11,11 @@ from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.guided.base import Guided, noise_variance
+from samplers.state import State
 
 
 @dataclass(frozen=True)
-class DiffPIR(Guided):
+class DiffPIR(Guided[State]):
     r"""The image that weighs measurement against denoiser, with noise put back.
 
     $$ \hat x = \operatorname{argmin}_x \frac{\|y - Ax\|^2}{2\sigma_y^2} + \frac{\lambda}{2\sigma^2}\|x - D\|^2, \qquad

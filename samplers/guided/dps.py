@@ -14,10 +14,11 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.guided.base import Guided, renoise
+from samplers.state import State
 
 
 @dataclass(frozen=True)
-class DPS(Guided):
+class DPS(Guided[State]):
     r"""Ancestral steps, each followed by a gradient step of the residual of the denoised image.
 
     $$ x' = \text{DDPM}(x, D) - \zeta\sqrt{(1 + \sigma^2)(1 + \sigma'^2)}\,\nabla_x \|y - A(D(x, \sigma))\| $$

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.base import State
 from samplers.guided.base import noise_variance
 from samplers.guided.particles import ParticleGuided, ParticleState
 from samplers.guided.spectral import Spectral
@@ -18,7 +17,7 @@ from samplers.population import take
 
 
 @dataclass(frozen=True)
-class MCGDiff(ParticleGuided, Spectral):
+class MCGDiff(ParticleGuided, Spectral[ParticleState]):
     r"""Sequential Monte Carlo on spectral components, each measured one drawn to a noisier copy of its measurement.
 
     A component of singular value s is measured with noise \(\tau = \sigma_y/s\): what was measured, \(\bar y\), is a
@@ -39,8 +38,9 @@ class MCGDiff(ParticleGuided, Spectral):
         mean = problem.prior.mean().to(x).expand_as(x)
         return self.towards_measured(problem, x, mean, sigma**2 + problem.prior.sigma_data**2, sigma)
 
-    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
-        assert isinstance(state, ParticleState)
+    def advance(
+        self, problem: Posterior, state: ParticleState, sigma: float, following: float, noise: Noise
+    ) -> ParticleState:
         clean = problem.prior.denoise(state.x, sigma)
         if following == 0:
             return replace(state, x=clean)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
+from posterior.linalg import conjugate_gradients
 from posterior.problem import Posterior
-from posterior.shapes import expand_right
 from samplers.guided.base import denoise_with_grad, noise_variance
 from samplers.guided.conditional import Conditional
 
@@ -44,22 +44,12 @@ class MMPS(Conditional):
         operator, dims = problem.operator, len(problem.operator.measurement_shape)
         clean, pull = denoise_with_grad(problem, x, sigma)
         variance = noise_variance(problem, dims)
-        residual = problem.y - operator(clean)
-        direction, energy = residual, squares(residual, dims)
-        goal = 1e-6 * energy
-        shift = torch.zeros_like(clean)  # Jᵀ Aᵀ w: w itself is not needed
-        for _ in range(self.iterations):
-            if not bool((energy > goal).any()):  # to ask costs less than another backward pass
-                break
-            pulled = pull(operator.adjoint(direction))
-            seen = variance * direction + sigma**2 * operator(pulled)
-            curvature = (direction.conj() * seen).real.flatten(-dims).sum(-1)
-            # A row at its goal, or along which a network's Jacobian is not positive, stays where it is.
-            size = torch.where((energy > goal) & (curvature > 0), energy / curvature, 0.0)
-            shift = shift + expand_right(size, len(problem.event_shape)) * pulled
-            residual = residual - expand_right(size, dims) * seen
-            before, energy = energy, squares(residual, dims)
-            direction = residual + expand_right(torch.where(size > 0, energy / before, 0.0), dims) * direction
+
+        def product(v: Tensor) -> tuple[Tensor, Tensor]:
+            pulled = pull(operator.adjoint(v))
+            return variance * v + sigma**2 * operator(pulled), pulled
+
+        shift = conjugate_gradients(product, problem.y - operator(clean), dims, self.iterations, 1e-3)
         return clean + sigma**2 * shift
 
 
@@ -83,8 +73,3 @@ class TMPD(Conditional):
         sums = operator(pull(operator.adjoint(torch.ones_like(residual)))).real.clamp_min(0)
         weighed = residual / (noise_variance(problem, dims) + sigma**2 * sums)
         return clean + sigma**2 * pull(operator.adjoint(weighed), last=True)
-
-
-def squares(values: Tensor, dims: int) -> Tensor:
-    """Sum of squares over the last `dims` axes."""
-    return values.abs().square().flatten(-dims).sum(-1)

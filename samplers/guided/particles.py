@@ -1,4 +1,4 @@
-"""What TDS and MCGDiff share: weighted particles on their way down the noise levels."""
+"""Weighted particles on their way down the noise levels, for TDS and MCGDiff."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.base import Info, State, per_draw
 from samplers.guided.base import Guided
 from samplers.population import conditional_effective_sample_size, systematic, take
+from samplers.state import Info, State, per_draw
 
 _FEW = 10.0  # particles that a weighted population should be worth at its end
 
@@ -37,7 +37,7 @@ class ParticleState(State):
 
 
 @dataclass(frozen=True)
-class ParticleGuided(Guided):
+class ParticleGuided(Guided[ParticleState]):
     """A guided sampler whose particles are weighted, so that more of them bring it nearer to the posterior.
 
     Args:
@@ -48,7 +48,7 @@ class ParticleGuided(Guided):
     population: int = 256
     resample_below: float = 0.5
 
-    state_type: ClassVar[type[State]] = ParticleState
+    state_type: ClassVar = ParticleState
     advice: ClassVar[str] = "give more particles (population) or more steps, or take TemperedSMC"
 
     def check(self, problem: Posterior) -> None:
@@ -59,11 +59,10 @@ class ParticleGuided(Guided):
     def draws_at_once(self, num_samples: int) -> int:
         return max(self.population, num_samples)
 
-    def init(self, problem: Posterior, noise: Noise) -> ParticleState:
-        state = super().init(problem, noise)
-        zero = torch.zeros(state.x.shape[:2], dtype=problem.dtype, device=problem.device)
+    def memory(self, problem: Posterior, x: Tensor) -> dict[str, Tensor]:
+        zero = torch.zeros(x.shape[:2], dtype=problem.dtype, device=problem.device)
         family = torch.arange(len(zero), device=problem.device)[:, None].expand_as(zero)
-        return ParticleState(**state.tensors(), log_weights=zero, log_target=zero, family=family, log_evidence=zero[0])
+        return {"log_weights": zero, "log_target": zero, "family": family, "log_evidence": zero[0]}
 
     def resample(self, state: ParticleState, noise: Noise) -> tuple[Tensor, ParticleState]:
         """Systematic resampling where few particles carry the weight: the indices kept (N, B), and the new state."""
@@ -81,8 +80,7 @@ class ParticleGuided(Guided):
             family=take(state.family, index), log_evidence=state.log_evidence + torch.where(few, gained, 0.0),
         )  # fmt: skip
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        assert isinstance(state, ParticleState)
+    def finish(self, problem: Posterior, state: ParticleState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         size = len(state.x)
         index = systematic(state.log_weights, noise.draw(1).use("resample").uniform()[0])
         shuffle = noise.use("order").uniform().argsort(0)  # neighbours came from one particle

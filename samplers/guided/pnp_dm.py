@@ -11,10 +11,11 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from samplers.guided.base import Guided, noise_variance
+from samplers.state import State
 
 
 @dataclass(frozen=True)
-class PnPDM(Guided):
+class PnPDM(Guided[State]):
     r"""Split Gibbs moves between a likelihood step and a draw of the prior, with their coupling ρ annealed.
 
     $$ z \sim N\bigl(z; x, \rho^2\bigr)\,p(y \mid z), \qquad x \sim p(x_0 \mid x_0 + \rho\varepsilon = z) $$

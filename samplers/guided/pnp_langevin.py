@@ -13,12 +13,13 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.guided.base import Guided, ddpm_levels, noise_variance
 from samplers.guided.diffpir import DiffPIR
+from samplers.state import State
 
 _DESCENT = DiffPIR(weight=1.0, zeta=1.0)
 
 
 @dataclass(frozen=True)
-class PnPLangevin(Guided):
+class PnPLangevin(Guided[State]):
     r"""Langevin steps on the posterior of an image that is blurred by little noise, at one noise level.
 
     $$ x \leftarrow x + h\Bigl(\nabla\log p(y \mid x) + \frac{D(x, \sigma) - x}{\sigma^2}\Bigr) + \sqrt{2h}\,\xi $$

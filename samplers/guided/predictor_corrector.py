@@ -14,10 +14,11 @@ from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.guided.base import Guided, noise_variance
+from samplers.state import State
 
 
 @dataclass(frozen=True)
-class PredictorCorrector(Guided):
+class PredictorCorrector(Guided[State]):
     r"""Reverse diffusion steps, each followed by a Langevin step of a chosen signal-to-noise ratio.
 
     With \(g = s(x, \sigma) + A^T(y - Ax)/(\sigma_y^2 + (\text{rate}\,\|A\|\,\sigma)^2)\) in place of the score,

@@ -1,4 +1,4 @@
-"""What DDRM and DDNM share: the operator's spectrum."""
+"""Guidance by the spectrum of the operator, for DDRM and DDNM."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from torch import Tensor
 
 from posterior.errors import IncompatibleError
 from posterior.problem import Posterior
+from samplers.base import StateT
 from samplers.guided.base import Guided, noise_variance
 
 
 @dataclass(frozen=True)
-class Spectral(Guided):
+class Spectral(Guided[StateT]):
     """A sampler that treats each spectral component of the image on its own, by functions of AᵀA that jump."""
 
     def check(self, problem: Posterior) -> None:

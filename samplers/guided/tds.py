@@ -11,11 +11,11 @@ from torch import Tensor
 
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.base import Info, State
 from samplers.curvature import is_linear_gaussian
 from samplers.guided.base import denoise_with_grad, error_variance, noise_variance
 from samplers.guided.particles import ParticleGuided, ParticleState
 from samplers.population import take
+from samplers.state import Info
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,9 @@ class TDS(ParticleGuided):
 
     linear_only: ClassVar[bool] = False
 
-    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
-        assert isinstance(state, ParticleState)
+    def advance(
+        self, problem: Posterior, state: ParticleState, sigma: float, following: float, noise: Noise
+    ) -> ParticleState:
         last = following == 0
         clean, pull = denoise_with_grad(problem, state.x, sigma)
         promised, slope = self.twist(problem, clean, sigma)
@@ -74,8 +75,7 @@ class TDS(ParticleGuided):
         squares = (residual * residual.conj()).real.flatten(2).sum(2)
         return -0.5 * (squares - r2 * (back * slope).flatten(2).sum(2)) / variance, slope
 
-    def finish(self, problem: Posterior, state: State, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        assert isinstance(state, ParticleState)
+    def finish(self, problem: Posterior, state: ParticleState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         x, info = super().finish(problem, state, noise, num_samples)
         left = state.log_weights.logsumexp(0) - math.log(len(state.x))
         return x, {**info, "log_evidence": state.log_evidence + left}

@@ -10,8 +10,8 @@ from torch import Tensor
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.base import Info
 from samplers.kernel import Move
+from samplers.state import Info
 
 _LONGEST = 1.5  # step, in units in which the target is about as wide as its mass says
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar  # with defaults, which come with Python 3.13
 
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
-from samplers.base import Info, State
 from samplers.chains import ChainSampler, ChainState
 from samplers.latent.hamiltonian import hamiltonian_move
+from samplers.state import Info
 
 # Dual averaging (Hoffman & Gelman 2014, section 3.2): target acceptance, shrinkage, delay and forgetting.
 _ACCEPTANCE, _GAMMA, _DELAY, _FORGETTING = 0.8, 0.05, 10, 0.75
@@ -50,8 +51,11 @@ class HMCState(ChainState):
     adapted: Tensor
 
 
+HMCT = TypeVar("HMCT", bound=HMCState, default=HMCState)
+
+
 @dataclass(frozen=True)
-class HMC(ChainSampler):
+class HMC(ChainSampler[HMCT]):
     r"""Markov chains on \(p(z \mid y) \propto N(z; 0, I)\,p(y \mid G(z))\) by Hamiltonian moves: exact in the limit.
 
     Chains start from draws of N(0, I). During burn-in the likelihood is brought in (β rises to 1 over its first half),
@@ -72,7 +76,7 @@ class HMC(ChainSampler):
         Hoffman & Gelman 2014, The No-U-Turn sampler, JMLR 15, arXiv:1111.4246 (dual averaging).
     """
 
-    state_type: ClassVar[type[State]] = HMCState
+    state_type: ClassVar[type[Any]] = HMCState
     chains: int = 4
     burn_in: int = 300
     thinning: int = 5
@@ -84,11 +88,16 @@ class HMC(ChainSampler):
         if self.leapfrogs < 1:
             raise InvalidValueError(f"{self.name} needs leapfrogs ≥ 1; got {self.leapfrogs}")
 
-    def init(self, problem: Posterior, noise: Noise) -> HMCState:
+    def init(self, problem: Posterior, noise: Noise) -> HMCT:
+        state: HMCT = self.state_type(**self.beginning(problem, noise))
+        return state
+
+    def beginning(self, problem: Posterior, noise: Noise) -> dict[str, Tensor]:
+        """The fields of `HMCState` before the first step."""
         z = noise.draw(self.chains).normal(problem.event_shape)
         log_likelihood = problem.log_likelihood(z)
         zero, start = z.new_zeros(len(problem)), z.new_full((len(problem),), _FIRST).log()
-        return HMCState(
+        return dict(
             x=z,
             kept=z.new_zeros(len(noise.draws), *z.shape[1:]),
             log_likelihood=log_likelihood,
@@ -105,8 +114,7 @@ class HMC(ChainSampler):
             adapted=zero.clone(),
         )
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, HMCState)
+    def step(self, problem: Posterior, state: HMCT, noise: Noise) -> tuple[HMCT, Info]:
         step, burning, source = noise.step, self.burning(noise.step), noise.draw(self.chains).use("move")
         beta = state.cold ** -max(0.0, 1 - 2 * step / self.burn_in)
         step_size = (state.log_step if burning else state.average).exp()

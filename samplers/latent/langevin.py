@@ -12,8 +12,9 @@ from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.base import Info, Sampler, State, per_draw
+from samplers.base import Sampler
 from samplers.latent.hmc import check_generator
+from samplers.state import Info, State, per_draw
 
 _APART = 1e-2  # distance over which the gradient's change is taken
 _FIRST = 8  # power iterations at the start
@@ -35,7 +36,7 @@ class LangevinState(State):
 
 
 @dataclass(frozen=True)
-class LatentLangevin(Sampler):
+class LatentLangevin(Sampler[LangevinState]):
     r"""Annealed Langevin dynamics on \(p(z \mid y) \propto N(z; 0, I)\,p(y \mid G(z))\): biased.
 
     $$ z \leftarrow z + \alpha(\beta \nabla\log L(z) - z) + \sqrt{2\alpha}\,\xi, \qquad
@@ -85,8 +86,7 @@ class LatentLangevin(Sampler):
             cold=curvature.clamp_min(1.0),
         )
 
-    def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
-        assert isinstance(state, LangevinState)
+    def step(self, problem: Posterior, state: LangevinState, noise: Noise) -> tuple[LangevinState, Info]:
         dims, total = len(problem.event_shape), self.levels * self.steps
         level, within = divmod(noise.step, self.steps)
         beta = state.cold ** -(1 - level / (self.levels - 1))

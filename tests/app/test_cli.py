@@ -11,17 +11,17 @@ import yaml
 from PIL import Image
 from torch import nn
 
-from posterior.app import cli, demo, specs
+from posterior.app import cli, demo, registry
 from posterior.app.cli import main
+from posterior.networks.unet import UNet
+from posterior.networks.vae import VAEDecoder
 from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.unet import UNet
-from posterior.priors.networks.vae import VAEDecoder
 from posterior.priors.zoo import load_prior, save_prior
 from posterior.results import PointEstimate, Samples
+from tests.networks.stylegan2 import small_network
 from tests.priors.checkpoints import originals
-from tests.priors.networks.stylegan2 import small_network
 
 SHAPE = (1, 8, 8)
 SAMPLER = "TemperedSMC:accuracy=fast,population=8"
@@ -103,7 +103,7 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_help_names_all_that_can_be_built(capsys: pytest.CaptureFixture[str]) -> None:
-    for command, registries in (("sample", (specs.OPERATORS, specs.SAMPLERS)), ("solve", (specs.SOLVERS,))):
+    for command, registries in (("sample", (registry.OPERATORS, registry.SAMPLERS)), ("solve", (registry.SOLVERS,))):
         with pytest.raises(SystemExit):
             main([command, "--help"])
         text = capsys.readouterr().out.replace("-\n", "-").split()
@@ -143,7 +143,7 @@ def test_warnings_are_printed_once_below_the_table(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     yes = torch.tensor([True, True])
-    monkeypatch.setattr(specs.SAMPLERS["TemperedSMC"], "reasons", lambda *args: {"one reason": yes, "another": yes})
+    monkeypatch.setattr(registry.SAMPLERS["TemperedSMC"], "reasons", lambda *args: {"one reason": yes, "another": yes})
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sample("--measurement=y.npy", "--out=out")
@@ -267,9 +267,11 @@ def test_demo(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str
     score = EDMPrior(Shrink(), (1, 28, 28), sigma_data=0.5)
     load = demo.load_prior
     monkeypatch.setattr(demo, "load_prior", lambda name, device: score if name == "digits" else load(name))
-    monkeypatch.setattr(demo, "CSGM", lambda: specs.SOLVERS["CSGM"](restarts=1, steps=5))
-    monkeypatch.setattr(demo, "TemperedSMC", lambda accuracy, population: specs.SAMPLERS["AnnealedLangevin"](levels=6))
-    monkeypatch.setattr(demo, "AnnealedLangevin", lambda: specs.SAMPLERS["AnnealedLangevin"](levels=5))
+    monkeypatch.setattr(demo, "CSGM", lambda: registry.SOLVERS["CSGM"](restarts=1, steps=5))
+    monkeypatch.setattr(
+        demo, "TemperedSMC", lambda accuracy, population: registry.SAMPLERS["AnnealedLangevin"](levels=6)
+    )
+    monkeypatch.setattr(demo, "AnnealedLangevin", lambda: registry.SAMPLERS["AnnealedLangevin"](levels=5))
     main(["demo", "--out=shown", "--num_samples=3", *QUIET])
     assert Path("shown/table.md").read_text().strip() in capsys.readouterr().out
     assert {path.name for path in Path("shown").glob("*.png")} == {

@@ -7,11 +7,11 @@ import torch
 from PIL import Image
 
 from posterior.app.cli import main
+from posterior.networks.unet import UNet
+from posterior.networks.vae import VAEDecoder
 from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.unet import UNet
-from posterior.priors.networks.vae import VAEDecoder
 from posterior.priors.zoo import save_prior
 
 SHAPE = (1, 8, 8)

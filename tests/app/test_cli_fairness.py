@@ -9,10 +9,10 @@ import yaml
 
 from posterior.app.cli import main
 from posterior.fairness import Classifier, save_classifier
-from posterior.fairness.networks import ConvNet
+from posterior.networks.classifiers import ConvNet
+from posterior.networks.vae import VAEDecoder
 from posterior.noise import Noise
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.vae import VAEDecoder
 from posterior.priors.zoo import save_prior
 
 SHAPE = (1, 8, 8)

@@ -9,10 +9,10 @@ from posterior.diagnostics import PriorCheck, check_prior
 from posterior.diagnostics.agreement import agreement
 from posterior.diagnostics.prior_check import FUNCTIONALS
 from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelError, NotFiniteError, ShapeError
+from posterior.networks.vae import VAEDecoder
 from posterior.noise import Noise
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.vae import VAEDecoder
 from tests.problems import DOUBLE, mixture
 
 SHAPE = (1, 4, 4)

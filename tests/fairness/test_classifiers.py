@@ -17,7 +17,7 @@ from posterior.fairness import (
     load_classifier,
     save_classifier,
 )
-from posterior.fairness.networks import ConvNet
+from posterior.networks.classifiers import ConvNet
 from posterior.noise import Noise
 from posterior.priors.zoo import load_prior
 from posterior.training import held_out_accuracy, train_classifier

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.fairness_toy import ExactDraws, MixtureMAP
+from benchmarks.fairness.fairness_toy import ExactDraws, MixtureMAP
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.fairness import ComponentGroups, FairnessStudy, Groups, Interval, by_group, fairness
 from posterior.likelihoods import GaussianLikelihood

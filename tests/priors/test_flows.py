@@ -7,12 +7,12 @@ import zuko
 from torch import Tensor, nn
 
 from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, ShapeError
+from posterior.networks.image_flow import ImageFlow
+from posterior.networks.vae import VAEDecoder
+from posterior.networks.vector_flow import VectorFlow
 from posterior.noise import Noise
 from posterior.priors import FlowPrior, GeneratorPrior
 from posterior.priors.flows import NetworkFlow
-from posterior.priors.networks.image_flow import ImageFlow
-from posterior.priors.networks.vae import VAEDecoder
-from posterior.priors.networks.vector_flow import VectorFlow
 from posterior.priors.zoo import load_prior, save_prior
 
 DOUBLE = torch.float64

@@ -3,10 +3,10 @@ import torch
 from torch import nn
 
 from posterior.errors import IncompatibleError, ShapeError
+from posterior.networks.dcgan import DCGANGenerator
+from posterior.networks.vae import VAE, VAEDecoder
 from posterior.noise import Noise
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.dcgan import DCGANGenerator
-from posterior.priors.networks.vae import VAE, VAEDecoder
 
 
 def small_generator(kind: str) -> NetworkGenerator:

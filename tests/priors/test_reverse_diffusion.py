@@ -24,7 +24,7 @@ def test_levels_run_from_first_to_last():
 @pytest.mark.parametrize("steps", [6, 8, 10, 16])
 def test_conditional_draws_of_gaussians_keep_their_variance(steps):
     # x0 ~ N(0, s²): given z, N(z s²/(s² + ρ²), s²ρ²/(s² + ρ²)); s from far below ρ to far above it, 20,000 draws each.
-    # The integrator may lose or add 0.002 ρ² (as docs/reverse_diffusion.md has it), and 1 % besides; a variance of N
+    # The integrator may lose or add 0.002 ρ² (docs/measured/reverse_diffusion.md), and 1 % besides; a variance of N
     # draws has a relative error of √(2/N).
     for scale in (0.1, 0.3, 1.0, 3.0, 30.0):
         prior = GaussianMixturePrior(torch.zeros(1, 4, dtype=DOUBLE), std=scale)

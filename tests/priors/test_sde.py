@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError
+from posterior.networks.refinenet import RefineNet
 from posterior.noise import Noise
-from posterior.priors.networks.refinenet import RefineNet
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import load_prior, save_prior
 

@@ -7,14 +7,14 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from posterior.errors import FileFormatError, IncompatibleError, UnknownNameError
+from posterior.networks.dcgan import DCGANGenerator
+from posterior.networks.unet import UNet
+from posterior.networks.vae import VAEDecoder
 from posterior.noise import Noise
 from posterior.priors import zoo
 from posterior.priors.base import ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import GeneratorPrior, NetworkGenerator
-from posterior.priors.networks.dcgan import DCGANGenerator
-from posterior.priors.networks.unet import UNet
-from posterior.priors.networks.vae import VAEDecoder
 
 
 def edm() -> EDMPrior:

@@ -11,15 +11,16 @@ from torch import nn
 from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, NotFiniteError
 from posterior.likelihoods import GaussianLikelihood, PoissonLikelihood
 from posterior.methods import Method
+from posterior.networks.unet import UNet
 from posterior.operators import Inpainting, Matrix
 from posterior.priors import GeneratorPrior, ScorePrior
 from posterior.priors.edm import EDMPrior
-from posterior.priors.networks.unet import UNet
 from posterior.problem import Posterior
 from samplers import DDRM, AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC
-from samplers.base import Sampler, State
+from samplers.base import Sampler
 from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.latent import HMC, LatentLangevin
+from samplers.state import State
 from tests.problems import DOUBLE, mixture, mixture_problem
 from tests.samplers.flows.flows import BentFlow, linear_flow_problem, pixels_problem
 from tests.samplers.latent.generators import bent_problem, linear_problem

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import InvalidValueError, ShapeError
+from posterior.networks.unet import UNet
 from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
-from posterior.priors.networks.unet import UNet
 from posterior.training import denoising_loss, held_out_denoising_error, train_score
 
 SHAPE = (1, 4, 4)

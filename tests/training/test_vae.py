@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from posterior.networks.vae import VAE
 from posterior.noise import Noise
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.vae import VAE
 from posterior.training import held_out_elbo, negative_elbo, train_vae, vae, vae_loss
 
 

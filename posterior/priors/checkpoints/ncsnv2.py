@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from posterior.errors import InvalidValueError
+from posterior.networks.refinenet import RefineNet
 from posterior.priors.checkpoints.reading import Tensors, read
-from posterior.priors.networks.refinenet import RefineNet
 from posterior.priors.sde import VESDEPrior
 from posterior.priors.zoo import save_prior
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import FileFormatError
-from posterior.folders import check_weights, read_safetensors
+from posterior.io.folders import check_weights, read_safetensors
 
 # what is in some name of every network of a kind, and what converts it
 _MARKS = {

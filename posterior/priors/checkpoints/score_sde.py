@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from posterior.errors import FileFormatError, InvalidValueError
+from posterior.networks.edm_blocks import Block, Conv
+from posterior.networks.edm_unet import EDMUNet
 from posterior.priors.base import ScorePrior
 from posterior.priors.checkpoints.reading import Tensors, read
-from posterior.priors.networks.edm_blocks import Block, Conv
-from posterior.priors.networks.edm_unet import EDMUNet
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import save_prior
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import torch
 
 from posterior.errors import FileFormatError
+from posterior.networks.stylegan2 import StyleGAN2Generator
 from posterior.noise import Noise
 from posterior.priors.checkpoints.reading import Tensors, read
 from posterior.priors.generators import NetworkGenerator
-from posterior.priors.networks.stylegan2 import StyleGAN2Generator
 from posterior.priors.zoo import save_prior
 
 

@@ -11,8 +11,8 @@ from posterior.noise import Noise
 from posterior.priors import zoo
 from posterior.priors.checkpoints import convert_stylegan2
 from posterior.priors.generators import GeneratorPrior
+from tests.networks.stylegan2 import small_network
 from tests.priors.checkpoints.harm import Harm
-from tests.priors.networks.stylegan2 import small_network
 
 
 def g_ema(**changes: torch.Tensor | None) -> dict[str, torch.Tensor]:

@@ -9,10 +9,10 @@ from torch import Tensor
 
 from posterior import GaussianLikelihood, Posterior
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, TrustWarning
+from posterior.networks.image_flow import ImageFlow
 from posterior.noise import Noise
 from posterior.operators import Identity, Inpainting
 from posterior.priors.flows import NetworkFlow
-from posterior.priors.networks.image_flow import ImageFlow
 from samplers import TemperedSMC
 from samplers.base import Sampler
 from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from posterior.noise import Noise
+from posterior.problem import LatentPosterior
 from samplers.latent.hamiltonian import hamiltonian_move
-from samplers.latent.problem import LatentPosterior
 from tests.samplers.latent.generators import DOUBLE, bent_problem, by_quadrature, linear_problem
 
 ONE = torch.ones(2, dtype=DOUBLE)
 
 
 def test_a_flat_likelihood_turns_no_move_back() -> None:
-    problem = LatentPosterior.of(linear_problem())
+    problem = LatentPosterior(linear_problem())
     z = Noise.of(1, 2, 50, dtype=DOUBLE).normal((3,))
     variance = torch.tensor([[1.0, 0.5, 0.1]] * 2, dtype=DOUBLE)
     move = hamiltonian_move(
@@ -24,7 +24,7 @@ def test_a_flat_likelihood_turns_no_move_back() -> None:
 
 
 def test_the_energy_is_kept_to_second_order() -> None:
-    problem = LatentPosterior.of(linear_problem())
+    problem = LatentPosterior(linear_problem())
     z = Noise.of(1, 2, 200, dtype=DOUBLE).normal((3,))
     errors = []
     for leapfrogs in (8, 16):
@@ -38,7 +38,7 @@ def test_the_energy_is_kept_to_second_order() -> None:
 
 @pytest.mark.parametrize(("beta", "step"), [(0.05, 0.6), (1.0, 0.2)])
 def test_draws_of_the_target_stay_draws_of_it(beta: float, step: float) -> None:
-    problem = LatentPosterior.of(bent_problem())
+    problem = LatentPosterior(bent_problem())
     size = 40_000
     nodes, joint = by_quadrature(bent_problem())
     prior = problem.prior.latent_log_prob(nodes)[:, None]
@@ -61,7 +61,7 @@ def test_draws_of_the_target_stay_draws_of_it(beta: float, step: float) -> None:
 
 
 def test_a_trajectory_that_diverges_is_turned_back() -> None:
-    problem = LatentPosterior.of(bent_problem())
+    problem = LatentPosterior(bent_problem())
     z = Noise.of(1, 2, 20, dtype=DOUBLE).normal((2,))
     move = hamiltonian_move(
         problem,

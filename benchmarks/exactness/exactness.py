@@ -1,0 +1,166 @@
+"""The exactness page: what all benches with known posteriors found, sampler by sampler, and how well warnings work.
+
+Reads the outcomes that the other benchmarks leave in docs/measured/outcomes/; runs nothing itself. Cost: seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.common.outcomes import Outcome, load
+from benchmarks.common.table import DOCS, markdown, run
+from posterior.figures.page import house_style, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PARTS = {
+    "linear_gaussian": "linear Gaussian",
+    "gaussian_mixture": "Gaussian mixture",
+    "nonlinear": "nonlinear",
+    "digits": "digits",
+    "latent": "latent",
+    "flows": "flows",
+}
+SAMPLERS = {
+    "TemperedSMC": ["TemperedSMC"],
+    "ReplicaExchange": ["ReplicaExchange"],
+    "AuxiliaryGibbs, AuxiliaryMH": ["AuxiliaryGibbs", "AuxiliaryMH"],
+    "HMC": ["HMC"],
+    "ComposedFlow, weighted": ["ComposedFlow, weighted"],
+    "FlowHMC": ["FlowHMC"],
+    "AnnealedLangevin, LatentLangevin": ["AnnealedLangevin", "LatentLangevin"],
+}
+WARNING = ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC", "ComposedFlow", "FlowHMC"]
+BAD, GOOD, WORST = 3.0, 1.3, 999.0  # times the floor
+
+
+def cells(outcomes: list[Outcome]) -> list[str]:
+    """Names of cells, in order."""
+    return list(dict.fromkeys(o.cell for o in outcomes))
+
+
+def text_of(rows: list[Outcome]) -> str:
+    """Median ratio and mean number of network calls."""
+    if not rows:
+        return "–"
+    return f"{np.median([o.ratio for o in rows]):.2f} ({np.mean([o.calls for o in rows]):.0f})"
+
+
+def figure(parts: dict[str, list[Outcome]]) -> Figure:
+    """Every run's error ÷ floor, by problem and sampler."""
+    colours = ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#1a1a1a", "#D55E00"]  # Okabe & Ito
+    rows = [(part, cell) for part, outcomes in parts.items() for cell in cells(outcomes)]
+    with house_style():
+        from matplotlib.figure import Figure
+
+        shown = Figure(figsize=(7.2, 0.9 + 0.27 * len(rows)), dpi=150, layout="constrained")
+        axes = shown.add_subplot()
+        for (label, names), colour in zip(SAMPLERS.items(), colours, strict=True):
+            found = [
+                (min(o.ratio, 100.0), y)
+                for y, (part, cell) in enumerate(rows)
+                for o in parts[part]
+                if o.cell == cell and o.sampler in names
+            ]
+            if found:
+                x, y = np.array(found).T
+                shift = 0.12 * (list(SAMPLERS).index(label) - 3)
+                axes.scatter(x, y + shift, s=9, color=colour, alpha=0.6, linewidths=0, label=label)
+        axes.axvline(1, color="#1a1a1a", linewidth=0.8)
+        axes.set_xscale("log")
+        axes.set_xticks([0.5, 1, 2, 5, 10, 30, 100], ["0.5", "1", "2", "5", "10", "30", "≥ 100"])
+        axes.set_yticks(range(len(rows)), [f"{PARTS[part]}, {cell}" for part, cell in rows])
+        axes.invert_yaxis()
+        axes.set_xlabel("error ÷ floor, one point a run (1: as good as as many exact draws)")
+        axes.grid(axis="x", linewidth=0.3)
+        axes.legend(loc="upper right", frameon=True, fontsize=7)
+        return shown
+
+
+def guided_table() -> str:
+    """Mean error of every guided sampler, with its defaults and tuned, by cell."""
+    outcomes = load("guided")
+    names = [n for n in dict.fromkeys(o.sampler for o in outcomes) if not n.endswith(", tuned")]
+
+    def text(cell: str, name: str) -> str:
+        rows = [o.ratio for o in outcomes if o.cell == cell and o.sampler == name]
+        return "–" if not rows else f"{np.mean(rows):.1f}" if np.mean(rows) < WORST else f"> {WORST:.0f}"
+
+    table = [[n, *(f"{text(cell, n)} / {text(cell, f'{n}, tuned')}" for cell in cells(outcomes))] for n in names]
+    return markdown(["sampler", *cells(outcomes)], table)
+
+
+def warnings_table(parts: dict[str, list[Outcome]]) -> str:
+    """How often a sampler says not to trust its draws, by how far off they are."""
+    rows = []
+    for name in WARNING:
+        runs = [o for outcomes in parts.values() for o in outcomes if o.sampler == name]
+        bands = [
+            [o.warned for o in runs if low <= o.ratio < high]
+            for low, high in ((0, GOOD), (GOOD, BAD), (BAD, float("inf")))
+        ]
+        rows.append([name, *(f"{sum(b)} of {len(b)}" for b in bands)])
+    return markdown(["sampler", f"error < {GOOD} × floor", f"{GOOD}–{BAD:g} ×", f"> {BAD:g} ×"], rows)
+
+
+def evidence_table(parts: dict[str, list[Outcome]]) -> str:
+    """Errors of log p(y), and how often the reported ones hold."""
+    rows = []
+    for part, outcomes in parts.items():
+        runs = [o for o in outcomes if o.sampler == "TemperedSMC" and not np.isnan(o.evidence)]
+        means = [np.mean([o.evidence for o in runs if o.cell == cell]) for cell in cells(runs)]
+        within = np.mean([abs(o.evidence) <= 3 * o.evidence_error for o in runs])
+        worst = float(max(means, key=abs))
+        mean = np.mean([o.evidence for o in runs])
+        rows.append([PARTS[part], str(len(runs)), f"{mean:+.3f}", f"{worst:+.3f}", f"{within:.0%}"])
+    return markdown(["problem", "runs", "mean error", "of the worst cell", "within 3 reported errors"], rows)
+
+
+def main(quick: bool) -> str:
+    """The page, as Markdown."""
+    known = {*WARNING, *(name for names in SAMPLERS.values() for name in names)}
+    parts = {part: [o for o in outcomes if o.sampler in known] for part in PARTS if (outcomes := load(part))}
+    table = []
+    for part, outcomes in parts.items():
+        for cell in cells(outcomes):
+            rows = [o for o in outcomes if o.cell == cell]
+            table.append(
+                [f"[{PARTS[part]}](measured/{part}.md), {cell}"]
+                + [text_of([o for o in rows if o.sampler in names]) for names in SAMPLERS.values()]
+            )
+    if not quick:
+        save_figure(figure(parts), DOCS / "exactness.png")
+    return "\n\n".join([
+        "# How exact",
+        "[Which method converges to what](samplers.md#what-converges-to-what) is known; here is how far off each is.",
+        "The errors of a sampler are told apart by `exact_denoise=True` on an analytic prior: it then draws p(x0 | z) "
+        "exactly, and what remains is the sampler's. [What the integrator costs](measured/reverse_diffusion.md), by "
+        "network calls, is measured where the answer is known; `posterior priors check` measures it on a prior of your "
+        "own.",
+        "## Measured",
+        "Median error ÷ the floor of as many exact draws, with default settings; in brackets network calls a draw. "
+        "Each page has the error's definition, every bar, and the runs; linear Gaussian: covariance; mixture, "
+        "nonlinear and latent: sliced W1; digits: energy distance.",
+        markdown(["problem", *SAMPLERS], table),
+        "![Every run's error in units of the floor](measured/exactness.png)",
+        "## Guided diffusion",
+        "Error ÷ floor with default settings / with those that an oracle picked on another problem of the cell; "
+        "[every run](measured/guided.md), and [beside deepinv's](measured/peers.md).",
+        guided_table(),
+        "## Evidence",
+        "Error of `TemperedSMC`'s estimate of log p(y), in nats; its reported errors come from islands of particles "
+        "that do not meet. On the digits, points apart in 784 dimensions, they are too small: they cannot tell of what "
+        "all islands missed.",
+        evidence_table(parts),
+        "## Do the warnings work?",
+        "Runs with a warning, by how far off the draws were. A mode that all particles missed leaves no trace in what "
+        "a sampler can see of itself, and no warning can tell.",
+        warnings_table(parts),
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    run(main, "../exactness.md", __doc__ or "")

@@ -1,0 +1,1 @@
+"""What reconstructions do to groups."""

@@ -1,0 +1,1 @@
+"""Flow priors and their samplers."""

@@ -1,0 +1,1 @@
+"""Point estimates on generators, against fixed bases."""

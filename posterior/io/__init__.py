@@ -1,0 +1,1 @@
+"""Files: results (`archive`), unfinished work (`checkpoint`), modules with their weights (`folders`)."""

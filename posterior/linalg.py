@@ -1,0 +1,147 @@
+"""Linear algebra by products with a symmetric matrix alone: Chebyshev, Lanczos and conjugate gradients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from posterior.shapes import expand_right
+
+SpectralFunction = Callable[[Tensor], Tensor]
+_NODES = 128
+
+
+def chebyshev(
+    gram: Callable[[Tensor], Tensor], bound: Tensor, function: SpectralFunction, x: Tensor, event_dims: int
+) -> Tensor:
+    r"""f(G) x by a Chebyshev expansion of f on [0, bound], to near the precision of x.
+
+    Terms are \(c_j T_j(2G/bound - 1) x\), with T_j from its three-term recurrence.
+
+    Args:
+        gram: Multiplies by a symmetric G with eigenvalues in [0, bound].
+        bound: () or (B,).
+        function: Scalar f, as for `LinearOperator.gram_function`.
+        x: (..., *event).
+        event_dims: How many trailing dimensions of x one event has.
+    """
+    angles = (torch.arange(_NODES, dtype=torch.float64, device=x.device) + 0.5) * (math.pi / _NODES)
+    bound = bound.to(device=x.device, dtype=torch.float64).clamp_min(1e-30)  # A = 0 has the bound 0
+    points = 0.5 * bound[..., None] * (angles.cos() + 1)
+    if points.ndim == 1:
+        values = function(points)
+    else:  # f may depend on the measurement as the points do: each takes its own f at its own points
+        rows = [function(row) for row in points]
+        values = torch.stack([row[b] if row.ndim == 2 else row for b, row in enumerate(rows)])
+    cosines = torch.cos(torch.arange(_NODES, device=x.device)[:, None] * angles)
+    coefficients = 2 / _NODES * values.to(torch.float64) @ cosines.T  # (nodes,) or (B, nodes)
+    coefficients[..., 0] /= 2
+    # Each measurement is cut off against its own largest term, so that others cannot change its result.
+    tail = coefficients.abs().flip(-1).cummax(-1).values.flip(-1)
+    kept = tail > torch.finfo(x.dtype).eps * tail[..., :1]
+    coefficients = torch.where(kept, coefficients, 0.0)
+    terms = max(1, int(kept.reshape(-1, _NODES).any(0).sum()))
+    term_coefficients = [expand_right(c, event_dims).to(x.dtype) for c in coefficients[..., :terms].unbind(-1)]
+    scale = expand_right(2 / bound, event_dims).to(x.dtype)
+
+    def shifted(v: Tensor) -> Tensor:
+        return scale * gram(v) - v
+
+    total = term_coefficients[0] * x
+    if terms == 1:
+        return total
+    previous, current = x, shifted(x)
+    for j, coefficient in enumerate(term_coefficients[1:], start=1):
+        total = total + coefficient * current
+        if j < terms - 1:
+            previous, current = current, 2 * shifted(current) - previous
+    return total
+
+
+def largest_eigenvalue(gram: Callable[[Tensor], Tensor], start: Tensor, iterations: int = 40) -> Tensor:
+    """The largest eigenvalue of a symmetric G ≥ 0 by Lanczos iteration with full reorthogonalisation, from below.
+
+    Args:
+        gram: Multiplies by G: (*event) or (B, *event) → the same, or → (B, *event) where G depends on the measurement.
+        start: First vector (*event), best a random one.
+        iterations: Largest number of products with G.
+
+    Returns:
+        () or, where G depends on the measurement, (B,).
+    """
+    dtype, event = start.dtype, start.shape
+    iterations = min(iterations, math.prod(event))
+
+    def product(v: Tensor) -> Tensor:
+        return gram(v.unflatten(-1, event)).to(dtype).flatten(-len(event))
+
+    v = product(start.flatten())  # has the B of G, and lies in its range
+    v = v / _length(v).clamp_min(torch.finfo(dtype).tiny)
+    basis = v.new_zeros(iterations, *v.shape)
+    diagonal, off = [], []
+    for k in range(iterations):
+        basis[k] = v
+        w = product(v)
+        before = _length(w)
+        diagonal.append((w * v).sum(-1))
+        for _ in range(2):  # twice is enough for orthogonality in finite precision
+            overlaps = torch.einsum("k...n,...n->k...", basis[: k + 1], w)
+            w = w - torch.einsum("k...n,k...->...n", basis[: k + 1], overlaps)
+        length = _length(w)
+        # What is left when the space is exhausted is rounding: normalised, it would not be orthogonal to the basis.
+        length = torch.where(length > 1e3 * torch.finfo(dtype).eps * before, length, 0.0)
+        off.append(length[..., 0])
+        if not bool(length.any()):
+            break
+        v = torch.where(length > 0, w / length, 0.0)
+    matrix = torch.diag_embed(torch.stack(diagonal, -1))
+    if len(off) > 1:
+        beta = torch.stack(off[:-1], -1)
+        matrix = matrix + torch.diag_embed(beta, 1) + torch.diag_embed(beta, -1)
+    return torch.linalg.eigvalsh(matrix.double())[..., -1].clamp_min(0).to(dtype)
+
+
+def conjugate_gradients(
+    product: Callable[[Tensor], tuple[Tensor, Tensor]], b: Tensor, dims: int, iterations: int, tolerance: float
+) -> Tensor:
+    r"""\(L G^{-1} b\) by conjugate gradients, an independent system for each row.
+
+    Args:
+        product: Maps v, as b, to (G v, L v), with G symmetric and positive, and any linear L (L v = v solves G x = b).
+            The image under L comes at no further product where a part of G v is L v already.
+        b: Right-hand sides (..., *shape), real or complex.
+        dims: How many trailing dimensions one right-hand side has.
+        iterations: Largest number of products.
+        tolerance: A row stops where its residual has fallen to this fraction of ‖b‖, or where G is not positive.
+
+    References:
+        Hestenes & Stiefel 1952, Methods of conjugate gradients for solving linear systems, J. Res. NBS 49.
+    """
+
+    def squares(values: Tensor) -> Tensor:
+        return values.abs().square().flatten(values.ndim - dims).sum(-1)
+
+    residual = direction = b
+    energy = squares(b)
+    goal = tolerance**2 * energy
+    solution: Tensor | None = None
+    for _ in range(iterations):
+        if solution is not None and not bool((energy > goal).any()):  # to ask costs less than another product
+            break
+        image, mapped = product(direction)
+        curvature = (direction.conj() * image).real.flatten(direction.ndim - dims).sum(-1)
+        size = torch.where((energy > goal) & (curvature > 0), energy / curvature, 0.0)
+        step = expand_right(size, mapped.ndim - size.ndim) * mapped
+        solution = step if solution is None else solution + step
+        residual = residual - expand_right(size, dims) * image
+        before, energy = energy, squares(residual)
+        direction = residual + expand_right(torch.where(size > 0, energy / before, 0.0), dims) * direction
+    assert solution is not None
+    return solution
+
+
+def _length(x: Tensor) -> Tensor:
+    return torch.linalg.vector_norm(x, dim=-1, keepdim=True)

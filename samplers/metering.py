@@ -1,0 +1,89 @@
+"""Priors seen through a meter, which counts network calls and cuts them to size."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.flows import FlowPrior
+from posterior.priors.generators import GeneratorPrior
+
+P = TypeVar("P", bound=Prior)
+
+
+class Meter:
+    """Counts the rows that networks are given, and those that are differentiated.
+
+    Args:
+        batch_size: Rows a call at the most; None for all at once.
+        pad: Whether a call of fewer rows is filled up to `batch_size`. Networks round by the shape of a call, so that
+            results are the same to the last bit, however many rows there are, only where all calls have one shape.
+
+    Attributes:
+        rows, grad_rows: Rows forward and backward since the last reset; those that fill a call up do not count.
+    """
+
+    def __init__(self, batch_size: int | None = None, pad: bool = False) -> None:
+        self.batch_size, self.pad = batch_size, pad
+        self.rows = self.grad_rows = 0
+
+    def reset(self) -> None:
+        """Start counting anew."""
+        self.rows = self.grad_rows = 0
+
+    def call(self, function: Callable[..., Any], *rows: Tensor) -> list[Tensor]:
+        """The outputs of a function of rows (N, …), a Tensor or a tuple of such, each (N, …)."""
+        count = len(rows[0])
+        self.rows += count
+        size = self.batch_size or max(1, count)
+        parts = [self._at_once(function, size, *part) for part in zip(*(r.split(size) for r in rows), strict=True)]
+        outputs = [column[0] if len(column) == 1 else torch.cat(column) for column in zip(*parts, strict=True)]
+        if outputs[0].requires_grad:
+            outputs[0].register_hook(self._count_grad)
+        return outputs
+
+    def _at_once(self, function: Callable[..., Any], size: int, *rows: Tensor) -> tuple[Tensor, ...]:
+        count = len(rows[0])
+        if self.pad and 0 < count < size:
+            rows = tuple(torch.cat([r, r[-1:].expand(size - count, *r.shape[1:])]) for r in rows)
+        out = function(*rows)
+        return tuple(value[:count] for value in (out if isinstance(out, tuple) else (out,)))
+
+    def _count_grad(self, grad: Tensor) -> None:
+        self.grad_rows += len(grad)
+
+
+def metered(prior: P, meter: Meter) -> P:
+    """A prior of the same class and the same tensors, whose network calls go through the meter."""
+    view = copy.copy(prior)  # shares tensors and networks; errors speak of the user's class
+    hooks: dict[str, Callable[..., Any]] = {}
+    if isinstance(prior, ScorePrior):
+        hooks["_denoise"] = lambda x, sigma: meter.call(prior._denoise, x, sigma)[0]
+        hooks["mean"] = prior.mean  # one image for all draws: not a cost of any of them
+    if isinstance(prior, GeneratorPrior):
+        hooks["forward"] = _by_rows(prior.forward, prior.latent_shape, (prior.event_shape,), meter)
+    if isinstance(prior, FlowPrior):
+        shapes = (prior.latent_shape, ())
+        hooks["inverse_and_log_det"] = _by_rows(prior.inverse_and_log_det, prior.event_shape, shapes, meter)
+    for name, hook in hooks.items():
+        object.__setattr__(view, name, hook)
+    return view
+
+
+def _by_rows(
+    function: Callable[..., Any], shape: tuple[int, ...], outputs: tuple[tuple[int, ...], ...], meter: Meter
+) -> Callable[[Tensor], Any]:
+    """A function of (..., *shape) as the meter calls it, with rows (N, *shape)."""
+
+    def call(values: Tensor) -> Any:
+        lead = values.shape[: values.ndim - len(shape)]
+        parts = meter.call(function, values.reshape(-1, *shape))
+        results = tuple(part.reshape(*lead, *out) for part, out in zip(parts, outputs, strict=True))
+        return results if len(results) > 1 else results[0]
+
+    return call

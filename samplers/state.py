@@ -1,0 +1,80 @@
+"""The state of a run, and the protocol of an algorithm that takes its steps."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from torch import Tensor
+
+from posterior.noise import Noise
+from posterior.problem import Posterior
+
+Info = dict[str, Tensor]
+Callback = Callable[[int, "State", Info], "State | None"]
+
+
+def per_draw() -> Any:
+    """A field of `State` whose shape starts with (S, B); the others start with (B,)."""
+    return dataclasses.field(metadata={"axis": 1})
+
+
+@dataclass(kw_only=True)
+class State:
+    """What the next step needs.
+
+    Attributes:
+        x: Current draws (S, B, *event).
+        done: Which measurements are finished, (B,).
+        progress: How far each is, in [0, 1], (B,).
+    """
+
+    x: Tensor = per_draw()
+    done: Tensor
+    progress: Tensor
+
+    def select(self, measurements: Tensor) -> Self:
+        """The state of some of the measurements."""
+        return dataclasses.replace(
+            self, **{name: value.index_select(axis, measurements) for name, value, axis in self._items()}
+        )
+
+    def update(self, measurements: Tensor, part: State) -> None:
+        """Write back the state of some of the measurements."""
+        for name, value, axis in self._items():
+            value.index_copy_(axis, measurements, getattr(part, name))
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The fields by name."""
+        return {name: value for name, value, _ in self._items()}
+
+    def _items(self) -> list[tuple[str, Tensor, int]]:
+        return [(f.name, getattr(self, f.name), f.metadata.get("axis", 0)) for f in dataclasses.fields(self)]
+
+
+class Algorithm(Protocol):
+    """Something that takes steps on all measurements together: a sampler, or an iterative solver."""
+
+    @property
+    def name(self) -> str:
+        """What progress bars and errors call it."""
+        ...
+
+    @property
+    def state_type(self) -> type[Any]:
+        """The subclass of `State` that `init` and `step` return."""
+        ...
+
+    def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
+        """The posterior to work on, which may be that of a generator's latents."""
+        ...
+
+    def init(self, problem: Any, noise: Noise) -> Any:
+        """The state before the first step."""
+        ...
+
+    def step(self, problem: Any, state: Any, noise: Noise) -> tuple[Any, Info]:
+        """One step of every measurement that is not done; `Info` holds (B,) tensors for the record."""
+        ...

@@ -1,0 +1,80 @@
+import pytest
+import torch
+
+from posterior.linalg import chebyshev, largest_eigenvalue
+from posterior.noise import Noise
+from posterior.operators import LinearOperator
+from tests.operators.checks import assert_close
+
+
+class Diagonal(LinearOperator):
+    """x → d ⊙ x, with nothing known but products; d may carry a B."""
+
+    def __init__(self, diagonal):
+        super().__init__(diagonal.shape[-1:], diagonal.shape[-1:])
+        self.register_buffer("diagonal", diagonal)
+
+    def _forward(self, x):
+        return self.diagonal * x
+
+    def _adjoint(self, y):
+        return self.diagonal * y
+
+    def select(self, measurements):
+        return Diagonal(self.diagonal[measurements])
+
+
+def test_norm_when_few_distinct_eigenvalues_exhaust_the_space():
+    for values in ([3.0] * 63, [2.0, 1.0] * 20, [0.0] * 30 + [1e-3]):
+        operator = Diagonal(torch.tensor(values))
+        assert float(operator.norm()) == pytest.approx(1.02 * max(values), rel=1e-5)
+
+
+def test_norm_of_zero():
+    operator = Diagonal(torch.zeros(5))
+    assert float(operator.norm()) == 0
+    x = torch.arange(5.0)
+    assert_close(operator.gram_function(lambda values: (1 - values).sqrt(), x), x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_norm_of_a_large_slowly_decaying_spectrum(dtype):
+    """Eigenvalues dense up to the edge, the hard case of Lanczos iteration."""
+    values = torch.linspace(0, 1, 20_000, dtype=dtype).sqrt()
+    assert 1 <= float(Diagonal(values).norm()) <= 1.05
+
+
+def test_the_norm_of_each_measurement_is_its_own():
+    diagonal = torch.stack([torch.linspace(0, 1, 50), torch.full((50,), 1e4), torch.zeros(50)])
+    operator = Diagonal(diagonal)
+    assert_close(operator.norm(), torch.tensor([1.02, 1.02e4, 0.0]), 1e-4)
+    for b in range(3):
+        assert_close(operator.norm()[[b]], operator.select(torch.tensor([b])).norm(), 1e-6)
+
+
+def test_the_eigenvalue_is_a_lower_bound():
+    diagonal = Noise.of(0, dtype=torch.float64).uniform((500,))[0, 0]
+    value = largest_eigenvalue(lambda x: diagonal * x, torch.ones(500, dtype=torch.float64))
+    assert float(value) <= float(diagonal.max()) * (1 + 1e-12)
+    assert float(value) == pytest.approx(float(diagonal.max()), rel=1e-3)
+
+
+def test_chebyshev_does_not_couple_measurements():
+    diagonal = torch.stack([torch.linspace(0, 1, 20), torch.linspace(0, 100, 20)]).double()
+    operator = Diagonal(diagonal)
+    x = Noise.of(0, 2, dtype=torch.float64).normal((20,))[0]
+    kappa = 0.9 / operator.norm() ** 2
+    both = operator.gram_function(lambda v: (1 - kappa.reshape(-1, *[1] * v.ndim) * v).sqrt(), x)
+    for b in range(2):
+        one = Diagonal(diagonal[[b]])
+        alone = one.gram_function(lambda v, b=b: (1 - kappa[b] * v).sqrt(), x[[b]])
+        assert_close(both[[b]], alone, 1e-12)
+        assert_close(alone[0], (1 - kappa[b] * diagonal[b] ** 2).sqrt() * x[b], 1e-12)
+
+
+@pytest.mark.parametrize("function", [torch.zeros_like, torch.ones_like, lambda v: 2 * v])
+def test_chebyshev_of_few_terms(function):
+    diagonal = torch.linspace(0, 1, 7, dtype=torch.float64)
+    x = torch.arange(7.0, dtype=torch.float64)
+    bound = torch.tensor(1.0, dtype=torch.float64)
+    assert_close(chebyshev(lambda v: diagonal * v, bound, function, x, 1), function(diagonal) * x, 1e-13)
