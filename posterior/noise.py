@@ -95,8 +95,8 @@ class Noise:
         """A source for one use within a step: distinct names give independent draws."""
         return replace(self, stream="/".join([self.stream, *map(str, names)]))
 
-    def draw(self, num_draws: int) -> Noise:
-        """The source for `num_draws` draws from this source's first on."""
+    def for_draws(self, num_draws: int) -> Noise:
+        """The source of `num_draws` draws, counted from this source's first."""
         return replace(self, draws=self.draws[:1] + torch.arange(num_draws, device=self.draws.device))
 
     def split(self, count: int) -> Noise:

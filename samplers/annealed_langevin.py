@@ -106,15 +106,15 @@ class AnnealedLangevin(Sampler[State]):
 
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
         total = self.levels * self.steps_per_level
-        sigma = self._levels(problem)[min(noise.step // self.steps_per_level, self.levels - 1)].expand(len(problem))
+        sigma = self._levels(problem)[min(state.step // self.steps_per_level, self.levels - 1)].expand(len(problem))
         level = expand_right(sigma, len(problem.event_shape))
         x = problem.prior.denoise(state.x, sigma)
-        last = noise.step == total
+        last = state.step == total
         if not last:
             move = x - state.x + level**2 * self._guide(problem, state.x, (x - state.x) / level**2, sigma)
             xi = noise.normal(problem.event_shape)
             x = state.x + self.step_size * move + (2 * self.step_size) ** 0.5 * level * xi
-        progress = torch.full_like(state.progress, (noise.step + 1) / (total + 1))
+        progress = torch.full_like(state.progress, (state.step + 1) / (total + 1))
         return State(x=x, done=torch.full_like(state.done, last), progress=progress), {"sigma": sigma}
 
     def _guide(self, problem: Posterior, x: Tensor, score: Tensor, sigma: Tensor) -> Tensor:

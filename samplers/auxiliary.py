@@ -43,7 +43,7 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
     thinning: int = 5
 
     def init(self, problem: Posterior, noise: Noise) -> AuxiliaryState:
-        source = noise.draw(self.chains)
+        source = noise.for_draws(self.chains)
         x = self.draws.of(problem.prior, self.chains, source)
         zero = x.new_zeros(len(problem))
         return AuxiliaryState(
@@ -59,7 +59,7 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
         )
 
     def step(self, problem: Posterior, state: AuxiliaryState, noise: Noise) -> tuple[AuxiliaryState, Info]:
-        step, burning, moving = noise.step, self.burning(noise.step), self.burning(noise.step - 1)
+        step, burning, moving = state.step, self.burning(state.step), self.burning(state.step - 1)
         curvature = Curvature(problem, state.pilot, None if moving else state.norm)
         beta = torch.ones_like(state.scale)
         if burning:  # from where the likelihood is as wide as the prior, by equal factors
@@ -68,10 +68,10 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
         rho = state.scale * largest_rho(problem, curvature, beta)
         move = auxiliary_move(
             problem, state.x, state.epsilon, state.log_likelihood, beta, rho, curvature,
-            noise.draw(self.chains).use("move"), self.draws,
+            noise.for_draws(self.chains).use("move"), self.draws,
         )  # fmt: skip
         accepted = move.accepted.mean(0)
-        self.keep(state, move.x, step)
+        self.record(state, move.x)
         new = AuxiliaryState(
             x=move.x,
             kept=state.kept,
@@ -80,7 +80,7 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
             pilot=move.x.mean(0) if burning else state.pilot,
             norm=curvature.norm,
             scale=tuned(state.scale, accepted) if burning else state.scale,
-            **self.clock(state, step),
+            **self.advanced(state),
         )
         return new, {"beta": beta, "rho": rho, "acceptance": accepted}
 

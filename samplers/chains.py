@@ -1,9 +1,9 @@
-"""What Markov-chain samplers share: chains, burn-in, thinning, and what their draws say of convergence."""
+"""Markov chains: burn-in, thinning, and how well their draws have converged."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
@@ -102,18 +102,18 @@ class ChainSampler(Sampler[ChainT]):
         """Whether a step, counted from 0, is of the burn-in."""
         return step < self.burn_in
 
-    def keep(self, state: ChainState, x: Tensor, step: int) -> None:
-        """Keep x (chains, B, *event) if a step's draws are to be kept."""
-        slot, rest = divmod(step - self.burn_in + 1, self.thinning)
-        if step >= self.burn_in and rest == 0:
+    def record(self, state: ChainState, x: Tensor) -> None:
+        """Keep x (chains, B, *event), where this step's chains have come to, if its draws are to be kept."""
+        slot, rest = divmod(state.step - self.burn_in + 1, self.thinning)
+        if state.step >= self.burn_in and rest == 0:
             state.kept[slot - 1 :: len(state.kept) // self.chains] = x
 
-    def clock(self, state: ChainState, step: int) -> dict[str, Tensor]:
-        """The fields `done` and `progress` after a step."""
-        total = self.burn_in + len(state.kept) // self.chains * self.thinning
+    def advanced(self, state: ChainState) -> dict[str, Any]:
+        """The fields `done` and `progress` after this step."""
+        taken, total = state.step + 1, self.burn_in + len(state.kept) // self.chains * self.thinning
         return {
-            "done": torch.full_like(state.done, step + 1 >= total),
-            "progress": torch.full_like(state.progress, (step + 1) / total),
+            "done": torch.full_like(state.done, taken >= total),
+            "progress": torch.full_like(state.progress, taken / total),
         }
 
 

@@ -78,7 +78,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
 
     def init(self, problem: Posterior, noise: Noise) -> ReplicaState:
         batch, each = len(problem), self.replicas
-        source = noise.draw(self.chains).split(each)
+        source = noise.for_draws(self.chains).split(each)
         flat = self.draws.of(problem.prior, self.chains, source)
         x = flat.unflatten(1, (batch, each))
         zero = x.new_zeros(batch)
@@ -105,8 +105,8 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
         )
 
     def step(self, problem: Posterior, state: ReplicaState, noise: Noise) -> tuple[ReplicaState, Info]:
-        step, batch, each, burning = noise.step, len(problem), self.replicas, self.burning(noise.step)
-        source = noise.draw(self.chains)
+        step, batch, each, burning = state.step, len(problem), self.replicas, self.burning(state.step)
+        source = noise.for_draws(self.chains)
         move, norm = self._move(problem, state, source.split(each).use("move"), self.burning(step - 1))
         x, epsilon, log_likelihood, accepted = move
         beta, rejected = state.beta, state.rejected
@@ -130,7 +130,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
         if burning and step + 1 in self._adaptations():
             beta = _even_ladder(beta, rejected)
             rejected = torch.zeros_like(rejected)
-        self.keep(state, x[:, :, -1], step)
+        self.record(state, x[:, :, -1])
         likely = accepted.mean(0)[:, 1:]
         new = ReplicaState(
             x=x,
@@ -144,7 +144,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
             scale=tuned(state.scale, likely) if burning else state.scale,
             rejected=rejected,
             trips=trips,
-            **self.clock(state, step),
+            **self.advanced(state),
         )
         return new, {"acceptance": likely[:, -1], "rejection": 1 - probability.mean((0, 2))}
 

@@ -98,7 +98,7 @@ class Run:
                 self._count(active)
                 active = (~state.done).nonzero().flatten()
                 problem = self.problem.select(active)
-            step = len(trace)
+            step = state.step = len(trace)
             if len(active) == len(everyone):
                 state, info = self.algorithm.step(problem, state, self.noise.at(step))
             else:

@@ -29,17 +29,18 @@ class State:
         x: Current draws (S, B, *event).
         done: Which measurements are finished, (B,).
         progress: How far each is, in [0, 1], (B,).
+        step: Steps taken before; the run counts them.
     """
 
     x: Tensor = per_draw()
     done: Tensor
     progress: Tensor
+    step: int = 0
 
     def select(self, measurements: Tensor) -> Self:
         """The state of some of the measurements."""
-        return dataclasses.replace(
-            self, **{name: value.index_select(axis, measurements) for name, value, axis in self._items()}
-        )
+        parts: dict[str, Any] = {name: v.index_select(axis, measurements) for name, v, axis in self._items()}
+        return dataclasses.replace(self, **parts)
 
     def update(self, measurements: Tensor, part: State) -> None:
         """Write back the state of some of the measurements."""
@@ -47,11 +48,12 @@ class State:
             value.index_copy_(axis, measurements, getattr(part, name))
 
     def tensors(self) -> dict[str, Tensor]:
-        """The fields by name."""
+        """The tensors by name."""
         return {name: value for name, value, _ in self._items()}
 
     def _items(self) -> list[tuple[str, Tensor, int]]:
-        return [(f.name, getattr(self, f.name), f.metadata.get("axis", 0)) for f in dataclasses.fields(self)]
+        fields = (f for f in dataclasses.fields(self) if f.name != "step")
+        return [(f.name, getattr(self, f.name), f.metadata.get("axis", 0)) for f in fields]
 
 
 class Algorithm(Protocol):

@@ -165,7 +165,7 @@ class TemperedSMC(Sampler[PopulationState]):
         zero = x.new_zeros(batch)
         beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
         log_weights = beta * log_likelihood
-        index = pop.systematic_by_island(log_weights, islands, noise.use("start").draw(islands).uniform(), size)
+        index = pop.systematic_by_island(log_weights, islands, noise.use("start").for_draws(islands).uniform(), size)
         means = pop.island_means(log_weights, islands)
         return PopulationState(
             x=pop.take(x, index),
@@ -192,7 +192,7 @@ class TemperedSMC(Sampler[PopulationState]):
         ready = state.moved >= _MOVED  # or the temperature waits
         increment, beta = torch.where(ready, increment, 0.0), torch.where(ready, beta, state.beta)
         log_weights = log_weights + increment * state.log_likelihood
-        uniform = noise.use("resample").draw(islands).uniform()
+        uniform = noise.use("resample").for_draws(islands).uniform()
         apart, together = (
             pop.systematic_by_island(log_weights, islands, uniform),
             pop.systematic(log_weights, uniform[0]),
@@ -233,7 +233,7 @@ class TemperedSMC(Sampler[PopulationState]):
         order = noise.use("order").uniform().argsort(0)[:num_samples]
         x, epsilon, log_likelihood = (pop.take(v, order) for v in (state.x, state.epsilon, state.log_likelihood))
         x = self._kernel(problem).polished(
-            problem, x, epsilon, log_likelihood, state.x.mean(0), state.scale, noise.draw(num_samples)
+            problem, x, epsilon, log_likelihood, state.x.mean(0), state.scale, noise.for_draws(num_samples)
         )
         size, islands = len(state.x), state.evidence.shape[1]
         log_evidence = state.evidence.logsumexp(1) - math.log(islands)

@@ -51,9 +51,9 @@ def test_a_draw_depends_on_its_own_address_only():
     noise = Noise.of(7, ["a", "b", 3], 5).at(2).use("x")
     values = noise.normal((3, 5))
     assert torch.equal(values[:, 1:2], Noise.of(7, ["b"], 5).at(2).use("x").normal((3, 5)))
-    assert torch.equal(values[:2], noise.draw(2).normal((3, 5)))
+    assert torch.equal(values[:2], noise.for_draws(2).normal((3, 5)))
     later = dataclasses.replace(noise, draws=noise.draws[2:])
-    assert torch.equal(values[2:4], later.draw(2).normal((3, 5)))
+    assert torch.equal(values[2:4], later.for_draws(2).normal((3, 5)))
     assert torch.equal(values[:, [2, 0]], noise.select(torch.tensor([2, 0])).normal((3, 5)))
     # a shorter event is a prefix of a longer one
     assert torch.equal(values.flatten(2)[..., :6], noise.normal((6,)))

@@ -85,7 +85,7 @@ def linear(index: int) -> Known:
     evidence = torch.distributions.MultivariateNormal(torch.zeros(6, dtype=torch.float64), covariance)
 
     def draw(count: int, noise: Noise) -> Tensor:
-        z = mean + noise.draw(count).normal((10,))[:, 0] @ root.T
+        z = mean + noise.for_draws(count).normal((10,))[:, 0] @ root.T
         return prior(z)
 
     return problem, float(evidence.log_prob(problem.y[0])), draw
@@ -106,9 +106,9 @@ def bent(index: int) -> Known:
     cell = float(axis[1] - axis[0])
 
     def draw(count: int, noise: Noise) -> Tensor:
-        uniform = noise.draw(count).use("node").uniform()[:, 0].contiguous()
+        uniform = noise.for_draws(count).use("node").uniform()[:, 0].contiguous()
         index = torch.searchsorted(cumulative, uniform).clamp_max(len(nodes) - 1)
-        return prior(nodes[index] + cell * (noise.draw(count).use("within").uniform((2,))[:, 0] - 0.5))
+        return prior(nodes[index] + cell * (noise.for_draws(count).use("within").uniform((2,))[:, 0] - 0.5))
 
     return problem, float(joint.logsumexp(0)) + 2 * math.log(cell), draw
 

@@ -58,7 +58,7 @@ def linear(count: int) -> Known:
     )
 
     def draw(size: int, noise: Noise) -> Tensor:
-        return prior(mean + noise.draw(size).normal((SIZE,)) @ root.T)
+        return prior(mean + noise.for_draws(size).normal((SIZE,)) @ root.T)
 
     return problem, of_y.log_prob(problem.y), draw
 
@@ -101,9 +101,9 @@ def curved(count: int, steps: int = 1000, points: int = 801) -> Known:
     cumulative, cell = joint.softmax(0).cumsum(0).T.contiguous(), 12 / (points - 1)
 
     def draw(size: int, noise: Noise) -> Tensor:
-        uniform = noise.draw(size).use("node").uniform().T.contiguous()
+        uniform = noise.for_draws(size).use("node").uniform().T.contiguous()
         index = torch.searchsorted(cumulative, uniform).clamp_max(len(nodes) - 1).T
-        return problem.prior(nodes[index] + cell * (noise.draw(size).use("within").uniform((2,)) - 0.5))
+        return problem.prior(nodes[index] + cell * (noise.for_draws(size).use("within").uniform((2,)) - 0.5))
 
     return problem, joint.logsumexp(0) + 2 * math.log(cell), draw
 
@@ -117,7 +117,7 @@ def curved_exactly(count: int, steps: int = 1000) -> Known:
     cumulative, cell = joint.softmax(0).cumsum(0).T.contiguous(), float(axis[1] - axis[0])
 
     def draw(size: int, noise: Noise) -> Tensor:
-        uniform = noise.draw(size).uniform().T.contiguous()
+        uniform = noise.for_draws(size).uniform().T.contiguous()
         second = axis[torch.searchsorted(cumulative, uniform).clamp_max(len(axis) - 1).T]
         return torch.stack([problem.y[:, 0].expand_as(second), second], -1)
 

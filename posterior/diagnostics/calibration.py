@@ -152,7 +152,7 @@ def _judge(
 ) -> dict[str, Tensor]:
     """Ranks, shares and scores of some problems, each with the problem first."""
     held, x = draws[:_HELD], torch.cat([known[None].to(draws), draws[_HELD:]])
-    keys = noise.use("ties").draw(len(x)).uniform()
+    keys = noise.use("ties").for_draws(len(x)).uniform()
     values = {name: function(x, problem) for name, function in functionals.items()}
     values["TARP"] = distance_to_reference(x, held, problem)
     values["joint region"] = distance_to_mean(x)

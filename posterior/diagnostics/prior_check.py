@@ -144,7 +144,7 @@ def _level(
     problem = Posterior(prior, GaussianLikelihood(Identity(event), rho).to(z.device), z)
     together = torch.cat([x[None], draws])
     values = {name: function(together, problem) for name, function in FUNCTIONALS.items()}
-    keys = noise.use("ties").draw(num_draws + 1).uniform()
+    keys = noise.use("ties").for_draws(num_draws + 1).uniform()
     return (
         torch.stack([rank_of(name, value, keys) for name, value in values.items()]),
         torch.stack([value[1:].mean(0) - value[0] for value in values.values()]),

@@ -132,7 +132,7 @@ class Likelihood(nn.Module, Generic[OperatorT]):
         single = x.ndim <= len(self.operator.event_shape) + 1
         if not single and tuple(x.shape[: -len(self.operator.event_shape)]) != noise.lead:
             raise ShapeError(f"x has shape {tuple(x.shape)}, but the noise is for (S, B) = {noise.lead} images")
-        source = noise.draw(1) if single else noise
+        source = noise.for_draws(1) if single else noise
         y = self.measured(self._draw(self.noiseless(x), source.use("measurement")))
         return y[0] if single else y
 

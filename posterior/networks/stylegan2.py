@@ -120,7 +120,7 @@ class StyleGAN2Generator(nn.Module):
         if num < 2:
             raise InvalidValueError(f"a fit takes at least two draws, not {num}")
         mean = self.marginals.mean
-        z = noise.draw(num).normal((mean.shape[0],))[:, 0].to(mean)
+        z = noise.for_draws(num).normal((mean.shape[0],))[:, 0].to(mean)
         self.marginals.fit(self.style(z))
 
 

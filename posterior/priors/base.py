@@ -131,7 +131,7 @@ class ScorePrior(Prior):
             noise: Source of randomness.
             steps: Network calls a draw.
         """
-        return reverse_diffusion.sample(self, noise.draw(num_samples), steps=steps)
+        return reverse_diffusion.sample(self, noise.for_draws(num_samples), steps=steps)
 
     def sample_denoised(self, z: Tensor, sigma: Tensor | float, noise: Noise, *, steps: int = 10) -> Tensor:
         r"""Draw from \(p(x_0 \mid x_0 + \sigma\varepsilon = z)\), the clean images that z may have been.

@@ -117,7 +117,7 @@ class GaussianMixturePrior(ScorePrior):
         return torch.addmm(own, rows * precision, self.means.T).softmax(1)
 
     def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:
-        noise = noise.draw(num_samples)
+        noise = noise.for_draws(num_samples)
         chosen = self.means[_categorical(self.log_weights.exp(), noise.use("component").uniform())]
         rows = chosen + self.variances.sqrt() * noise.use("within").normal(self.means.shape[1:]).to(chosen)
         return self._rotate_back(rows).reshape(*noise.lead, *self.event_shape).to(noise.dtype)

@@ -63,7 +63,7 @@ class GeneratorPrior(Prior):
 
     def sample(self, num_samples: int, noise: Noise) -> Tensor:
         """Draw images G(z): (num_samples, B, *event_shape), B the ids of `noise`."""
-        return self(noise.draw(num_samples).normal(self.latent_shape).to(self.dtype))
+        return self(noise.for_draws(num_samples).normal(self.latent_shape).to(self.dtype))
 
 
 def standard_log_prob(z: Tensor, dims: int) -> Tensor:

@@ -36,7 +36,7 @@ class AmbientVI(ComposedFlow):
     learning_rate: float = 0.01
 
     def first_parameters(self, problem: Posterior, noise: Noise) -> Tensor:
-        images = problem.prior(noise.draw(_DRAWS).use("images").normal(problem.event_shape)).flatten(2)
+        images = problem.prior(noise.for_draws(_DRAWS).use("images").normal(problem.event_shape)).flatten(2)
         low, high = problem.prior.support
         if math.isfinite(high - low):
             images = ((images - low) / (high - low)).logit(eps=_EDGE)

@@ -105,7 +105,7 @@ class ComposedFlow(Sampler[ComposedState]):
         return num_samples  # a trained flow serves them all
 
     def init(self, problem: Posterior, noise: Noise) -> ComposedState:
-        z = noise.draw(max(2, self.batch)).normal(problem.event_shape)
+        z = noise.for_draws(max(2, self.batch)).normal(problem.event_shape)
         log_likelihood = problem.log_likelihood(z)
         parameters = self.first_parameters(problem, noise.use("parameters"))
         zero = z.new_zeros(len(problem))
@@ -120,7 +120,7 @@ class ComposedFlow(Sampler[ComposedState]):
         )
 
     def step(self, problem: Posterior, state: ComposedState, noise: Noise) -> tuple[ComposedState, Info]:
-        step, epsilon = noise.step, noise.draw(self.batch).use("epsilon").normal(problem.event_shape)
+        step, epsilon = state.step, noise.for_draws(self.batch).use("epsilon").normal(problem.event_shape)
         beta = state.cold ** -max(0.0, 1 - step / (_ANNEALED * self.steps))
         with torch.enable_grad():
             parameters = state.parameters.detach().requires_grad_()
@@ -146,7 +146,7 @@ class ComposedFlow(Sampler[ComposedState]):
         return new, {"beta": beta, "entropy": entropy, "limited": (share < 1).to(entropy).mean(0)}
 
     def finish(self, problem: Posterior, state: ComposedState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        source = noise.draw(max(num_samples, self.candidates))
+        source = noise.for_draws(max(num_samples, self.candidates))
         epsilon = source.use("epsilon").normal(problem.event_shape)
         z, log_det = self.composed(problem, state.parameters, epsilon)
         log_weights = self.log_target(problem, z) + log_det - log_standard(epsilon)
@@ -163,8 +163,8 @@ class ComposedFlow(Sampler[ComposedState]):
             "pareto_k": smoothed.k,
         }
         if self.correction == "importance":
-            index = pop.systematic(smoothed.log_weights, source.draw(1).use("resample").uniform()[0], num_samples)
-            index = index.gather(0, noise.draw(num_samples).use("order").uniform().argsort(0))
+            index = pop.systematic(smoothed.log_weights, source.for_draws(1).use("resample").uniform()[0], num_samples)
+            index = index.gather(0, noise.for_draws(num_samples).use("order").uniform().argsort(0))
             effective = 1 / smoothed.log_weights.exp().square().sum(0)
             figures["effective_samples"] = 1 / (1 / effective + 1 / num_samples - 1 / len(z))
             z = pop.take(z, index)

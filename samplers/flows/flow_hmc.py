@@ -83,7 +83,7 @@ class FlowHMC(HMC[FlowHMCState]):
     def step(self, problem: Posterior, state: FlowHMCState, noise: Noise) -> tuple[FlowHMCState, Info]:
         trained = self.transport.steps
         unknown = torch.full_like(state.cold, torch.nan)
-        if noise.step < trained:
+        if state.step < trained:
             flow, info = self.transport.step(problem, self._flow(state), noise.use("transport"))
             new = replace(
                 state, batch=flow.x, parameters=flow.parameters, first=flow.first, second=flow.second,
@@ -91,9 +91,9 @@ class FlowHMC(HMC[FlowHMCState]):
             )  # fmt: skip
             return new, info | {"step_size": unknown, "acceptance": unknown}
         seen = TransportedPosterior(problem, self.transport, state.parameters)
-        if noise.step == trained:
+        if state.step == trained:
             state = replace(state, **(self.beginning(seen, noise.use("start")) | {"kept": state.kept}))
-        moved, info = super().step(seen, state, noise.at(noise.step - trained))
+        moved, info = super().step(seen, replace(state, step=state.step - trained), noise.at(state.step - trained))
         return replace(moved, progress=0.5 + 0.5 * moved.progress), info | {"entropy": unknown, "limited": unknown}
 
     def finish(self, problem: Posterior, state: FlowHMCState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
@@ -103,8 +103,8 @@ class FlowHMC(HMC[FlowHMCState]):
 
     def _flow(self, state: FlowHMCState) -> ComposedState:
         return ComposedState(
-            x=state.batch, done=state.done, progress=state.progress, parameters=state.parameters, first=state.first,
-            second=state.second, cold=state.warmest,
+            x=state.batch, step=state.step, done=state.done, progress=state.progress, parameters=state.parameters,
+            first=state.first, second=state.second, cold=state.warmest,
         )  # fmt: skip
 
 

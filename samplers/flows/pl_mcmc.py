@@ -82,7 +82,7 @@ class PLMCMC(ChainSampler[ProjectedState]):
             )
 
     def init(self, problem: Posterior, noise: Noise) -> ProjectedState:
-        z = noise.draw(self.chains).normal(problem.event_shape)
+        z = noise.for_draws(self.chains).normal(problem.event_shape)
         log_ratio = self._log_ratio(problem, z)
         zero = z.new_zeros(len(problem))
         return ProjectedState(
@@ -96,7 +96,7 @@ class PLMCMC(ChainSampler[ProjectedState]):
         )
 
     def step(self, problem: Posterior, state: ProjectedState, noise: Noise) -> tuple[ProjectedState, Info]:
-        step, source = noise.step, noise.draw(self.chains).use("move")
+        step, source = state.step, noise.for_draws(self.chains).use("move")
         beta = state.cold ** -max(0.0, 1 - 2 * step / self.burn_in)
         scale, dims = state.scale, len(problem.event_shape)
         wide = expand_right(scale, dims)
@@ -105,13 +105,13 @@ class PLMCMC(ChainSampler[ProjectedState]):
         accepted = (beta * (log_ratio - state.log_likelihood)).nan_to_num(nan=-torch.inf).clamp_max(0).exp()
         take = source.use("accept").uniform() < accepted
         x = torch.where(expand_right(take, dims), ahead, state.x)
-        self.keep(state, x, step)
+        self.record(state, x)
         rate = accepted.mean(0)
         if self.burning(step):
             scale = (scale * (0.2 * (rate - _ACCEPTANCE)).exp()).clamp(_LEAST, 1.0)
         new = replace(
             state, x=x, log_likelihood=torch.where(take, log_ratio, state.log_likelihood), scale=scale,
-            **self.clock(state, step),
+            **self.advanced(state),
         )  # fmt: skip
         return new, {"beta": beta, "step_size": state.scale, "acceptance": rate}
 

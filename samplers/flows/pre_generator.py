@@ -48,7 +48,7 @@ class PreGenerator:
         """First parameters (B, P): random hidden layers, zeros elsewhere."""
         parts = []
         for number, (rows, columns) in enumerate(self._shapes):
-            random = noise.draw(1).use("weight", number).normal((rows, columns))[0]
+            random = noise.for_draws(1).use("weight", number).normal((rows, columns))[0]
             inner = number % 2 == 0 and number < 2 * self.couplings
             parts.append((random if inner else torch.zeros_like(random)).flatten(1))
         return torch.cat(parts, 1)

@@ -82,8 +82,8 @@ class Guided(Sampler[StateT]):
 
     def step(self, problem: Posterior, state: StateT, noise: Noise) -> tuple[StateT, Info]:
         levels = (*self.levels(problem.prior), 0.0)
-        taken, total = noise.step + 1, len(levels) - 1
-        state = self.advance(problem, state, levels[noise.step], levels[taken], noise)
+        taken, total = state.step + 1, len(levels) - 1
+        state = self.advance(problem, state, levels[state.step], levels[taken], noise)
         progress = torch.full_like(state.progress, taken / total)
         return replace(state, done=torch.full_like(state.done, taken == total), progress=progress), {}
 

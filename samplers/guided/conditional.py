@@ -71,7 +71,7 @@ class Conditional(Guided[ConditionalState]):
         self, problem: Posterior, state: ConditionalState, sigma: float, following: float, noise: Noise
     ) -> ConditionalState:
         mean = ahead = self.mean(problem, state.x, sigma)
-        if noise.step > 0 and following > 0:
-            last = self.levels(problem.prior)[noise.step - 1]
+        if state.step > 0 and following > 0:
+            last = self.levels(problem.prior)[state.step - 1]
             ahead = mean + math.log(sigma / following) / (2 * math.log(last / sigma)) * (mean - state.before)
         return replace(state, x=renoise(ahead, state.x, sigma, following, noise, self.eta), before=mean)

@@ -69,7 +69,7 @@ class ParticleGuided(Guided[ParticleState]):
         size = len(state.log_weights)
         equal = torch.zeros_like(state.log_weights)
         few = conditional_effective_sample_size(equal, state.log_weights) < self.resample_below * size
-        index = systematic(state.log_weights, noise.draw(1).use("resample").uniform()[0])
+        index = systematic(state.log_weights, noise.for_draws(1).use("resample").uniform()[0])
         stay = torch.arange(size, device=index.device)[:, None]
         index = torch.where(few, index, stay)
         weights = take(state.log_weights, index)
@@ -82,7 +82,7 @@ class ParticleGuided(Guided[ParticleState]):
 
     def finish(self, problem: Posterior, state: ParticleState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         size = len(state.x)
-        index = systematic(state.log_weights, noise.draw(1).use("resample").uniform()[0])
+        index = systematic(state.log_weights, noise.for_draws(1).use("resample").uniform()[0])
         shuffle = noise.use("order").uniform().argsort(0)  # neighbours came from one particle
         family = state.family.gather(0, index)
         members = torch.zeros_like(state.log_weights).scatter_add_(0, family, torch.ones_like(state.log_weights))

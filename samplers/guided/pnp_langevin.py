@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -58,9 +58,11 @@ class PnPLangevin(Guided[State]):
         last = max(self.sigma, prior.sigma_min)
         return (*ddpm_levels(self.steps, last, prior.sigma_max), *[last] * self.langevin_steps)
 
+    def advance(self, problem: Posterior, state: State, sigma: float, following: float, noise: Noise) -> State:
+        part = _DESCENT if state.step < self.steps else self
+        return replace(state, x=part.move(problem, state.x, sigma, following, noise))
+
     def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
-        if noise.step < self.steps:
-            return _DESCENT.move(problem, x, sigma, following, noise)
         dims = len(problem.event_shape)
         norm = expand_right(problem.operator.norm().to(x), dims)
         h = self.step_size / (sigma**-2 + norm**2 / noise_variance(problem, dims))

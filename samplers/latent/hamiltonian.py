@@ -28,7 +28,7 @@ class HamiltonianKernel:
 
     def start(self, problem: Posterior, count: int, noise: Noise) -> Tensor:
         """Draw from N(0, I): (count, B, *latent)."""
-        return noise.draw(count).normal(problem.event_shape)
+        return noise.for_draws(count).normal(problem.event_shape)
 
     def move(
         self, problem: Posterior, z: Tensor, epsilon: Tensor, log_likelihood: Tensor, beta: Tensor, scale: Tensor,

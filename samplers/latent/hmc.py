@@ -92,9 +92,9 @@ class HMC(ChainSampler[HMCT]):
         state: HMCT = self.state_type(**self.beginning(problem, noise))
         return state
 
-    def beginning(self, problem: Posterior, noise: Noise) -> dict[str, Tensor]:
+    def beginning(self, problem: Posterior, noise: Noise) -> dict[str, Any]:
         """The fields of `HMCState` before the first step."""
-        z = noise.draw(self.chains).normal(problem.event_shape)
+        z = noise.for_draws(self.chains).normal(problem.event_shape)
         log_likelihood = problem.log_likelihood(z)
         zero, start = z.new_zeros(len(problem)), z.new_full((len(problem),), _FIRST).log()
         return dict(
@@ -115,7 +115,7 @@ class HMC(ChainSampler[HMCT]):
         )
 
     def step(self, problem: Posterior, state: HMCT, noise: Noise) -> tuple[HMCT, Info]:
-        step, burning, source = noise.step, self.burning(noise.step), noise.draw(self.chains).use("move")
+        step, burning, source = state.step, self.burning(state.step), noise.for_draws(self.chains).use("move")
         beta = state.cold ** -max(0.0, 1 - 2 * step / self.burn_in)
         step_size = (state.log_step if burning else state.average).exp()
         jitter = 1 + _JITTER * (2 * source.use("jitter").uniform() - 1)
@@ -123,10 +123,10 @@ class HMC(ChainSampler[HMCT]):
             problem, state.x, state.log_likelihood, beta, jitter * step_size, state.variance, self.leapfrogs, source
         )
         accepted = move.accepted.mean(0)
-        self.keep(state, move.x, step)
+        self.record(state, move.x)
         tuning = self._tuned(state, move.x, accepted, step) if burning else {}
-        moved = {"x": move.x, "log_likelihood": move.log_likelihood}
-        new = replace(state, **(moved | tuning | self.clock(state, step)))
+        moved: dict[str, Any] = {"x": move.x, "log_likelihood": move.log_likelihood}
+        new = replace(state, **(moved | tuning | self.advanced(state)))
         return new, {"beta": beta, "step_size": step_size, "acceptance": accepted}
 
     def _tuned(self, state: HMCState, z: Tensor, accepted: Tensor, step: int) -> dict[str, Tensor]:

@@ -88,7 +88,7 @@ class LatentLangevin(Sampler[LangevinState]):
 
     def step(self, problem: Posterior, state: LangevinState, noise: Noise) -> tuple[LangevinState, Info]:
         dims, total = len(problem.event_shape), self.levels * self.steps
-        level, within = divmod(noise.step, self.steps)
+        level, within = divmod(state.step, self.steps)
         beta = state.cold ** -(1 - level / (self.levels - 1))
         z, direction, curvature = state.x, state.direction, state.curvature
         slope = problem.log_likelihood_grad(z)
@@ -100,8 +100,8 @@ class LatentLangevin(Sampler[LangevinState]):
         z = z + (2 * wide).sqrt() * noise.use("langevin").normal(problem.event_shape)
         new = LangevinState(
             x=z,
-            done=torch.full_like(state.done, noise.step + 1 >= total),
-            progress=torch.full_like(state.progress, (noise.step + 1) / total),
+            done=torch.full_like(state.done, state.step + 1 >= total),
+            progress=torch.full_like(state.progress, (state.step + 1) / total),
             direction=direction,
             curvature=curvature,
             cold=state.cold,

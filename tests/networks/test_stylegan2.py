@@ -141,8 +141,8 @@ def test_styles_of_gaussians_have_the_marginals_of_the_mapping_network() -> None
     network.fit_styles(Noise.of(1, dtype=DOUBLE), 20_000)
     count = 20_000
     with torch.no_grad():
-        mapped = network.style(Noise.of(2, dtype=DOUBLE).draw(count).normal((16,))[:, 0])
-        made = network.marginals(Noise.of(3, dtype=DOUBLE).draw(count).normal((network.num_styles, 16))[:, 0])
+        mapped = network.style(Noise.of(2, dtype=DOUBLE).for_draws(count).normal((16,))[:, 0])
+        made = network.marginals(Noise.of(3, dtype=DOUBLE).for_draws(count).normal((network.num_styles, 16))[:, 0])
     before, expected = (functional.leaky_relu(w, 5.0) for w in (made[:, 3], mapped))  # undoes the slope of .2
     # three means of `count` terms enter each difference (fit, two checks); 5 standard errors for the largest of 16
     bound = 5 * math.sqrt(3 / count)

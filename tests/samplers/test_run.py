@@ -215,9 +215,9 @@ class Gradients(Sampler):
         with torch.enable_grad():
             x = state.x.detach().requires_grad_()
             (grad,) = torch.autograd.grad(problem.prior.denoise(x, 1.0).sum(), x)
-        done = torch.tensor([identity != 0 or noise.step == 1 for identity in problem.ids])
+        done = torch.tensor([identity != 0 or state.step == 1 for identity in problem.ids])
         return State(x=x.detach() + grad, done=done, progress=done.double()), {
-            "step": noise.step + 0.0 * state.progress
+            "step": state.step + 0.0 * state.progress
         }
 
 

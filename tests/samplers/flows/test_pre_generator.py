@@ -20,7 +20,7 @@ def test_it_begins_as_the_identity(size: int) -> None:
 @pytest.mark.parametrize("size", [2, 5])
 def test_the_determinant_is_that_of_automatic_differentiation(size: int) -> None:
     pre, noise = PreGenerator(size, couplings=3, hidden=4), Noise.of(0, 2, 3, dtype=DOUBLE)
-    parameters = 0.4 * noise.draw(1).use("parameters").normal((pre.count,))[0]
+    parameters = 0.4 * noise.for_draws(1).use("parameters").normal((pre.count,))[0]
     epsilon = noise.normal((size,))
     _, log_det = pre(parameters, epsilon)
     for s in range(3):
@@ -33,7 +33,7 @@ def test_the_determinant_is_that_of_automatic_differentiation(size: int) -> None
 
 def test_every_entry_is_moved_and_measurements_do_not_meet() -> None:
     pre, noise = PreGenerator(6, couplings=2, hidden=4), Noise.of(0, 3, 4, dtype=DOUBLE)
-    parameters = 0.4 * noise.draw(1).use("parameters").normal((pre.count,))[0]
+    parameters = 0.4 * noise.for_draws(1).use("parameters").normal((pre.count,))[0]
     parameters[:, -12:] = 0  # the scale and shift that end it
     epsilon = noise.normal((6,))
     z, log_det = pre(parameters, epsilon)
