@@ -32,6 +32,7 @@ from samplers.guided import (
 )  # fmt: skip
 from samplers.guided.base import Guided, ddpm_levels, karras_levels
 from samplers.guided.conditional import Conditional
+from samplers.state import State
 from tests.problems import DOUBLE, gaussian_problem, mixture_problem
 
 
@@ -120,7 +121,9 @@ def test_plug_and_play_langevin_comes_down_as_diffpir() -> None:
     assert sampler.levels(problem.prior) == (*ddpm_levels(10, 0.04, problem.prior.sigma_max), 0.04, 0.04, 0.04)
     x, noise = Noise.of(0, 1, 5, dtype=DOUBLE).normal((4,)), Noise.of(3, 1, 5, dtype=DOUBLE)
     expected = DiffPIR(weight=1.0, zeta=1.0).move(problem, x, 2.0, 1.0, noise)
-    assert torch.equal(sampler.move(problem, x, 2.0, 1.0, noise), expected)
+    for step, descends in ((0, True), (9, True), (10, False)):
+        state = State(x=x, done=torch.zeros(1, dtype=torch.bool), progress=torch.zeros(1), step=step)
+        assert torch.equal(sampler.advance(problem, state, 2.0, 1.0, noise).x, expected) == descends
     for wrong in ({"sigma": 0.0}, {"sigma": 1e4}, {"step_size": 2.0}, {"langevin_steps": 0}):
         with pytest.raises(InvalidValueError, match="PnPLangevin needs"):
             replace(sampler, **wrong).sample(problem, 2, progress=False)
