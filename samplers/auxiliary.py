@@ -10,9 +10,10 @@ import torch
 from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.problem import Posterior
+from samplers.auxiliary_kernel import auxiliary_move, first_scale, largest_rho
 from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature, is_linear_gaussian
-from samplers.kernel import auxiliary_move, first_scale, largest_rho, tuned
+from samplers.kernel import Move, tuned
 from samplers.state import Info
 
 
@@ -44,7 +45,7 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
 
     def init(self, problem: Posterior, noise: Noise) -> AuxiliaryState:
         source = noise.for_draws(self.chains)
-        x = self.draws.of(problem.prior, self.chains, source)
+        x = self.sampling.sample(problem.prior, self.chains, source)
         zero = x.new_zeros(len(problem))
         return AuxiliaryState(
             x=x,
@@ -53,7 +54,7 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
             log_likelihood=problem.log_likelihood(x),
             pilot=x.mean(0),
             norm=zero.clone(),
-            scale=first_scale(problem, zero),
+            scale=torch.full_like(zero, first_scale(problem)),
             done=zero.bool(),
             progress=zero.clone(),
         )
@@ -63,13 +64,11 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
         curvature = Curvature(problem, state.pilot, None if moving else state.norm)
         beta = torch.ones_like(state.scale)
         if burning:  # from where the likelihood is as wide as the prior, by equal factors
-            cold = (curvature.norm * problem.prior.sigma_data**2).clamp_min(1.0)
-            beta = cold ** -max(0.0, 1 - 2 * step / self.burn_in)
+            temperature = (curvature.norm * problem.prior.sigma_data**2).clamp_min(1.0)
+            beta = temperature ** -max(0.0, 1 - 2 * step / self.burn_in)
         rho = state.scale * largest_rho(problem, curvature, beta)
-        move = auxiliary_move(
-            problem, state.x, state.epsilon, state.log_likelihood, beta, rho, curvature,
-            noise.for_draws(self.chains).use("move"), self.draws,
-        )  # fmt: skip
+        before, source = Move(state.x, state.log_likelihood, state.epsilon), noise.for_draws(self.chains).use("move")
+        move = auxiliary_move(problem, before, beta, rho, curvature, self.sampling, source)
         accepted = move.accepted.mean(0)
         self.record(state, move.x)
         new = AuxiliaryState(

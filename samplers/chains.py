@@ -12,8 +12,8 @@ from posterior.diagnostics.convergence import ess_mean, rhat
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
+from samplers.auxiliary_kernel import PriorSampling, check_auxiliary
 from samplers.base import Sampler
-from samplers.kernel import Draws, check_auxiliary
 from samplers.state import Info, State, per_draw
 
 _R_HAT, _EFFECTIVE = 1.05, 50  # beyond which draws are not to be trusted (Vehtari et al. 2021 ask for 1.01 and 400)
@@ -126,9 +126,9 @@ class AuxiliaryChains(ChainSampler[AuxiliaryT]):
     exact_denoise: bool = False
 
     @property
-    def draws(self) -> Draws:
-        """How the prior is drawn from."""
-        return Draws(self.steps, self.prior_steps, self.exact_denoise)
+    def sampling(self) -> PriorSampling:
+        """How the prior is sampled."""
+        return PriorSampling(self.steps, self.prior_steps, self.exact_denoise)
 
     def check(self, problem: Posterior) -> None:
         check_auxiliary(self.name, problem)

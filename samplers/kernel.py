@@ -1,256 +1,65 @@
-"""The auxiliary-variable move: leaves p(x) L(x)^β invariant with draws of p(x0 | z) alone."""
+"""Transition kernels of chains and populations: the protocol that samplers drive."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, NoiseLevelError
-from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
-from posterior.shapes import expand_right
-from samplers.curvature import Curvature, has_signs, is_linear_gaussian
 from samplers.state import Info
 
-# ρ²β‖H̄‖ = 0.95²: larger ρ mix faster, and at 1 the proposal's covariance has no inverse.
-_FRACTION = 0.95
-_OVER_RELAXATION = 0.8
-# Where moves can be rejected ρ is tuned to this acceptance, from and not below these fractions of the largest.
-_ACCEPTANCE, _FIRST, _LEAST = 0.65, 0.3, 1e-3
-
-_POLISH = (1 / 8, 1 / 64)  # of the last ρ
-
-
-@dataclass(frozen=True)
-class Draws:
-    """How a prior is drawn from: by reverse diffusion, or exactly where it is analytic.
-
-    Attributes:
-        steps: Network calls for a draw of p(x0 | x0 + ρε = z).
-        prior_steps: Network calls for a draw of p(x).
-        exact: Whether to use the prior's exact draws instead.
-    """
-
-    steps: int
-    prior_steps: int = 0
-    exact: bool = False
-
-    def of(self, prior: ScorePrior, count: int, noise: Noise) -> Tensor:
-        """Draw from p(x), (count, B, *event)."""
-        if self.exact:
-            return prior.exact_sample(count, noise)
-        return prior.sample(count, noise, steps=self.prior_steps)
-
-    def given(self, prior: ScorePrior, z: Tensor, rho: Tensor, noise: Noise) -> Tensor:
-        """Draw x0 given z (S, B, *event) and ρ (B,)."""
-        if self.exact:
-            return prior.exact_denoise(z, rho, noise)
-        return prior.sample_denoised(z, rho, noise, steps=self.steps)
+# Where moves can be rejected, the size of a move is tuned to this acceptance and never falls below this fraction.
+_ACCEPTANCE, _LEAST = 0.65, 1e-3
+_EMPTY = torch.empty(0)
 
 
 class Move(NamedTuple):
-    """Where a chain is after a move.
+    """Where chains are: what a move begins with and what it ends in.
 
     Attributes:
-        x: Draws (S, B, *event).
-        epsilon: Their auxiliary noise, of the same shape.
+        x: Samples, or latents, (S, B, *event).
         log_likelihood: log p(y | x), (S, B).
-        accepted: Probability with which the move was accepted, (S, B).
+        epsilon: Auxiliary noise, of the shape of x; empty where a kernel has none.
+        accepted: Probability with which the last move was accepted, (S, B); empty before the first.
     """
 
     x: Tensor
-    epsilon: Tensor
     log_likelihood: Tensor
-    accepted: Tensor
+    epsilon: Tensor = _EMPTY
+    accepted: Tensor = _EMPTY
 
 
-@dataclass(frozen=True)
-class AuxiliaryKernel:
-    """How a population of images is drawn first, and moved.
-
-    Args:
-        draws: How the prior is drawn from.
-    """
-
-    draws: Draws
+class Kernel(Protocol):
+    r"""How a population is begun, moved and finished: its moves leave \(p(x) L(x)^\beta\) invariant."""
 
     def start(self, problem: Posterior, count: int, noise: Noise) -> Tensor:
-        """Draw from the prior: (count, B, *event)."""
-        return self.draws.of(problem.prior, count, noise)
+        """Samples of the prior, (count, B, *event)."""
+        ...
 
-    def move(
-        self, problem: Posterior, x: Tensor, epsilon: Tensor, log_likelihood: Tensor, beta: Tensor, scale: Tensor,
-        noise: Noise,
-    ) -> tuple[Move, Info]:  # fmt: skip
-        """`auxiliary_move` with ρ a fraction `scale` (B,) of the largest, and what to report of it."""
-        curvature = Curvature(problem, x.mean(0))
-        rho = scale * largest_rho(problem, curvature, beta)
-        move = auxiliary_move(problem, x, epsilon, log_likelihood, beta, rho, curvature, noise, self.draws)
-        return move, {"rho": rho}
+    def first_scale(self, problem: Posterior) -> float:
+        """With what fraction of the largest size of a move to begin: 1 where every move is accepted."""
+        ...
 
-    def polished(
-        self, problem: Posterior, x: Tensor, epsilon: Tensor, log_likelihood: Tensor, pilot: Tensor, scale: Tensor,
-        noise: Noise,
-    ) -> Tensor:  # fmt: skip
-        """Moves of falling ρ: few network calls leave a grain of some hundredths of ρ where a pixel is certain."""
-        curvature, beta = Curvature(problem, pilot), torch.ones_like(scale)
-        largest = largest_rho(problem, curvature, beta)
-        for i, part in enumerate(_POLISH):
-            rho = (part * scale * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest)
-            x, epsilon, log_likelihood, _ = auxiliary_move(
-                problem, x, epsilon, log_likelihood, beta, rho, curvature, noise.use(f"polish {i}"), self.draws
-            )
-        return x
+    def move(self, problem: Posterior, before: Move, beta: Tensor, scale: Tensor, noise: Noise) -> tuple[Move, Info]:
+        """A move at inverse temperatures β (B,), its size a fraction `scale` (B,) of the largest; what to report."""
+        ...
 
+    def finish(self, problem: Posterior, last: Move, pilot: Tensor, scale: Tensor, noise: Noise) -> Tensor:
+        """Samples at β = 1 with the discretisation error of the moves removed, as far as the kernel can.
 
-def auxiliary_move(
-    problem: Posterior, x: Tensor, epsilon: Tensor, log_likelihood: Tensor, beta: Tensor, rho: Tensor,
-    curvature: Curvature, noise: Noise, draws: Draws,
-) -> Move:  # fmt: skip
-    r"""One move that leaves \(p(x) L(x)^\beta\,N(\epsilon; 0, I)\) invariant, for any likelihood L.
-
-    With \(R = (I - \rho^2\beta\bar H)^{1/2}\) the auxiliary variable has the law
-
-    $$ z \mid x = \mu(x) + \rho R \epsilon, \quad \mu(x) = x + \rho^2\beta\,\nabla\log L(x), \quad
-       \epsilon \sim N(0, I); \qquad x' \mid z \sim p(x_0 \mid x_0 + \rho\varepsilon = z). $$
-
-    The prior cancels in the Metropolis–Hastings ratio of x′ against x given z, and with \(\epsilon' = R^{-1}(z -
-    \mu(x'))/\rho\) it is
-
-    $$ \log r = \beta\log\frac{L(x')}{L(x)} + \frac{\|z - x'\|^2 - \|z - x\|^2}{2\rho^2}
-       + \frac{\|\epsilon\|^2 - \|\epsilon'\|^2}{2}. $$
-
-    Where L is Gaussian and the operator measures magnitudes of real numbers, their signs are drawn first, and L(x)^β is
-    L(x)^β P(s | x) above (`_given_signs`).
-
-    Where L is Gaussian and the operator linear r = 1: z = x + ρ·noise, with the measurement's noise coupled to it, and
-    the move is a Gibbs sweep. ε is carried along and over-relaxed, \(\epsilon \leftarrow -a\epsilon + \sqrt{1 - a^2}\,
-    \xi\), which keeps its law and all but doubles the speed at which x moves where y says little. It needs no rescaling
-    when β, ρ or H̄ change.
-
-    Args:
-        problem: The measurements.
-        x: Current draws (S, B, *event).
-        epsilon: Their ε, of the same shape; standard Gaussian to begin with.
-        log_likelihood: Their log p(y | x), (S, B).
-        beta: Inverse temperature of each measurement, (B,), in (0, 1].
-        rho: Noise level of z, (B,), with ρ²β‖H̄‖ < 1.
-        curvature: H̄, which does not depend on x.
-        noise: Source of randomness.
-        draws: How x given z is drawn.
-
-    References:
-        Titsias & Papaspiliopoulos 2018, Auxiliary gradient-based sampling algorithms, JRSS B 80 (Gaussian priors).
-        Adler 1981, Over-relaxation method for the Monte Carlo evaluation of the partition function for multiquadratic
-        actions, Phys. Rev. D 23.
-    """
-    dims = len(problem.event_shape)
-    kappa, scale = rho**2 * beta, expand_right(rho, dims)
-    target = _given_signs(problem, x, beta, noise.use("signs")) if has_signs(problem) else _plain(problem, beta)
-
-    def mu(image: Tensor) -> Tensor:
-        return image + expand_right(kappa, dims) * target.grad(image)
-
-    def spectrum(eigenvalue: Tensor) -> Tensor:
-        return 1 - expand_right(kappa, eigenvalue.ndim - 1).to(eigenvalue) * eigenvalue
-
-    def length(image: Tensor) -> Tensor:
-        return image.flatten(-dims).square().sum(-1)
-
-    xi = noise.use("z").normal(problem.event_shape)
-    epsilon = (1 - _OVER_RELAXATION**2) ** 0.5 * xi - _OVER_RELAXATION * epsilon
-    z = mu(x) + scale * curvature.function(lambda eigenvalue: spectrum(eigenvalue).sqrt(), epsilon)
-    ahead = draws.given(problem.prior, z, rho, noise.use("x"))
-    back = curvature.function(lambda eigenvalue: spectrum(eigenvalue).rsqrt(), (z - mu(ahead)) / scale)
-    new = problem.log_likelihood(ahead)
-    if is_linear_gaussian(problem):
-        return Move(ahead, back, new, torch.ones_like(new))
-    log_ratio = target.log_prob(ahead, new) - target.log_prob(x, log_likelihood)
-    log_ratio = log_ratio + 0.5 * (
-        length((z - ahead) / scale) - length((z - x) / scale) + length(epsilon) - length(back)
-    )
-    accepted = log_ratio.nan_to_num(nan=-torch.inf).clamp_max(0).exp()
-    take = noise.use("accept").uniform() < accepted
-    wide = expand_right(take, dims)
-    return Move(
-        torch.where(wide, ahead, x), torch.where(wide, back, epsilon), torch.where(take, new, log_likelihood), accepted
-    )
-
-
-class _Target(NamedTuple):
-    """What a move leaves invariant besides the prior.
-
-    Attributes:
-        grad: g of images, whose product with ρ²β is the drift; any function keeps the move exact.
-        log_prob: log L(x)^β, and of what has been drawn given x, for images and their log p(y | x).
-    """
-
-    grad: Callable[[Tensor], Tensor]
-    log_prob: Callable[[Tensor, Tensor], Tensor]
-
-
-def _plain(problem: Posterior, beta: Tensor) -> _Target:
-    return _Target(problem.log_likelihood_grad, lambda x, log_likelihood: beta * log_likelihood)
-
-
-def _given_signs(problem: Posterior, x: Tensor, beta: Tensor, noise: Noise) -> _Target:
-    r"""The target once the lost signs of y = |u| + σn, u = Ax, have been drawn: L(x)^β P(s | x).
-
-    $$ P(s \mid x) = \prod_i \frac{1}{1 + e^{-2\kappa_i s_i u_i}}, \quad \kappa = \beta y/\sigma^2 $$
-
-    It is \(N(sy; Ax, \sigma^2/\beta)\) but for a factor that lies between ½ and 1 for each positive y, so that its
-    gradient makes a drift with which nearly all moves are accepted.
-    """
-    inner, likelihood = problem.operator.operator, problem.likelihood
-    dims = len(inner.measurement_shape)
-    kappa = expand_right(beta / likelihood.noise_std.to(x) ** 2, dims) * problem.y
-    signs = torch.where(noise.uniform(inner.measurement_shape) < torch.sigmoid(2 * kappa * inner(x)), 1.0, -1.0)
-    linear = GaussianLikelihood(inner, likelihood.noise_std)
-
-    def log_prob(image: Tensor, log_likelihood: Tensor) -> Tensor:
-        terms = torch.nn.functional.logsigmoid(2 * kappa * signs * inner(image))
-        return beta * log_likelihood + likelihood.measured(terms).flatten(-dims).sum(-1)
-
-    return _Target(lambda image: linear.grad(image, signs * problem.y), log_prob)
-
-
-def largest_rho(problem: Posterior, curvature: Curvature, beta: Tensor) -> Tensor:
-    """The largest ρ of a move, (B,): 0.95/√(β‖H̄‖), or the prior's largest noise level."""
-    return (_FRACTION * (beta * curvature.norm).rsqrt()).clamp_max(problem.prior.sigma_max)
-
-
-def first_scale(problem: Posterior, like: Tensor) -> Tensor:
-    """With what fraction of the largest size of a move to begin, as `like`: all where every move is accepted."""
-    every = is_linear_gaussian(problem) and isinstance(problem.prior, ScorePrior)
-    return torch.full_like(like, 1.0 if every else _FIRST)
+        Args:
+            problem: The measurements.
+            last: Where the chains are.
+            pilot: The population's mean (B, *event).
+            scale: As in `move`.
+            noise: Source of randomness.
+        """
+        ...
 
 
 def tuned(scale: Tensor, accepted: Tensor) -> Tensor:
     """The fraction of the largest size of a move to go on with, given the mean probability of acceptance."""
     return (scale * (accepted - _ACCEPTANCE).exp()).clamp(_LEAST, 1.0)
-
-
-def check_auxiliary(method: str, problem: Posterior) -> None:
-    """Raise unless `auxiliary_move` applies to a problem at β = 1.
-
-    Raises:
-        IncompatibleError: The prior is no ScorePrior.
-        NoiseLevelError: The measurement noise is too small for the prior's smallest noise level.
-    """
-    prior = problem.prior
-    if not isinstance(prior, ScorePrior):
-        raise IncompatibleError(f"{method} takes a ScorePrior, not a {type(prior).__name__}")
-    if is_linear_gaussian(problem):  # elsewhere the curvature is known once the run is on
-        std = problem.likelihood.noise_std
-        rho = _FRACTION * std / problem.operator.norm().to(std)
-        if float(rho.min()) < prior.sigma_min:
-            raise NoiseLevelError(
-                f"{method} denoises at 0.95 σ_y/‖A‖ = {float(rho.min()):.3g}, below {prior.sigma_min:g}, the smallest "
-                f"noise level of {type(prior).__name__}: raise noise_std, or use a prior trained to smaller ones"
-            )

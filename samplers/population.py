@@ -1,4 +1,4 @@
-"""Weighted populations: effective sizes, temperature steps, resampling, and what a family tree tells.
+"""Weighted populations: effective sizes, temperature steps, resampling, and the ancestry of particles.
 
 A population is (N, B, …): N particles for each of B measurements, in islands of consecutive ones.
 """
@@ -78,32 +78,33 @@ def systematic_by_island(log_weights: Tensor, islands: int, uniform: Tensor, cou
     return (index + first[:, None]).transpose(0, 1).flatten(0, 1)
 
 
-def variance_inflation(x: Tensor, family: Tensor) -> Tensor:
+def variance_inflation(x: Tensor, ancestor: Tensor) -> Tensor:
     r"""How many times the variance of the population's mean is that of as many independent draws, (B,).
 
     $$ \frac{r}{1 + r/N}, \quad
-       r = \frac{\sum_f \| \sum_{i \in f} (x_i - \bar x) \|^2}{(1 - \sum_f n_f^2/N^2) \sum_i \|x_i - \bar x\|^2} $$
+       r = \frac{\sum_a \| \sum_{i \in a} (x_i - \bar x) \|^2}{(1 - \sum_a n_a^2/N^2) \sum_i \|x_i - \bar x\|^2} $$
 
-    over families f of n_f particles, those of one ancestor. Families are independent; within one, what has not drifted
-    apart still counts as one draw. (The estimator of Lee & Whiteley for one function, summed over all pixels; both sums
-    are too small for few families, which the other terms make up for.) N where there is one family: it tells nothing.
+    over lineages a of n_a particles, those of one ancestor. Lineages are independent; particles of one that have not
+    drifted apart still count as one draw. (The estimator of Lee & Whiteley for one function, summed over all pixels;
+    both sums are too small for few lineages, which the other terms make up for.) N where there is one lineage, which
+    tells nothing.
 
     Args:
         x: Particles (N, B, *event).
-        family: A number for each particle's family, (N, B), in 0 … N−1.
+        ancestor: A number for each particle's ancestor, (N, B), in 0 … N−1.
 
     References:
         Lee & Whiteley 2018, Variance estimation in the particle filter, Biometrika 105.
     """
     size = len(x)
     centred = (x - x.mean(0)).flatten(2)
-    sums = torch.zeros_like(centred).scatter_add_(0, family[..., None].expand_as(centred), centred)
-    members = x.new_zeros(family.shape).scatter_add_(0, family, x.new_ones(family.shape))
+    sums = torch.zeros_like(centred).scatter_add_(0, ancestor[..., None].expand_as(centred), centred)
+    members = x.new_zeros(ancestor.shape).scatter_add_(0, ancestor, x.new_ones(ancestor.shape))
     several = 1 - (members / size).square().sum(0)
     total = centred.square().sum((0, 2))
     ratio = sums.square().sum((0, 2)) / (several * total)
     inflation = torch.where(total > 0, ratio / (1 + ratio / size), 1.0)
-    return torch.where(distinct(family) > 1, inflation, float(size))
+    return torch.where(num_lineages(ancestor) > 1, inflation, float(size))
 
 
 def r_hat(x: Tensor, island: Tensor, islands: int) -> Tensor:
@@ -135,15 +136,15 @@ def r_hat(x: Tensor, island: Tensor, islands: int) -> Tensor:
     return torch.where(within > 0, (1 + between / within).sqrt(), 1.0)
 
 
-def families(index: Tensor) -> Tensor:
-    """Family of each particle, the first slot with its parent: (N, B) from indices (N, B) in order."""
+def ancestors(index: Tensor) -> Tensor:
+    """Ancestor of each particle, named by its first descendant's slot: (N, B) from indices (N, B) in order."""
     slots = torch.arange(len(index), device=index.device)[:, None].expand_as(index)
     begins = torch.ones_like(index, dtype=torch.bool)
     begins[1:] = index[1:] != index[:-1]
     return torch.where(begins, slots, 0).cummax(0).values
 
 
-def distinct(family: Tensor) -> Tensor:
-    """Number of different families in (N, B): (B,)."""
-    ordered = family.sort(0).values
+def num_lineages(ancestor: Tensor) -> Tensor:
+    """Number of different ancestors in (N, B): (B,)."""
+    ordered = ancestor.sort(0).values
     return 1 + (ordered[1:] != ordered[:-1]).sum(0)

@@ -12,9 +12,10 @@ from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
+from samplers.auxiliary_kernel import auxiliary_move, first_scale, largest_rho
 from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature
-from samplers.kernel import Move, auxiliary_move, first_scale, largest_rho, tuned
+from samplers.kernel import Move, tuned
 from samplers.state import Info, per_draw
 
 
@@ -79,26 +80,26 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
     def init(self, problem: Posterior, noise: Noise) -> ReplicaState:
         batch, each = len(problem), self.replicas
         source = noise.for_draws(self.chains).split(each)
-        flat = self.draws.of(problem.prior, self.chains, source)
+        flat = self.sampling.sample(problem.prior, self.chains, source)
         x = flat.unflatten(1, (batch, each))
         zero = x.new_zeros(batch)
-        cold = zero[:, None].repeat(1, each - 1)
+        each_replica = zero[:, None].repeat(1, each - 1)
         pilot = x[:, :, 1:].mean(0)
         # Equal factors of temperature, from where the likelihood is half as wide again as the prior.
         norm = Curvature(problem, pilot[:, 0]).norm * problem.prior.sigma_data**2
         powers = torch.linspace(1, 0, each - 1, dtype=x.dtype, device=x.device)
-        beta = (2.25 * norm.clamp_min(1.0))[:, None] ** -powers if each > 2 else cold + 1
+        beta = (2.25 * norm.clamp_min(1.0))[:, None] ** -powers if each > 2 else each_replica + 1
         return ReplicaState(
             x=x,
             kept=x.new_zeros(len(noise.draws), batch, *problem.event_shape),
             epsilon=source.use("epsilon").normal(problem.event_shape).unflatten(1, (batch, each)),
-            log_likelihood=self._replicated(problem, each).log_likelihood(flat).unflatten(1, (batch, each)),
+            log_likelihood=problem.repeat(each).log_likelihood(flat).unflatten(1, (batch, each)),
             rising=torch.zeros(self.chains, batch, each, dtype=torch.bool, device=x.device),
             pilot=pilot,
-            norm=cold.clone(),
+            norm=each_replica.clone(),
             beta=torch.cat([zero[:, None], beta], 1),
-            scale=first_scale(problem, cold),
-            rejected=cold.clone(),
+            scale=torch.full_like(each_replica, first_scale(problem)),
+            rejected=each_replica.clone(),
             trips=zero.clone(),
             done=zero.bool(),
             progress=zero.clone(),
@@ -108,7 +109,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
         step, batch, each, burning = state.step, len(problem), self.replicas, self.burning(state.step)
         source = noise.for_draws(self.chains)
         move, norm = self._move(problem, state, source.split(each).use("move"), self.burning(step - 1))
-        x, epsilon, log_likelihood, accepted = move
+        x, log_likelihood, epsilon, accepted = move
         beta, rejected = state.beta, state.rejected
 
         # Deterministic even–odd swaps: place k gives to k + 1 and takes from it.
@@ -131,7 +132,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
             beta = _even_ladder(beta, rejected)
             rejected = torch.zeros_like(rejected)
         self.record(state, x[:, :, -1])
-        likely = accepted.mean(0)[:, 1:]
+        acceptance = accepted.mean(0)[:, 1:]
         new = ReplicaState(
             x=x,
             kept=state.kept,
@@ -141,12 +142,12 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
             pilot=x[:, :, 1:].mean(0) if burning else state.pilot,
             norm=norm,
             beta=beta,
-            scale=tuned(state.scale, likely) if burning else state.scale,
+            scale=tuned(state.scale, acceptance) if burning else state.scale,
             rejected=rejected,
             trips=trips,
             **self.advanced(state),
         )
-        return new, {"acceptance": likely[:, -1], "rejection": 1 - probability.mean((0, 2))}
+        return new, {"acceptance": acceptance[:, -1], "rejection": 1 - probability.mean((0, 2))}
 
     def finish(self, problem: Posterior, state: ReplicaState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         x, figures = super().finish(problem, state, noise, num_samples)
@@ -156,24 +157,20 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
         """A move of every replica, each entry (chains, B, replicas, …), and the curvature's norm (B, replicas − 1)."""
         batch, each = len(problem), self.replicas - 1
         place = torch.arange(batch * self.replicas, device=problem.device).unflatten(0, (batch, -1))
-        many, own = self._replicated(problem, each), noise.select(place[:, 1:].flatten())
+        many, own = problem.repeat(each), noise.select(place[:, 1:].flatten())
         curvature = Curvature(many, state.pilot.flatten(0, 1), None if moving else state.norm.flatten())
         beta = state.beta[:, 1:].flatten()
         rho = state.scale.flatten() * largest_rho(many, curvature, beta)
-        x, epsilon, likely = (v[:, :, 1:].flatten(1, 2) for v in (state.x, state.epsilon, state.log_likelihood))
-        moved = auxiliary_move(many, x, epsilon, likely, beta, rho, curvature, own, self.draws)
-        fresh = self.draws.of(problem.prior, self.chains, noise.select(place[:, 0]))
-        likely = problem.log_likelihood(fresh)
-        hottest = Move(fresh, state.epsilon[:, :, 0], likely, torch.ones_like(likely))
+        before = Move(*(v[:, :, 1:].flatten(1, 2) for v in (state.x, state.log_likelihood, state.epsilon)))
+        moved = auxiliary_move(many, before, beta, rho, curvature, self.sampling, own)
+        fresh = self.sampling.sample(problem.prior, self.chains, noise.select(place[:, 0]))
+        log_likelihood = problem.log_likelihood(fresh)
+        hottest = Move(fresh, log_likelihood, state.epsilon[:, :, 0], torch.ones_like(log_likelihood))
         both = [
             torch.cat([first[:, :, None], others.unflatten(1, (batch, each))], 2)
             for first, others in zip(hottest, moved, strict=True)
         ]
         return Move(*both), curvature.norm.unflatten(0, (batch, each))
-
-    @staticmethod
-    def _replicated(problem: Posterior, count: int) -> Posterior:
-        return problem.select(torch.arange(len(problem), device=problem.device).repeat_interleave(count))
 
     def _adaptations(self) -> list[int]:
         """After how many steps the ladder is moved: intervals double, and the last fills the second half of burn-in."""

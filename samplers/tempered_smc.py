@@ -14,45 +14,46 @@ from posterior.noise import Noise
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from samplers import population as pop
+from samplers.auxiliary_kernel import AuxiliaryKernel, PriorSampling, check_auxiliary
 from samplers.base import Sampler
-from samplers.kernel import AuxiliaryKernel, Draws, check_auxiliary, first_scale, tuned
+from samplers.kernel import Kernel, Move, tuned
 from samplers.latent.hamiltonian import HamiltonianKernel
 from samplers.state import Info, State, per_draw
 
 _FEWEST = 3  # moves at β = 1
-_MOVED = 0.9  # moves accepted before the temperature changes again, on average
-# What makes the draws untrustworthy (docs/exactness.md has how often each is right).
-_INFLATION, _FAMILIES, _R_HAT, _EVIDENCE = 4.0, 4, 1.1, 0.7
+_MOVES = 0.9  # moves accepted before the temperature changes again, on average
+# Beyond these the samples are not to be trusted (docs/exactness.md has how often each is right).
+_INFLATION, _LINEAGES, _R_HAT, _EVIDENCE = 4.0, 4, 1.1, 0.7
 # Moves at β = 1 end when so many of them have left more than this fraction of what the inflation exceeds 1 by.
 _COMPARE, _PROGRESS = 8, 0.85
 
 
 class Budget(NamedTuple):
-    """What an accuracy stands for.
+    """The settings of an accuracy.
 
     Attributes:
         population: Particles at the least.
-        start: Draws from the prior for each particle.
-        keep: Conditional effective sample size after each change of temperature, as a fraction of the population.
+        prior_samples: Samples of the prior for each particle.
+        ess: Conditional effective sample size after each change of temperature, as a fraction of the population.
         steps: Network calls a move.
-        prior_steps: Network calls for the first draws, from the prior.
-        settle: Most moves at β = 1; fewer if particles of one family have drifted apart before.
+        prior_steps: Network calls for a sample of the prior.
+        final_moves: Most moves at β = 1; fewer if the particles of one ancestor have drifted apart before.
         inflation: Variance of the population's mean, in units of that of independent draws, at which they have.
     """
 
     population: int
-    start: int
-    keep: float
+    prior_samples: int
+    ess: float
     steps: int
     prior_steps: int
-    settle: int
+    final_moves: int
     inflation: float
 
 
 BUDGETS = {
-    "fast": Budget(population=128, start=2, keep=0.7, steps=5, prior_steps=12, settle=10, inflation=1.5),
-    "standard": Budget(population=256, start=4, keep=0.91, steps=6, prior_steps=20, settle=28, inflation=1.1),
-    "high": Budget(population=1024, start=8, keep=0.95, steps=12, prior_steps=32, settle=100, inflation=1.05),
+    "fast": Budget(128, prior_samples=2, ess=0.7, steps=5, prior_steps=12, final_moves=10, inflation=1.5),
+    "standard": Budget(256, prior_samples=4, ess=0.91, steps=6, prior_steps=20, final_moves=28, inflation=1.1),
+    "high": Budget(1024, prior_samples=8, ess=0.95, steps=12, prior_steps=32, final_moves=100, inflation=1.05),
 }
 
 
@@ -63,26 +64,26 @@ class PopulationState(State):
     Attributes:
         epsilon: The auxiliary noise of each particle, (N, B, *event).
         log_likelihood: log p(y | x) of each particle, (N, B).
-        family: The slot in which each particle's line began, (N, B).
+        ancestor: The slot in which each particle's lineage began, (N, B).
         beta: Inverse temperature, (B,).
-        scale: ρ as a fraction of the largest, (B,).
-        moved: Moves accepted since the last change of temperature, on average, (B,).
-        settled: Moves made at β = 1, (B,).
+        scale: Size of a move as a fraction of the largest, (B,).
+        moves: Moves accepted since the last change of temperature, on average, (B,).
+        final_moves: Moves made at β = 1, (B,).
         inflation: Variance of the population's mean in units of that of independent draws, (B,).
-        before: What it was when last compared, (B,).
-        evidence: Estimates of log p(y) by the islands, their weights until β = 1, (B, islands).
+        compared: The inflation that the next comparison is with, (B,).
+        log_evidence: Estimates of log p(y) by the islands, their weights until β = 1, (B, islands).
     """
 
     epsilon: Tensor = per_draw()
     log_likelihood: Tensor = per_draw()
-    family: Tensor = per_draw()
+    ancestor: Tensor = per_draw()
     beta: Tensor
     scale: Tensor
-    moved: Tensor
-    settled: Tensor
+    moves: Tensor
+    final_moves: Tensor
     inflation: Tensor
-    before: Tensor
-    evidence: Tensor
+    compared: Tensor
+    log_evidence: Tensor
 
 
 @dataclass(frozen=True)
@@ -93,15 +94,15 @@ class TemperedSMC(Sampler[PopulationState]):
     many draws of the prior. Then each level weights the population by \(L^{\Delta\beta}\), with Δβ set so that the
     conditional effective sample size falls to a given fraction; resamples it (systematic, island by island), for a
     weight that is carried on outlives what the particle has in common with its past; and moves all particles, which at
-    β = 1 goes on until those of one family have drifted apart.
+    β = 1 goes on until those of one ancestor have drifted apart.
 
     On a score prior a move is `auxiliary_move`, a Gibbs sweep where the likelihood is linear-Gaussian,
-    Metropolis–Hastings elsewhere, with ρ tuned by acceptance; two of small ρ end the run, which clear the grain that
-    few network calls leave. Neither a prior density nor a gradient through the network is needed. Asymptotically exact
-    in the population, given exact draws of p(x0 | z). On a generator the population is of latents z and a move is
+    Metropolis–Hastings elsewhere, with ρ tuned by acceptance; two of small ρ end the run and remove the noise that few
+    network calls leave. Neither a prior density nor a gradient through the network is needed. Asymptotically exact in
+    the population, given exact draws of p(x0 | z). On a generator the population is of latents z and a move is
     `hamiltonian_move`, with masses that follow the population's spread: asymptotically exact.
 
-    | accuracy | particles, at least | prior draws for each | kept at a level | calls a move | moves at β = 1, at most |
+    | accuracy | particles, at least | prior samples for each | ESS a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
     | fast | 128 | 2 | 70 % | 5 | 10 |
     | standard | 256 | 4 | 91 % | 6 | 28 |
@@ -116,7 +117,7 @@ class TemperedSMC(Sampler[PopulationState]):
 
     Reports (in `Samples.info`): beta, rho or step_size, acceptance and inflation (variance of the population's mean in
     units of that of independent draws) by step; log_evidence and log_evidence_error (of one standard deviation, from
-    the islands); effective_samples, families and island_r_hat.
+    the islands); effective_samples, lineages (of different ancestors) and island_r_hat.
 
     References:
         Del Moral, Doucet & Jasra 2006, Sequential Monte Carlo samplers, JRSS B 68.
@@ -134,10 +135,10 @@ class TemperedSMC(Sampler[PopulationState]):
     def budget(self) -> Budget:
         return BUDGETS[self.accuracy]
 
-    def _kernel(self, problem: Posterior) -> AuxiliaryKernel | HamiltonianKernel:
+    def _kernel(self, problem: Posterior) -> Kernel:
         if isinstance(problem.prior, GeneratorPrior):
             return HamiltonianKernel(self.budget.steps)
-        return AuxiliaryKernel(Draws(self.budget.steps, self.budget.prior_steps, self.exact_denoise))
+        return AuxiliaryKernel(PriorSampling(self.budget.steps, self.budget.prior_steps, self.exact_denoise))
 
     def check(self, problem: Posterior) -> None:
         if not isinstance(problem.prior, GeneratorPrior):
@@ -156,104 +157,115 @@ class TemperedSMC(Sampler[PopulationState]):
         return 4 if size < 512 else 8
 
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
-        size, batch = len(noise.draws), len(problem)
-        islands = self.islands(size)
-        # Independent draws of the prior, so many that importance weights alone go some way at no loss.
-        many = self.budget.start * size
-        x = self._kernel(problem).start(problem, many, noise)
+        size, islands, kernel = len(noise.draws), self.islands(len(noise.draws)), self._kernel(problem)
+        # Independent samples of the prior, so many that importance weights alone go some way at no loss.
+        x = kernel.start(problem, self.budget.prior_samples * size, noise)
         log_likelihood = problem.log_likelihood(x)
-        zero = x.new_zeros(batch)
+        zero = x.new_zeros(len(problem))
         beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
         log_weights = beta * log_likelihood
-        index = pop.systematic_by_island(log_weights, islands, noise.use("start").for_draws(islands).uniform(), size)
-        means = pop.island_means(log_weights, islands)
+        uniform = noise.use("start").for_draws(islands).uniform()
+        index = pop.systematic_by_island(log_weights, islands, uniform, size)
         return PopulationState(
             x=pop.take(x, index),
             epsilon=noise.use("epsilon").normal(problem.event_shape),
+            log_likelihood=pop.take(log_likelihood, index),
+            ancestor=pop.ancestors(index),
             done=zero.bool(),
             progress=zero.clone(),
-            log_likelihood=pop.take(log_likelihood, index),
-            family=pop.families(index),
             beta=beta,
-            scale=first_scale(problem, zero),
-            moved=torch.ones_like(zero),
-            settled=zero.long(),
+            scale=torch.full_like(zero, kernel.first_scale(problem)),
+            moves=torch.ones_like(zero),
+            final_moves=zero.long(),
             inflation=torch.ones_like(zero),
-            before=torch.full_like(zero, torch.inf),
-            evidence=means.T.contiguous(),
+            compared=torch.full_like(zero, torch.inf),
+            log_evidence=pop.island_means(log_weights, islands).T.contiguous(),
         )
 
     def step(self, problem: Posterior, state: PopulationState, noise: Noise) -> tuple[PopulationState, Info]:
-        size, islands, budget = len(state.x), state.evidence.shape[1], self.budget
-        hot = state.settled == 0  # the islands are still apart
-        log_weights = torch.where(hot, state.evidence.T, 0.0).repeat_interleave(size // islands, 0)
-        increment = pop.temperature_increment(log_weights, state.log_likelihood, state.beta, budget.keep * size)
-        beta = torch.where(increment >= 1 - state.beta, torch.ones_like(state.beta), state.beta + increment)
-        ready = state.moved >= _MOVED  # or the temperature waits
-        increment, beta = torch.where(ready, increment, 0.0), torch.where(ready, beta, state.beta)
-        log_weights = log_weights + increment * state.log_likelihood
-        uniform = noise.use("resample").for_draws(islands).uniform()
-        apart, together = (
-            pop.systematic_by_island(log_weights, islands, uniform),
-            pop.systematic(log_weights, uniform[0]),
-        )
-        index = torch.where(hot & (beta >= 1), together, apart)
-        x, family = pop.take(state.x, index), pop.take(state.family, index)
+        beta, log_weights = self._reweighted(state)
+        before, ancestor = self._resampled(state, beta, log_weights, noise.use("resample"))
+        move, size = self._kernel(problem).move(problem, before, beta, state.scale, noise.use("move"))
+        new = self._diagnosed(state, move, ancestor, beta, log_weights)
+        acceptance = move.accepted.mean(0)
+        return new, {"beta": beta, **size, "acceptance": acceptance, "inflation": new.inflation}
 
-        epsilon, log_likelihood = pop.take(state.epsilon, index), pop.take(state.log_likelihood, index)
-        move, size_of_move = self._kernel(problem).move(
-            problem, x, epsilon, log_likelihood, beta, state.scale, noise.use("move")
-        )
-        accepted = move.accepted.mean(0)
-        moved = torch.where(ready, 0.0, state.moved) + accepted
-        settled = state.settled + (beta >= 1)
-        inflation = pop.variance_inflation(move.x, family)
-        compare = settled % _COMPARE == 0
-        stuck = compare & (settled > 0) & (inflation - 1 > _PROGRESS * (state.before - 1))
-        done = (settled >= budget.settle) | ((settled >= _FEWEST) & (inflation <= budget.inflation)) | stuck
-        new = PopulationState(
+    def _reweighted(self, state: PopulationState) -> tuple[Tensor, Tensor]:
+        """The next temperature (B,), and logarithms of the weights that it gives, (N, B)."""
+        size, islands = len(state.x), state.log_evidence.shape[1]
+        apart = state.final_moves == 0  # islands carry weights of their own until β = 1
+        log_weights = torch.where(apart, state.log_evidence.T, 0.0).repeat_interleave(size // islands, 0)
+        increment = pop.temperature_increment(log_weights, state.log_likelihood, state.beta, self.budget.ess * size)
+        beta = torch.where(increment >= 1 - state.beta, torch.ones_like(state.beta), state.beta + increment)
+        ready = state.moves >= _MOVES  # or the temperature waits
+        increment, beta = torch.where(ready, increment, 0.0), torch.where(ready, beta, state.beta)
+        return beta, log_weights + increment * state.log_likelihood
+
+    def _resampled(
+        self, state: PopulationState, beta: Tensor, log_weights: Tensor, noise: Noise
+    ) -> tuple[Move, Tensor]:
+        """The resampled particles and their ancestors; islands are resampled apart until β = 1, then together."""
+        islands = state.log_evidence.shape[1]
+        uniform = noise.for_draws(islands).uniform()
+        apart = pop.systematic_by_island(log_weights, islands, uniform)
+        together = pop.systematic(log_weights, uniform[0])
+        index = torch.where((state.final_moves == 0) & (beta >= 1), together, apart)
+        parts = (pop.take(v, index) for v in (state.x, state.log_likelihood, state.epsilon, state.ancestor))
+        x, log_likelihood, epsilon, ancestor = parts
+        return Move(x, log_likelihood, epsilon), ancestor
+
+    def _diagnosed(
+        self, state: PopulationState, move: Move, ancestor: Tensor, beta: Tensor, log_weights: Tensor
+    ) -> PopulationState:
+        """The state after a move: the size of the next one, the islands' evidence, and whether to go on."""
+        budget, islands, accepted = self.budget, state.log_evidence.shape[1], move.accepted.mean(0)
+        final_moves = state.final_moves + (beta >= 1)
+        inflation = pop.variance_inflation(move.x, ancestor)
+        compare = (final_moves % _COMPARE == 0) & (final_moves > 0)
+        stuck = compare & (inflation - 1 > _PROGRESS * (state.compared - 1))
+        apart_enough = (final_moves >= _FEWEST) & (inflation <= budget.inflation)
+        done = (final_moves >= budget.final_moves) | apart_enough | stuck
+        log_evidence = pop.island_means(log_weights, islands).T
+        return PopulationState(
             x=move.x,
             epsilon=move.epsilon,
-            done=done,
-            progress=torch.where(done, 1.0, 0.8 * beta**0.25 + 0.2 * settled / budget.settle),  # β rises by factors
             log_likelihood=move.log_likelihood,
-            family=family,
+            ancestor=ancestor,
+            done=done,
+            progress=torch.where(done, 1.0, 0.8 * beta**0.25 + 0.2 * final_moves / budget.final_moves),  # β by factors
             beta=beta,
             scale=tuned(state.scale, accepted),
-            moved=moved,
-            settled=settled,
+            moves=torch.where(state.moves >= _MOVES, 0.0, state.moves) + accepted,
+            final_moves=final_moves,
             inflation=inflation,
-            before=torch.where(compare & (settled > 0), inflation, state.before),
-            evidence=torch.where(hot[:, None], pop.island_means(log_weights, islands).T, state.evidence),
+            compared=torch.where(compare, inflation, state.compared),
+            log_evidence=torch.where((state.final_moves == 0)[:, None], log_evidence, state.log_evidence),
         )
-        return new, {"beta": beta, **size_of_move, "acceptance": accepted, "inflation": inflation}
 
     def finish(self, problem: Posterior, state: PopulationState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        # Neighbouring slots share ancestors: shuffle, so that the first draws are a fair subset.
+        # Neighbouring slots share ancestors: shuffle, so that the first samples are a fair subset.
         order = noise.use("order").uniform().argsort(0)[:num_samples]
-        x, epsilon, log_likelihood = (pop.take(v, order) for v in (state.x, state.epsilon, state.log_likelihood))
-        x = self._kernel(problem).polished(
-            problem, x, epsilon, log_likelihood, state.x.mean(0), state.scale, noise.for_draws(num_samples)
-        )
-        size, islands = len(state.x), state.evidence.shape[1]
-        log_evidence = state.evidence.logsumexp(1) - math.log(islands)
-        relative = (state.evidence - log_evidence[:, None]).exp()
+        last = Move(*(pop.take(v, order) for v in (state.x, state.log_likelihood, state.epsilon)))
+        pilot, kernel = state.x.mean(0), self._kernel(problem)
+        x = kernel.finish(problem, last, pilot, state.scale, noise.for_draws(num_samples))
+        size, islands = len(state.x), state.log_evidence.shape[1]
+        log_evidence = state.log_evidence.logsumexp(1) - math.log(islands)
+        relative = (state.log_evidence - log_evidence[:, None]).exp()
         figures = {
             "log_evidence": log_evidence,
             "log_evidence_error": relative.std(1) / islands**0.5,
             # the mean of a subset varies by its own size as well
             "effective_samples": 1 / (state.inflation / size + 1 / num_samples - 1 / size),
-            "families": pop.distinct(state.family),
-            "island_r_hat": pop.r_hat(state.x, state.family // (size // islands), islands),
+            "lineages": pop.num_lineages(state.ancestor),
+            "island_r_hat": pop.r_hat(state.x, state.ancestor // (size // islands), islands),
         }
         return x, {name: values.to(x.dtype) for name, values in figures.items()}
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        few = info["effective_samples"] * _INFLATION < num_samples
         return {
-            "the draws stand for few independent ones (effective_samples)": (
-                info["effective_samples"] * _INFLATION < num_samples
-            ),
-            "the draws stem from few draws of the prior (families)": info["families"] < _FAMILIES,
+            "the samples stand for few independent ones (effective_samples)": few,
+            "the samples descend from few samples of the prior (lineages)": info["lineages"] < _LINEAGES,
             "islands of particles disagree on where the posterior is (island_r_hat)": info["island_r_hat"] > _R_HAT,
             "islands of particles disagree on the evidence (log_evidence_error)": info["log_evidence_error"]
             > _EVIDENCE,

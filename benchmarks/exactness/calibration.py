@@ -41,7 +41,7 @@ class Careless(TemperedSMC):
 
     @property
     def budget(self) -> Budget:
-        return BUDGETS["standard"]._replace(start=1, keep=0.2, settle=1)
+        return BUDGETS["standard"]._replace(prior_samples=1, ess=0.2, final_moves=1)
 
 
 def main(quick: bool) -> str:

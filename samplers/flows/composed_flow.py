@@ -36,13 +36,13 @@ class ComposedState(State):
     Attributes:
         parameters: Of the pre-generators, (B, P).
         first, second: Averages of their gradients and of the squares of these, (B, P).
-        cold: What β begins at the inverse of, (B,).
+        first_temperature: 1/β of the first step, (B,).
     """
 
     parameters: Tensor
     first: Tensor
     second: Tensor
-    cold: Tensor
+    first_temperature: Tensor
 
 
 @dataclass(frozen=True)
@@ -116,12 +116,12 @@ class ComposedFlow(Sampler[ComposedState]):
             parameters=parameters,
             first=torch.zeros_like(parameters),
             second=torch.zeros_like(parameters),
-            cold=(log_likelihood.amax(0) - log_likelihood.amin(0)).clamp_min(1.0),
+            first_temperature=(log_likelihood.amax(0) - log_likelihood.amin(0)).clamp_min(1.0),
         )
 
     def step(self, problem: Posterior, state: ComposedState, noise: Noise) -> tuple[ComposedState, Info]:
         step, epsilon = state.step, noise.for_draws(self.batch).use("epsilon").normal(problem.event_shape)
-        beta = state.cold ** -max(0.0, 1 - step / (_ANNEALED * self.steps))
+        beta = state.first_temperature ** -max(0.0, 1 - step / (_ANNEALED * self.steps))
         with torch.enable_grad():
             parameters = state.parameters.detach().requires_grad_()
             z, log_det = self.composed(problem, parameters, epsilon)
@@ -140,7 +140,7 @@ class ComposedFlow(Sampler[ComposedState]):
             parameters=state.parameters - rate * mean / (square.sqrt() + 1e-8),
             first=first,
             second=second,
-            cold=state.cold,
+            first_temperature=state.first_temperature,
         )
         entropy = (log_det.detach() - log_standard(epsilon)).mean(0)
         return new, {"beta": beta, "entropy": entropy, "limited": (share < 1).to(entropy).mean(0)}

@@ -23,12 +23,12 @@ class FlowHMCState(HMCState):
 
     Attributes:
         batch: Latents that the pre-generators were last trained on, (n, B, *latent).
-        warmest: What β began at the inverse of while they were trained, (B,).
+        training_temperature: 1/β of the first step of their training, (B,).
         parameters, first, second: Of the pre-generators, see `ComposedState`.
     """
 
     batch: Tensor = per_draw()
-    warmest: Tensor
+    training_temperature: Tensor
     parameters: Tensor
     first: Tensor
     second: Tensor
@@ -76,13 +76,13 @@ class FlowHMC(HMC[FlowHMCState]):
         flow = self.transport.init(problem, noise.use("transport"))
         chains = self.beginning(problem, noise)  # for its shapes: chains begin once f̂ is there
         return FlowHMCState(
-            **chains, batch=flow.x, warmest=flow.cold, parameters=flow.parameters, first=flow.first,
-            second=flow.second,
+            **chains, batch=flow.x, training_temperature=flow.first_temperature, parameters=flow.parameters,
+            first=flow.first, second=flow.second,
         )  # fmt: skip
 
     def step(self, problem: Posterior, state: FlowHMCState, noise: Noise) -> tuple[FlowHMCState, Info]:
         trained = self.transport.steps
-        unknown = torch.full_like(state.cold, torch.nan)
+        unknown = torch.full_like(state.first_temperature, torch.nan)
         if state.step < trained:
             flow, info = self.transport.step(problem, self._flow(state), noise.use("transport"))
             new = replace(
@@ -104,7 +104,7 @@ class FlowHMC(HMC[FlowHMCState]):
     def _flow(self, state: FlowHMCState) -> ComposedState:
         return ComposedState(
             x=state.batch, step=state.step, done=state.done, progress=state.progress, parameters=state.parameters,
-            first=state.first, second=state.second, cold=state.warmest,
+            first=state.first, second=state.second, first_temperature=state.training_temperature,
         )  # fmt: skip
 
 

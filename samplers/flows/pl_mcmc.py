@@ -26,11 +26,11 @@ class ProjectedState(ChainState):
     """Chains of z, whose images are still to be projected; log_likelihood is what `PLMCMC` says of them.
 
     Attributes:
-        cold: What β begins at the inverse of, (B,).
+        first_temperature: 1/β of the first step, (B,).
         scale: How far a proposal goes, in (0, 1], (B,).
     """
 
-    cold: Tensor
+    first_temperature: Tensor
     scale: Tensor
 
 
@@ -91,13 +91,13 @@ class PLMCMC(ChainSampler[ProjectedState]):
             log_likelihood=log_ratio,
             done=zero.bool(),
             progress=zero.clone(),
-            cold=(log_ratio.amax(0) - log_ratio.amin(0)).clamp_min(1.0),
+            first_temperature=(log_ratio.amax(0) - log_ratio.amin(0)).clamp_min(1.0),
             scale=torch.full_like(zero, _FIRST),
         )
 
     def step(self, problem: Posterior, state: ProjectedState, noise: Noise) -> tuple[ProjectedState, Info]:
         step, source = state.step, noise.for_draws(self.chains).use("move")
-        beta = state.cold ** -max(0.0, 1 - 2 * step / self.burn_in)
+        beta = state.first_temperature ** -max(0.0, 1 - 2 * step / self.burn_in)
         scale, dims = state.scale, len(problem.event_shape)
         wide = expand_right(scale, dims)
         ahead = (1 - wide.square()).sqrt() * state.x + wide * source.use("proposal").normal(problem.event_shape)

@@ -129,10 +129,10 @@ def denoise_with_grad(problem: Posterior, x: Tensor, sigma: float) -> tuple[Tens
         leaf = x.detach().requires_grad_()
         clean = problem.prior.denoise(leaf, sigma)
 
-    def pull(v: Tensor, last: bool = False) -> Tensor:
+    def vjp(v: Tensor, last: bool = False) -> Tensor:
         return torch.autograd.grad(clean, leaf, v, retain_graph=not last)[0]
 
-    return clean.detach(), pull
+    return clean.detach(), vjp
 
 
 def noise_variance(problem: Posterior, dims: int) -> Tensor:

@@ -16,7 +16,7 @@ from samplers.state import State
 
 @dataclass(frozen=True)
 class DDRM(Spectral[State]):
-    r"""Diffusion of the image's spectral components, each pulled towards what was measured of it.
+    r"""Diffusion of the image's spectral components, each guided by its own measurement.
 
     With A = USVᵀ, components \(\bar x = V^T x\) and \(\bar y = S^{-1}U^T y\), whose noise is σ_y/s:
 
@@ -31,7 +31,7 @@ class DDRM(Spectral[State]):
 
     Args:
         eta: Fresh noise in components not measured, or measured worse than they are known.
-        eta_b: How far the others are drawn to the measurement.
+        eta_b: Weight of the measurement in the others.
 
     References:
         Kawar, Elad, Ermon & Song 2022, Denoising Diffusion Restoration Models, arXiv:2201.11793.
@@ -63,14 +63,14 @@ class DDRM(Spectral[State]):
         clean = problem.prior.denoise(x, sigma)
         seen = problem.operator.adjoint(problem.y - problem.operator(clean))  # s² (ȳ − D̄)
         tiny = self.tiny(problem)
-        keep = (1 - self.eta**2) ** 0.5
+        kept = (1 - self.eta**2) ** 0.5
 
         def from_x(values: Tensor) -> Tensor:
-            return torch.where(values > tiny, 0.0, keep * following / sigma)
+            return torch.where(values > tiny, 0.0, kept * following / sigma)
 
         def from_y(values: Tensor) -> Tensor:
             v, std = values.clamp_min(tiny), noise_variance(problem, values.ndim).sqrt()
-            factor = torch.where(self.known(problem, values, following), self.eta_b, keep * following * v.sqrt() / std)
+            factor = torch.where(self.known(problem, values, following), self.eta_b, kept * following * v.sqrt() / std)
             return torch.where(values > tiny, factor / v, 0.0)
 
         def fresh(values: Tensor) -> Tensor:

@@ -42,11 +42,11 @@ class MMPS(Conditional):
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         operator, dims = problem.operator, len(problem.operator.measurement_shape)
-        clean, pull = denoise_with_grad(problem, x, sigma)
+        clean, vjp = denoise_with_grad(problem, x, sigma)
         variance = noise_variance(problem, dims)
 
         def product(v: Tensor) -> tuple[Tensor, Tensor]:
-            pulled = pull(operator.adjoint(v))
+            pulled = vjp(operator.adjoint(v))
             return variance * v + sigma**2 * operator(pulled), pulled
 
         shift = conjugate_gradients(product, problem.y - operator(clean), dims, self.iterations, 1e-3)
@@ -68,8 +68,8 @@ class TMPD(Conditional):
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         operator, dims = problem.operator, len(problem.operator.measurement_shape)
-        clean, pull = denoise_with_grad(problem, x, sigma)
+        clean, vjp = denoise_with_grad(problem, x, sigma)
         residual = problem.y - operator(clean)
-        sums = operator(pull(operator.adjoint(torch.ones_like(residual)))).real.clamp_min(0)
+        sums = operator(vjp(operator.adjoint(torch.ones_like(residual)))).real.clamp_min(0)
         weighed = residual / (noise_variance(problem, dims) + sigma**2 * sums)
-        return clean + sigma**2 * pull(operator.adjoint(weighed), last=True)
+        return clean + sigma**2 * vjp(operator.adjoint(weighed), last=True)

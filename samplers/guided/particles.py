@@ -26,13 +26,13 @@ class ParticleState(State):
     Attributes:
         log_weights: Of the particles, (N, B), since they were last resampled.
         log_target: Logarithm of the density by which weights were corrected last, (N, B).
-        family: The particle at the first level from which each came, (N, B).
+        ancestor: The particle at the first level from which each descends, (N, B).
         log_evidence: Estimate of log p(y) so far, (B,).
     """
 
     log_weights: Tensor = per_draw()
     log_target: Tensor = per_draw()
-    family: Tensor = per_draw()
+    ancestor: Tensor = per_draw()
     log_evidence: Tensor
 
 
@@ -61,8 +61,8 @@ class ParticleGuided(Guided[ParticleState]):
 
     def memory(self, problem: Posterior, x: Tensor) -> dict[str, Tensor]:
         zero = torch.zeros(x.shape[:2], dtype=problem.dtype, device=problem.device)
-        family = torch.arange(len(zero), device=problem.device)[:, None].expand_as(zero)
-        return {"log_weights": zero, "log_target": zero, "family": family, "log_evidence": zero[0]}
+        ancestor = torch.arange(len(zero), device=problem.device)[:, None].expand_as(zero)
+        return {"log_weights": zero, "log_target": zero, "ancestor": ancestor, "log_evidence": zero[0]}
 
     def resample(self, state: ParticleState, noise: Noise) -> tuple[Tensor, ParticleState]:
         """Systematic resampling where few particles carry the weight: the indices kept (N, B), and the new state."""
@@ -77,15 +77,15 @@ class ParticleGuided(Guided[ParticleState]):
         return index, ParticleState(
             x=take(state.x, index), done=state.done, progress=state.progress,
             log_weights=torch.where(few, 0.0, weights), log_target=take(state.log_target, index),
-            family=take(state.family, index), log_evidence=state.log_evidence + torch.where(few, gained, 0.0),
+            ancestor=take(state.ancestor, index), log_evidence=state.log_evidence + torch.where(few, gained, 0.0),
         )  # fmt: skip
 
     def finish(self, problem: Posterior, state: ParticleState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         size = len(state.x)
         index = systematic(state.log_weights, noise.for_draws(1).use("resample").uniform()[0])
         shuffle = noise.use("order").uniform().argsort(0)  # neighbours came from one particle
-        family = state.family.gather(0, index)
-        members = torch.zeros_like(state.log_weights).scatter_add_(0, family, torch.ones_like(state.log_weights))
+        ancestor = state.ancestor.gather(0, index)
+        members = torch.zeros_like(state.log_weights).scatter_add_(0, ancestor, torch.ones_like(state.log_weights))
         info = {"effective_samples": size**2 / members.square().sum(0)}
         return take(take(state.x, index), shuffle)[:num_samples], info
 

@@ -25,11 +25,11 @@ class PiGDM(Conditional):
     """
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
-        clean, pull = denoise_with_grad(problem, x, sigma)
+        clean, vjp = denoise_with_grad(problem, x, sigma)
         r2 = error_variance(problem.prior, sigma)
         back = problem.operator.adjoint(problem.y - problem.operator(clean))
         # Aᵀ (r² AAᵀ + σ_y²)⁻¹ = (r² AᵀA + σ_y²)⁻¹ Aᵀ
         whitened = problem.operator.gram_function(
             lambda values: 1 / (r2 * values + noise_variance(problem, values.ndim)), back
         )
-        return clean + sigma**2 * pull(whitened, last=True)
+        return clean + sigma**2 * vjp(whitened, last=True)

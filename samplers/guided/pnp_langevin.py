@@ -20,12 +20,12 @@ _DESCENT = DiffPIR(weight=1.0, zeta=1.0)
 
 @dataclass(frozen=True)
 class PnPLangevin(Guided[State]):
-    r"""Langevin steps on the posterior of an image that is blurred by little noise, at one noise level.
+    r"""Langevin steps on the posterior of an image with a little noise, at one noise level.
 
     $$ x \leftarrow x + h\Bigl(\nabla\log p(y \mid x) + \frac{D(x, \sigma) - x}{\sigma^2}\Bigr) + \sqrt{2h}\,\xi $$
 
     with h = step_size over the sum of the curvatures, 1/σ² and ‖A‖²/σ_y². As steps grow and h falls, draws have the
-    density \(\propto p_\sigma(x)\,p(y \mid x)\): as grainy as σ where nothing is measured, and never surer than that.
+    density \(\propto p_\sigma(x)\,p(y \mid x)\), whose prior is that of images with noise σ: no narrower than σ.
     Each draw is a chain of its own, which begins with `steps` levels of `DiffPIR` (λ = ζ = 1) on the way down to σ: the
     paper's chains begin at the measurement, and a Langevin step at a small σ does not fill what is not measured. No
     gradients of the network.

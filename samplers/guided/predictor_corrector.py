@@ -73,5 +73,5 @@ class PredictorCorrector(Guided[State]):
         dims = len(problem.event_shape)
         operator = problem.operator
         width = noise_variance(problem, dims) + (self.rate * sigma * expand_right(operator.norm().to(x), dims)) ** 2
-        pull = operator.adjoint(problem.y - operator(x)) / width
-        return (problem.prior.denoise(x, sigma) - x) / sigma**2 + pull
+        gradient = operator.adjoint(problem.y - operator(x)) / width
+        return (problem.prior.denoise(x, sigma) - x) / sigma**2 + gradient

@@ -43,9 +43,9 @@ class TDS(ParticleGuided):
         self, problem: Posterior, state: ParticleState, sigma: float, following: float, noise: Noise
     ) -> ParticleState:
         last = following == 0
-        clean, pull = denoise_with_grad(problem, state.x, sigma)
+        clean, vjp = denoise_with_grad(problem, state.x, sigma)
         promised, slope = self.twist(problem, clean, sigma)
-        slope = pull(slope, last=True)
+        slope = vjp(slope, last=True)
         # log_target holds log p̃ of the parent, and log q − log p of the move from it.
         reached = problem.log_likelihood(clean) if last else promised
         state = replace(state, log_weights=state.log_weights + reached - state.log_target)

@@ -14,11 +14,12 @@ from samplers.kernel import Move
 from samplers.state import Info
 
 _LONGEST = 1.5  # step, in units in which the target is about as wide as its mass says
+_FIRST = 0.3  # of the longest step, to begin with
 
 
 @dataclass(frozen=True)
 class HamiltonianKernel:
-    """How a population of latents is drawn first, and moved: with masses that follow its own spread.
+    """Moves of latents, with masses that follow the population's own spread.
 
     Args:
         leapfrogs: Steps of a move.
@@ -27,32 +28,25 @@ class HamiltonianKernel:
     leapfrogs: int
 
     def start(self, problem: Posterior, count: int, noise: Noise) -> Tensor:
-        """Draw from N(0, I): (count, B, *latent)."""
         return noise.for_draws(count).normal(problem.event_shape)
 
-    def move(
-        self, problem: Posterior, z: Tensor, epsilon: Tensor, log_likelihood: Tensor, beta: Tensor, scale: Tensor,
-        noise: Noise,
-    ) -> tuple[Move, Info]:  # fmt: skip
-        """`hamiltonian_move`, and what to report of it."""
-        step_size = _LONGEST * scale
-        variance = z.var(0).clamp(1e-12, 1.0)
-        move = hamiltonian_move(problem, z, log_likelihood, beta, step_size, variance, self.leapfrogs, noise)
-        return move, {"step_size": step_size}
+    def first_scale(self, problem: Posterior) -> float:
+        return _FIRST
 
-    def polished(
-        self, problem: Posterior, z: Tensor, epsilon: Tensor, log_likelihood: Tensor, pilot: Tensor, scale: Tensor,
-        noise: Noise,
-    ) -> Tensor:  # fmt: skip
-        """The latents as they are: these moves are exact."""
-        return z
+    def move(self, problem: Posterior, before: Move, beta: Tensor, scale: Tensor, noise: Noise) -> tuple[Move, Info]:
+        step_size, variance = _LONGEST * scale, before.x.var(0).clamp(1e-12, 1.0)
+        return hamiltonian_move(problem, before, beta, step_size, variance, self.leapfrogs, noise), {
+            "step_size": step_size
+        }
+
+    def finish(self, problem: Posterior, last: Move, pilot: Tensor, scale: Tensor, noise: Noise) -> Tensor:
+        return last.x  # the moves are exact
 
 
 def hamiltonian_move(
-    problem: Posterior, z: Tensor, log_likelihood: Tensor, beta: Tensor, step_size: Tensor, variance: Tensor,
-    leapfrogs: int, noise: Noise,
-) -> Move:  # fmt: skip
-    r"""One move that leaves \(N(z; 0, I)\,L(z)^\beta\) invariant; `epsilon` of what it returns is the last momentum.
+    problem: Posterior, before: Move, beta: Tensor, step_size: Tensor, variance: Tensor, leapfrogs: int, noise: Noise
+) -> Move:
+    r"""One move that leaves \(N(z; 0, I)\,L(z)^\beta\) invariant.
 
     In \(u = z/\sqrt v\) the energy is \(\tfrac12\|\sqrt v\,u\|^2 - \beta\log L + \tfrac12\|p\|^2\). Each of the steps
     rotates (u, p) for half its length, as the prior alone would, kicks p by the likelihood, and rotates again; the
@@ -60,8 +54,7 @@ def hamiltonian_move(
 
     Args:
         problem: The posterior of latents.
-        z: Latents (S, B, *latent).
-        log_likelihood: log L at z, (S, B).
+        before: Where the chains of latents are.
         beta: Inverse temperature, (B,).
         step_size: Length of a step, (B,), or (S, B); about 1 suits where v is right.
         variance: v, about the variance of each entry of the target, (B, *latent); the inverse of the mass.
@@ -72,7 +65,7 @@ def hamiltonian_move(
         Neal 2011, MCMC using Hamiltonian dynamics, arXiv:1206.1901 (5.5.1, splitting the Hamiltonian).
         Beskos, Pinski, Sanz-Serna & Stuart 2011, Hybrid Monte Carlo on Hilbert spaces, SPA 121.
     """
-    dims = len(problem.event_shape)
+    z, dims = before.x, len(problem.event_shape)
     root = variance.sqrt()  # also the frequency at which the prior turns (u, p)
     step = expand_right(step_size, dims)
     cosine, sine = (0.5 * step * root).cos(), (0.5 * step * root).sin()
@@ -92,8 +85,10 @@ def hamiltonian_move(
     def half_square(v: Tensor) -> Tensor:
         return 0.5 * v.flatten(-dims).square().sum(-1)
 
-    gain = beta * (new - log_likelihood) + half_square(z) - half_square(ahead) + half_square(start) - half_square(p)
+    gain = (
+        beta * (new - before.log_likelihood) + half_square(z) - half_square(ahead) + half_square(start) - half_square(p)
+    )
     accepted = gain.nan_to_num(nan=-torch.inf).clamp_max(0).exp()
     take = noise.use("accept").uniform() < accepted
     wide = expand_right(take, dims)
-    return Move(torch.where(wide, ahead, z), p, torch.where(take, new, log_likelihood), accepted)
+    return Move(torch.where(wide, ahead, z), torch.where(take, new, before.log_likelihood), before.epsilon, accepted)

@@ -14,6 +14,7 @@ from posterior.noise import Noise
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from samplers.chains import ChainSampler, ChainState
+from samplers.kernel import Move
 from samplers.latent.hamiltonian import hamiltonian_move
 from samplers.state import Info
 
@@ -30,17 +31,17 @@ class HMCState(ChainState):
     """Chains, and how their steps are tuned.
 
     Attributes:
-        cold: What β begins at the inverse of, (B,).
+        first_temperature: 1/β of the first step, (B,).
         variance: The inverse masses, (B, *latent).
         total, squares: Sums of z and z² over chains and moves since masses were last set, (B, *latent).
         log_step: Logarithm of the step size, (B,).
-        average: What it settles on, (B,).
-        centre: What it is pulled towards, (B,).
+        average: The average that is used after burn-in, (B,).
+        centre: The point towards which it shrinks, (B,).
         shortfall: By how much acceptance has been too low, (B,).
         adapted: Moves since dual averaging began anew, (B,).
     """
 
-    cold: Tensor
+    first_temperature: Tensor
     variance: Tensor
     total: Tensor
     squares: Tensor
@@ -103,7 +104,7 @@ class HMC(ChainSampler[HMCT]):
             log_likelihood=log_likelihood,
             done=zero.bool(),
             progress=zero.clone(),
-            cold=(log_likelihood.amax(0) - log_likelihood.amin(0)).clamp_min(1.0),
+            first_temperature=(log_likelihood.amax(0) - log_likelihood.amin(0)).clamp_min(1.0),
             variance=torch.ones_like(z[0]),
             total=torch.zeros_like(z[0]),
             squares=torch.zeros_like(z[0]),
@@ -116,12 +117,11 @@ class HMC(ChainSampler[HMCT]):
 
     def step(self, problem: Posterior, state: HMCT, noise: Noise) -> tuple[HMCT, Info]:
         step, burning, source = state.step, self.burning(state.step), noise.for_draws(self.chains).use("move")
-        beta = state.cold ** -max(0.0, 1 - 2 * step / self.burn_in)
+        beta = state.first_temperature ** -max(0.0, 1 - 2 * step / self.burn_in)
         step_size = (state.log_step if burning else state.average).exp()
         jitter = 1 + _JITTER * (2 * source.use("jitter").uniform() - 1)
-        move = hamiltonian_move(
-            problem, state.x, state.log_likelihood, beta, jitter * step_size, state.variance, self.leapfrogs, source
-        )
+        before = Move(state.x, state.log_likelihood)
+        move = hamiltonian_move(problem, before, beta, jitter * step_size, state.variance, self.leapfrogs, source)
         accepted = move.accepted.mean(0)
         self.record(state, move.x)
         tuning = self._tuned(state, move.x, accepted, step) if burning else {}

@@ -27,12 +27,12 @@ class LangevinState(State):
     Attributes:
         direction: The sharpest direction found so far, of length 1, as x.
         curvature: That of −log L along it, (S, B).
-        cold: What β begins at the inverse of, (S, B).
+        first_temperature: 1/β of the first step, (S, B).
     """
 
     direction: Tensor = per_draw()
     curvature: Tensor = per_draw()
-    cold: Tensor = per_draw()
+    first_temperature: Tensor = per_draw()
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,13 @@ class LatentLangevin(Sampler[LangevinState]):
             progress=zero,
             direction=direction,
             curvature=curvature,
-            cold=curvature.clamp_min(1.0),
+            first_temperature=curvature.clamp_min(1.0),
         )
 
     def step(self, problem: Posterior, state: LangevinState, noise: Noise) -> tuple[LangevinState, Info]:
         dims, total = len(problem.event_shape), self.levels * self.steps
         level, within = divmod(state.step, self.steps)
-        beta = state.cold ** -(1 - level / (self.levels - 1))
+        beta = state.first_temperature ** -(1 - level / (self.levels - 1))
         z, direction, curvature = state.x, state.direction, state.curvature
         slope = problem.log_likelihood_grad(z)
         if within == 0:
@@ -104,7 +104,7 @@ class LatentLangevin(Sampler[LangevinState]):
             progress=torch.full_like(state.progress, (state.step + 1) / total),
             direction=direction,
             curvature=curvature,
-            cold=state.cold,
+            first_temperature=state.first_temperature,
         )
         return new, {"beta": beta.mean(0), "step_size": alpha.mean(0)}
 

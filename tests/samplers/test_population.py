@@ -80,42 +80,42 @@ def test_resampling_by_island() -> None:
     assert torch.allclose(means.exp(), log_weights.exp().unflatten(0, (4, 10)).mean(1))
 
 
-def test_families() -> None:
+def test_ancestors() -> None:
     index = torch.tensor([[0, 1], [0, 1], [3, 1], [3, 1], [3, 1], [5, 4]])
-    family = pop.families(index)
-    assert family.T.tolist() == [[0, 0, 2, 2, 2, 5], [0, 0, 0, 0, 0, 5]]
-    assert pop.distinct(family).tolist() == [3, 2]
-    assert pop.distinct(torch.tensor([[2], [0], [2], [1]])).tolist() == [3]
+    ancestor = pop.ancestors(index)
+    assert ancestor.T.tolist() == [[0, 0, 2, 2, 2, 5], [0, 0, 0, 0, 0, 5]]
+    assert pop.num_lineages(ancestor).tolist() == [3, 2]
+    assert pop.num_lineages(torch.tensor([[2], [0], [2], [1]])).tolist() == [3]
 
 
 @pytest.mark.parametrize("copies", [1, 2, 20])
 def test_variance_inflation_of_duplicates(copies: int) -> None:
     x = normal(40, 3, batch=2).repeat_interleave(copies, 0)
-    family = (torch.arange(40) * copies).repeat_interleave(copies)[:, None].expand(-1, 2)
-    assert torch.allclose(pop.variance_inflation(x, family), torch.tensor(float(copies), dtype=DOUBLE))
+    ancestor = (torch.arange(40) * copies).repeat_interleave(copies)[:, None].expand(-1, 2)
+    assert torch.allclose(pop.variance_inflation(x, ancestor), torch.tensor(float(copies), dtype=DOUBLE))
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(pop.variance_inflation(x[order], family[order]), torch.tensor(float(copies), dtype=DOUBLE))
+    assert torch.allclose(pop.variance_inflation(x[order], ancestor[order]), torch.tensor(float(copies), dtype=DOUBLE))
 
 
 @pytest.mark.parametrize("size", [4, 5, 50])
-def test_variance_inflation_of_families_that_have_drifted_apart(size: int) -> None:
-    # 200 particles in families of `size`, all independent: 1, whatever the number of families. The sums of families
+def test_variance_inflation_of_lineages_that_have_drifted_apart(size: int) -> None:
+    # 200 particles in lineages of `size`, all independent: 1, whatever the number of lineages. The sums of lineages
     # have 200/size · 30 degrees of freedom: the mean over 100 measurements is off by √(2 size/(6000 · 100)).
-    x, family = normal(200, 30, batch=100), (torch.arange(200) // size * size)[:, None].expand(-1, 100)
-    inflation = pop.variance_inflation(x, family)
+    x, ancestor = normal(200, 30, batch=100), (torch.arange(200) // size * size)[:, None].expand(-1, 100)
+    inflation = pop.variance_inflation(x, ancestor)
     assert abs(inflation.mean() - 1) < 4 * math.sqrt(2 * size / 600_000) + 1 / 200
 
 
 def test_variance_inflation_is_that_of_the_mean() -> None:
     # Families of 10 with correlation ½ within: the variance of the mean is (1 + 9/2) times that of independent draws.
-    # 50 families and 30 pixels for each of 20 measurements give the mean an error of 5.5 √(2/(30 · 50 · 20)).
+    # 50 lineages and 30 pixels for each of 20 measurements give the mean an error of 5.5 √(2/(30 · 50 · 20)).
     shared, own = normal(50, 30, batch=20).repeat_interleave(10, 0), normal(500, 30, batch=20, seed=1)
-    family = (torch.arange(500) // 10)[:, None].expand(-1, 20)
-    inflation = pop.variance_inflation((shared + own) / math.sqrt(2), family)
+    ancestor = (torch.arange(500) // 10)[:, None].expand(-1, 20)
+    inflation = pop.variance_inflation((shared + own) / math.sqrt(2), ancestor)
     assert abs(inflation.mean() - 5.5) < 4 * 5.5 * math.sqrt(2 / 30_000)
 
 
-def test_one_family_tells_nothing_and_equal_particles_have_no_variance() -> None:
+def test_one_lineage_tells_nothing_and_equal_particles_have_no_variance() -> None:
     x = normal(30, 3, batch=2)
     assert (pop.variance_inflation(x, torch.zeros(30, 2, dtype=torch.int64)) == 30).all()
     own = torch.arange(30)[:, None].expand(-1, 2)

@@ -119,15 +119,15 @@ def test_reports() -> None:
     samples = TemperedSMC(accuracy="fast", population=64).sample(problem, 10, progress=False)
     assert samples.x.shape == (10, 2, 2)
     beta, steps = samples.info["beta"], (~samples.info["beta"].isnan()).sum(0)
-    assert ((beta == 1).sum(0) >= 3).all() and ((beta == 1).sum(0) <= BUDGETS["fast"].settle).all()
+    assert ((beta == 1).sum(0) >= 3).all() and ((beta == 1).sum(0) <= BUDGETS["fast"].final_moves).all()
     assert (beta.diff(dim=0).nan_to_num(0) >= 0).all()
     assert (samples.info["acceptance"].nan_to_num(1) == 1).all()
     assert (samples.info["rho"].nan_to_num(1) > 0).all()
-    assert ((samples.info["families"] >= 1) & (samples.info["families"] <= 64)).all()
+    assert ((samples.info["lineages"] >= 1) & (samples.info["lineages"] <= 64)).all()
     assert (samples.info["effective_samples"] <= 10.5).all()
     # draws of the prior for each particle, and calls a move; ten of 64 particles are kept, and moved twice again
     budget = BUDGETS["fast"]
-    calls = 64 / 10 * (budget.start * budget.prior_steps + steps * budget.steps) + 2 * budget.steps
+    calls = 64 / 10 * (budget.prior_samples * budget.prior_steps + steps * budget.steps) + 2 * budget.steps
     assert torch.allclose(samples.nfe, calls.double())
     assert (samples.nfe_grad == 0).all()
 
@@ -192,7 +192,7 @@ def test_a_hopeless_run_warns_and_an_easy_one_does_not() -> None:
     for seed in range(4):
         with pytest.warns(TrustWarning, match="hard"):
             said += sampler.sample(HARD, 8, seed=seed, progress=False).warnings
-    assert sum("families" in text for text in said) == 4
+    assert sum("lineages" in text for text in said) == 4
     assert any("log_evidence_error" in text for text in said)
     assert all("TemperedSMC" in text and "hard" in text and "larger population" in text for text in said)
     with warnings.catch_warnings():
@@ -202,8 +202,8 @@ def test_a_hopeless_run_warns_and_an_easy_one_does_not() -> None:
 
 
 def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
-    fine = {"effective_samples": 26.0, "families": 4.0, "island_r_hat": 1.09, "log_evidence_error": 0.69}
-    beyond = {"effective_samples": 24.0, "families": 3.0, "island_r_hat": 1.11, "log_evidence_error": 0.71}
+    fine = {"effective_samples": 26.0, "lineages": 4.0, "island_r_hat": 1.09, "log_evidence_error": 0.69}
+    beyond = {"effective_samples": 24.0, "lineages": 3.0, "island_r_hat": 1.11, "log_evidence_error": 0.71}
     for name in fine:
         info = {k: torch.tensor([v, beyond[name] if k == name else v]) for k, v in fine.items()}
         reasons = TemperedSMC().reasons(HARD, info, num_samples=100)
@@ -214,10 +214,10 @@ def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
-def test_one_family_is_worth_one_draw() -> None:
+def test_one_lineage_is_worth_one_sample() -> None:
     sampler = TemperedSMC(accuracy="fast", population=8, exact_denoise=True)
     runs = [sampler.sample(HARD, 8, seed=seed, progress=False).info for seed in range(8)]
-    alone = [info["effective_samples"] for info in runs if info["families"] == 1]
+    alone = [info["effective_samples"] for info in runs if info["lineages"] == 1]
     assert alone
     assert all(effective == 1 for effective in alone)
 
@@ -225,7 +225,7 @@ def test_one_family_is_worth_one_draw() -> None:
 def test_a_likelihood_that_says_nothing_leaves_the_prior() -> None:
     problem = Posterior(mixture(), GaussianLikelihood(ROTATED, 1e4), torch.zeros(1, 2, dtype=DOUBLE))
     samples = TemperedSMC(accuracy="fast", exact_denoise=True).sample(problem, 1000, progress=False)
-    assert (samples.info["beta"] == 1).all() and (samples.info["families"] > 900).all()
+    assert (samples.info["beta"] == 1).all() and (samples.info["lineages"] > 900).all()
     share = problem.prior.responsibilities(samples.x).mean((0, 1))
     assert (share - problem.prior.log_weights.exp()).abs().max() < 4 * 0.5 / math.sqrt(1000)
 
@@ -263,5 +263,5 @@ def test_precision_is_that_of_the_measurements() -> None:
     samples = TemperedSMC(accuracy="fast", population=16).sample(
         mixture_problem().to(dtype=torch.float32), 4, progress=False
     )
-    values: dict[str, Tensor] = {name: samples.info[name] for name in ("log_evidence", "families")}
+    values: dict[str, Tensor] = {name: samples.info[name] for name in ("log_evidence", "lineages")}
     assert samples.x.dtype == torch.float32 and all(v.dtype == torch.float32 for v in values.values())

@@ -5,6 +5,7 @@ import torch
 
 from posterior.noise import Noise
 from posterior.problem import LatentPosterior
+from samplers.kernel import Move
 from samplers.latent.hamiltonian import hamiltonian_move
 from tests.samplers.latent.generators import DOUBLE, bent_problem, by_quadrature, linear_problem
 
@@ -16,7 +17,7 @@ def test_a_flat_likelihood_turns_no_move_back() -> None:
     z = Noise.of(1, 2, 50, dtype=DOUBLE).normal((3,))
     variance = torch.tensor([[1.0, 0.5, 0.1]] * 2, dtype=DOUBLE)
     move = hamiltonian_move(
-        problem, z, problem.log_likelihood(z), 0 * ONE, 1.3 * ONE, variance, 4, Noise.of(0, 2, 50, dtype=DOUBLE)
+        problem, Move(z, problem.log_likelihood(z)), 0 * ONE, 1.3 * ONE, variance, 4, Noise.of(0, 2, 50, dtype=DOUBLE)
     )
     assert (move.accepted > 1 - 1e-12).all()
     assert (move.x - z).abs().mean() > 0.5
@@ -29,7 +30,7 @@ def test_the_energy_is_kept_to_second_order() -> None:
     errors = []
     for leapfrogs in (8, 16):
         move = hamiltonian_move(
-            problem, z, problem.log_likelihood(z), 1e-3 * ONE, ONE / leapfrogs, torch.ones_like(z[0]), leapfrogs,
+            problem, Move(z, problem.log_likelihood(z)), 1e-3 * ONE, ONE / leapfrogs, torch.ones_like(z[0]), leapfrogs,
             Noise.of(0, 2, 200, dtype=DOUBLE),
         )  # fmt: skip
         errors.append(-move.accepted.log().mean())
@@ -51,7 +52,7 @@ def test_draws_of_the_target_stay_draws_of_it(beta: float, step: float) -> None:
     before = torch.stack([z[..., 0], z[..., 1], z[..., 0] ** 2, z[..., 1] ** 2, z[..., 0] ** 2 * z[..., 1]])
     log_likelihood, accepted = problem.log_likelihood(z), []
     for i in range(3):
-        move = hamiltonian_move(problem, z, log_likelihood, beta * ONE, step * ONE, variance, 3, noise.at(i))
+        move = hamiltonian_move(problem, Move(z, log_likelihood), beta * ONE, step * ONE, variance, 3, noise.at(i))
         z, log_likelihood = move.x, move.log_likelihood
         accepted.append(float(move.accepted.mean()))
     after = torch.stack([z[..., 0], z[..., 1], z[..., 0] ** 2, z[..., 1] ** 2, z[..., 0] ** 2 * z[..., 1]])
@@ -65,8 +66,7 @@ def test_a_trajectory_that_diverges_is_turned_back() -> None:
     z = Noise.of(1, 2, 20, dtype=DOUBLE).normal((2,))
     move = hamiltonian_move(
         problem,
-        z,
-        problem.log_likelihood(z),
+        Move(z, problem.log_likelihood(z)),
         1e8 * ONE,
         ONE,
         torch.ones_like(z[0]),

@@ -19,20 +19,21 @@ from posterior.operators import Blur, Inpainting, Magnitude, Matrix, Operator
 from posterior.priors import EmpiricalPrior, GaussianMixturePrior, ScorePrior
 from posterior.priors.exact import ExactPosterior
 from posterior.problem import Posterior
+from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxiliary, largest_rho
 from samplers.curvature import Curvature
-from samplers.kernel import Draws, Move, auxiliary_move, check_auxiliary, largest_rho
+from samplers.kernel import Move
 from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture, mixture_problem
 
 SIZE = 10_000
-EXACT = Draws(0, exact=True)
+EXACT = PriorSampling(0, exact=True)
 
 
-class Rigged(Draws):
+class Rigged(PriorSampling):
     """Draws of x0 given z by a function of the test."""
 
     def __init__(self, function: Callable[..., Tensor]) -> None:
         super().__init__(0)
-        object.__setattr__(self, "given", function)
+        object.__setattr__(self, "sample_denoised", function)
 
 
 WIDE = Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE))
@@ -41,13 +42,13 @@ ROTATED = Matrix(1.3 * torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=DOUBLE))
 
 def move(
     problem: Posterior, x: Tensor, epsilon: Tensor, noise: Noise, beta: Tensor | float = 1.0, fraction: float = 1.0,
-    draws: Draws = EXACT, pilot: Tensor | None = None,
+    sampling: PriorSampling = EXACT, pilot: Tensor | None = None,
 ) -> Move:  # fmt: skip
     """A move with ρ a fraction of the largest, and the curvature at a pilot image."""
     beta = torch.as_tensor(beta, dtype=x.dtype).expand(len(problem))
     curvature = Curvature(problem, x.new_ones(x.shape[1:]) if pilot is None else pilot)
     rho = fraction * largest_rho(problem, curvature, beta)
-    return auxiliary_move(problem, x, epsilon, problem.log_likelihood(x), beta, rho, curvature, noise, draws)
+    return auxiliary_move(problem, Move(x, problem.log_likelihood(x), epsilon), beta, rho, curvature, sampling, noise)
 
 
 def moves(problem: Posterior, x: Tensor, count: int, seed: int = 1, **settings: object) -> Move:
@@ -168,7 +169,7 @@ def test_proposals_that_are_never_refused_would_be_seen(name: str) -> None:
     proposals = []
 
     def draw(prior: ScorePrior, z: Tensor, rho: Tensor, noise: Noise) -> Tensor:
-        proposals.append(EXACT.given(prior, z, rho, noise))
+        proposals.append(EXACT.sample_denoised(prior, z, rho, noise))
         return proposals[-1]
 
     moves(
@@ -177,7 +178,7 @@ def test_proposals_that_are_never_refused_would_be_seen(name: str) -> None:
         1,
         fraction=fraction,
         pilot=exact.mean(),
-        draws=Rigged(draw),
+        sampling=Rigged(draw),
     )
     assert deviation(proposals[0], exact).max() > 6  # beyond the bound above, so that it has power
 
@@ -189,7 +190,7 @@ def test_the_ratio_is_that_of_the_densities(name: str, beta: float) -> None:
     pilot, x, levels = exact.mean(), exact.sample(50, seed=1), []
 
     def draw(prior: ScorePrior, z: Tensor, rho: Tensor, noise: Noise) -> Tensor:
-        levels.append((z[:, 0], rho[0], EXACT.given(prior, z, rho, noise)))
+        levels.append((z[:, 0], rho[0], EXACT.sample_denoised(prior, z, rho, noise)))
         return levels[0][2]
 
     noise = problem.noise(2, 50)
@@ -240,7 +241,7 @@ def test_a_refused_move_stays_where_it_is_and_a_sweep_moves() -> None:
 def test_a_proposal_that_is_not_finite_is_refused() -> None:
     problem, exact, _ = case("outliers")
     x = exact.sample(10, seed=1)
-    after = moves(problem, x, 1, draws=Rigged(lambda prior, z, rho, noise: torch.full_like(z, torch.nan)))
+    after = moves(problem, x, 1, sampling=Rigged(lambda prior, z, rho, noise: torch.full_like(z, torch.nan)))
     assert torch.equal(after.x, x) and (after.accepted == 0).all() and after.epsilon.isfinite().all()
 
 
@@ -271,5 +272,5 @@ def test_what_it_does_not_take_is_refused() -> None:
 def test_precision_of_the_state_is_kept(name: str | None) -> None:
     problem = (case(name)[0] if name else mixture_problem()).to(dtype=torch.float32)
     x = torch.zeros(5, 1, 2)
-    after = move(problem, x, x, Noise.of(0, 1, 5), draws=Draws(4))
+    after = move(problem, x, x, Noise.of(0, 1, 5), sampling=PriorSampling(4))
     assert all(values.dtype == torch.float32 for values in after)
