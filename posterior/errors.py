@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from torch import Tensor
+
 
 class PosteriorError(Exception):
     """Base of every exception that this library raises on purpose."""
@@ -37,3 +41,23 @@ class UnknownNameError(PosteriorError, LookupError):
 
 class TrustWarning(UserWarning):
     """A result that should not be trusted, and why."""
+
+
+def check_finite(what: str, values: Tensor, advice: str, ids: Sequence[int | str] | None = None) -> None:
+    """Raise `NotFiniteError` unless all values are finite.
+
+    Args:
+        what: What the values are, at the head of the message.
+        values: Any values; (B, ...) if there are ids.
+        advice: What to do about it, at the end of the message.
+        ids: Names of B measurements: the message lists those at fault, instead of the number of such values.
+    """
+    finite = values.isfinite()
+    if bool(finite.all()):
+        return
+    if ids is None:
+        where = f"{int((~finite).sum())} of {finite.numel()} values"
+    else:
+        broken = ~finite.reshape(len(finite), -1).all(1)
+        where = f"measurement(s) {[ids[b] for b in broken.nonzero().flatten().tolist()]}"
+    raise NotFiniteError(f"{what}: NaN or infinity in {where}; {advice}")
