@@ -9,7 +9,7 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 from posterior.likelihoods import Likelihood
 from posterior.likelihoods.base import OperatorT
 from posterior.noise import Noise
@@ -59,9 +59,7 @@ class Posterior(Generic[PriorT, LikelihoodT]):
                 f"y has shape {tuple(y.shape)}; expected (B, {', '.join(map(str, operator.measurement_shape))}), "
                 f"what {type(operator).__name__} measures{hint}"
             )
-        if not bool(torch.isfinite(y).all()):
-            bad = [b for b in range(len(y)) if not bool(torch.isfinite(y[b]).all())]
-            raise NotFiniteError(f"y holds NaN or infinity in measurement(s) {bad}; remove or repair them")
+        check_finite("y", y, "remove or repair them", ids=range(len(y)))
         if not torch.equal(operator.restrict(y), y):
             raise InvalidValueError(
                 f"y holds values where {type(operator).__name__} measures nothing; set them to zero with "

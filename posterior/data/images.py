@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
 
 _PICTURES = (".png", ".jpg", ".jpeg")
 _ARRAYS = (".npy", ".npz")
@@ -136,8 +136,7 @@ def _scaled(path: Path, values: NDArray[np.generic]) -> NDArray[np.float32]:
         raise InvalidValueError(
             f"{path} holds {values.dtype}; images are uint8 (0 … 255) or floating-point numbers in [-1, 1]"
         )
-    if not np.isfinite(values).all():
-        raise NotFiniteError(f"{path} holds NaN or infinity in {int((~np.isfinite(values)).sum())} values; repair them")
+    check_finite(str(path), torch.from_numpy(values.astype(np.float64)), "repair them")
     if values.size and max(-values.min(), values.max()) > 1 + _ROUNDING:
         raise InvalidValueError(
             f"{path} has values from {values.min():.4g} to {values.max():.4g}, and images lie in [-1, 1]; map them, "

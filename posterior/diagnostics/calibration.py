@@ -25,7 +25,7 @@ from posterior.diagnostics.functionals import (
 from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import detectable_effect, holm, rank_band, rank_ecdf, rank_p_value
 from posterior.diagnostics.verdict import SIGNIFICANCE, Calibration, Check, Kind
-from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.likelihoods import Likelihood
 from posterior.methods import Method
@@ -186,8 +186,7 @@ def _draw(
     expected = (count * thin, len(problem), *problem.event_shape)
     if tuple(result.x.shape) != expected:
         raise ShapeError(f"{method.name} gave draws of shape {tuple(result.x.shape)}; expected {expected}")
-    if not bool(result.x.isfinite().all()):
-        raise NotFiniteError(f"{method.name} gave draws that hold NaN or infinity; its settings may be at fault")
+    check_finite(f"samples of {method.name}", result.x, "its settings may be at fault")
     figures = {"nfe": result.nfe} | {k: v for k, v in result.info.items() if v.shape == (len(problem),)}
     return result.x[thin - 1 :: thin], {f"reported: {name}": value.cpu() for name, value in figures.items()}
 
@@ -196,8 +195,7 @@ def rank_of(name: str, values: Tensor, keys: Tensor) -> Tensor:
     """Rank of the first of the values (L + 1, B) among the others, ties broken by the keys: (B,)."""
     if values.shape != keys.shape:
         raise ShapeError(f"{name!r} gave values of shape {tuple(values.shape)}; expected (S, B) = {tuple(keys.shape)}")
-    if not bool(values.isfinite().all()):
-        raise NotFiniteError(f"{name!r} is NaN or infinite for some image")
+    check_finite(f"functional {name!r}", values, "it must be finite for every image")
     below = (values[1:] < values[0]) | ((values[1:] == values[0]) & (keys[1:] < keys[0]))
     return below.sum(0).cpu()
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, NotFiniteError
+from posterior.errors import InvalidValueError, check_finite
 from posterior.results import Samples
 
 
@@ -48,8 +48,7 @@ def principal_components(samples: Samples, count: int = 3) -> PrincipalComponent
             f"{count} components need 1 ≤ components < draws and no more than an image has entries; there are {size} "
             f"draws of {rows.shape[2]} entries"
         )
-    if not bool(rows.isfinite().all()):
-        raise NotFiniteError("a draw holds NaN or infinity")
+    check_finite("samples", rows, "find out where they arose")
     _, values, directions = torch.linalg.svd(rows - rows.mean(1, keepdim=True), full_matrices=False)
     variances = values.square() / (size - 1)
     total = variances.sum(1, keepdim=True)

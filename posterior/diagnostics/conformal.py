@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.results import Samples
 
 _FLOOR = 0.01  # of the truths' standard deviation
@@ -80,8 +80,8 @@ def conformal_intervals(samples: Samples, truth: Tensor, level: float = 0.9) -> 
         )
     if not 0 < level < 1:
         raise InvalidValueError(f"level lies in (0, 1), got {level}")
-    if not bool(truth.isfinite().all() and samples.x.isfinite().all()):
-        raise NotFiniteError("NaN or infinity in the truths or in the draws")
+    for what, x in (("truths", truth), ("samples", samples.x)):
+        check_finite(what, x, "find out where they arose")
     count = len(truth)
     # The sum of the shares outside may be at most this.
     allowed = (1 - level) * (count + 1) - 1

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import InvalidValueError, ShapeError, check_finite
 
 _CHUNK = 1 << 21  # values held at a time
 _FEWEST = 4  # draws a chain: two for each half
@@ -113,8 +113,7 @@ def _by_entry(function: Callable[[Tensor], Tensor], draws: Tensor) -> Tensor:
     chains, length = draws.shape[:2]
     if chains < 1 or length < _FEWEST:
         raise InvalidValueError(f"convergence needs at least {_FEWEST} draws a chain, got {chains} chains of {length}")
-    if not bool(draws.isfinite().all()):
-        raise NotFiniteError("draws hold NaN or infinity; find out where they arose")
+    check_finite("draws", draws, "find out where they arose")
     rows = draws.reshape(chains, length, -1)
     parts = rows.split(max(1, _CHUNK // (chains * length)), 2)
     return torch.cat([function(part.permute(2, 0, 1).double()) for part in parts]).reshape(draws.shape[2:])

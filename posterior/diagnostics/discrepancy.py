@@ -14,7 +14,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.noise import Noise
 from posterior.shapes import check_shape
 
@@ -226,9 +226,7 @@ def _point_sets(*sets: Tensor) -> tuple[Tensor, ...]:
             raise ShapeError(f"point sets have shapes {shapes}; expected (N, *event) with the same event, not empty")
         if not points.is_floating_point():
             raise InvalidValueError(f"points must be floating-point numbers, got {points.dtype}; use .float()")
-        bad = int((~points.isfinite()).reshape(len(points), -1).any(1).sum())
-        if bad:
-            raise NotFiniteError(f"{bad} of {len(points)} points hold NaN or infinity; find out where they arose")
+        check_finite("points", points, "find out where they arose")
     dtype = torch.float32
     for points in sets:
         dtype = torch.promote_types(dtype, points.dtype)

@@ -19,7 +19,7 @@ from posterior.diagnostics.functionals import Functional, centre_pixel, log_like
 from posterior.diagnostics.prior_verdict import PriorCheck
 from posterior.diagnostics.uniformity import holm, rank_band, rank_ecdf, rank_p_value
 from posterior.diagnostics.verdict import Check
-from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Identity
@@ -105,8 +105,8 @@ def check_prior(
             bar.set_postfix_str("images of the prior" if images is None else "")
             x = draw_truth(prior, noise.use("image")) if images is None else images[part].to(prior.device)
             bar.set_postfix_str("")
-            if not bool(x.isfinite().all()):
-                raise NotFiniteError("images, those drawn from the prior or those given, hold NaN or infinity")
+            source = "images drawn from the prior" if images is None else "images"
+            check_finite(source, x, "find out where they arose")
             found = [_level(prior, x, rho, noise.use(f"{rho:g}"), num_draws, steps, bar) for rho in chosen]
             parts.append([torch.stack(values) for values in zip(*found, strict=True)])
     ranks, change, variance, doubled = (torch.cat(values, -1).cpu() for values in zip(*parts, strict=True))

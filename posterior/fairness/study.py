@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from posterior.errors import InvalidValueError, NotFiniteError, ShapeError, TrustWarning
+from posterior.errors import InvalidValueError, ShapeError, TrustWarning, check_finite
 from posterior.fairness.groups import Groups
 from posterior.fairness.measures import by_group, fairness
 from posterior.fairness.report import FairnessReport, Finding
@@ -102,10 +102,8 @@ class FairnessStudy:
                     if method.name not in answers:
                         bar.set_postfix_str(f"{method.name} on {name}")
                         first, second, doubts = _two_runs(method, problem, num_samples // 2, seed, batch_size)
-                        if not bool(first.isfinite().all() and second.isfinite().all()):
-                            raise NotFiniteError(
-                                f"{method.name} on {name!r}: NaN or infinity; the method's settings may be at fault"
-                            )
+                        for x in (first, second):
+                            check_finite(f"{method.name} on {name!r}", x, "the method's settings may be at fault")
                         answers[method.name] = self._seen(problem, truth, first, second) | {"warnings": doubts}
                         file.save(done)
                     bar.update()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
 from posterior.figures.panels import Range, check_range, rgb
 
 _SIDE = 168  # pixels, at the least
@@ -37,8 +37,7 @@ def save_gif(images: Tensor, path: str | Path, value_range: Range = (-1.0, 1.0),
     check_range(value_range)
     if not seconds >= 0.02:
         raise InvalidValueError(f"an image is shown for at least 0.02 seconds, got {seconds}")
-    if not bool(images.isfinite().all()):
-        raise NotFiniteError("an image holds NaN or infinity")
+    check_finite("images", images, "find out where they arose")
     if path.suffix.lower() != ".gif":
         raise FileFormatError(f"{path} does not end in .gif")
     factor = math.ceil(_SIDE / min(images.shape[2:]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.figures.page import Page, Panel, house_style
 from posterior.figures.panels import Range, check_range, show_heat, show_measurement, show_picture
 from posterior.results import PointEstimate, Samples
@@ -132,8 +132,7 @@ def _check(
         if x.ndim != len(lead) + 4 or tuple(x.shape[-4:]) != shape or 0 in x.shape:
             expected = ", ".join(map(str, (*lead, *shape)))
             raise ShapeError(f"{what}: shape {tuple(x.shape)}; expected ({expected}), as {first} say(s)")
-        if not bool(x.isfinite().all()):
-            raise NotFiniteError(f"{what}: NaN or infinity; the method's settings may be at fault")
+        check_finite(what, x, "the method's settings may be at fault")
     if measurement.ndim == 0 or len(measurement) != shape[0]:
         raise ShapeError(
             f"measurement has shape {tuple(measurement.shape)}; expected ({shape[0]}, …), one for each image"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from posterior.diagnostics.components import principal_components
-from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.figures.overview import FEWEST, GAUSSIAN_WIDTH, spread
 from posterior.figures.page import Page, Panel, house_style
 from posterior.figures.panels import FRAME, Range, check_range, show_heat, show_picture, show_signed
@@ -67,8 +67,8 @@ def uncertainty_figure(
         raise InvalidValueError(
             f"needs two draws or more and an index below {samples.x.shape[1]}; got {len(samples)} and {index}"
         )
-    if truth is not None and not bool(truth[index].isfinite().all()):
-        raise NotFiniteError("the truth holds NaN or infinity")
+    if truth is not None:
+        check_finite("truth", truth[index], "repair it")
     one = replace(samples, x=samples.x[:, index : index + 1].detach().cpu(), info={}, latent=None)
     mean, (std, width) = one.mean()[0], spread(one)
     assert std is not None

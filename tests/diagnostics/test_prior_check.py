@@ -135,7 +135,7 @@ def test_agreement() -> None:
         (ShapeError, r"expected \(N, 1, 4, 4\)", {"images": IMAGES.reshape(-1, 4, 4)}),
         (ShapeError, "N ≥ 2", {"images": IMAGES[:1]}),
         (InvalidValueError, "floating-point", {"images": IMAGES.byte()}),
-        (NotFiniteError, "images, .* hold NaN", {"images": IMAGES / 0.0}),
+        (NotFiniteError, "images: NaN or infinity in .* values", {"images": IMAGES / 0.0}),
         (NoiseLevelError, "valid for noise levels", {"levels": [2 * PRIOR.sigma_max]}),
         (NoiseLevelError, "valid for noise levels", {"levels": [-1.0, 1.0]}),
         (NoiseLevelError, "valid for noise levels", {"levels": [math.nan]}),
