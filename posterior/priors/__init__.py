@@ -2,6 +2,7 @@
 
 from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior
 from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.diffusers import from_diffusers
 from posterior.priors.edm import EDMPrior
 from posterior.priors.empirical import EmpiricalPrior
 from posterior.priors.exact import ExactPosterior
@@ -10,6 +11,9 @@ from posterior.priors.gaussian_mixture import GaussianMixturePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.priors.pyramid import PyramidPrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
+
+# Here, because diffusers.py makes priors of classes that extend ScorePrior, whose module cannot import it.
+ScorePrior.from_diffusers = staticmethod(from_diffusers)
 
 __all__ = [
     "EDMPrior",

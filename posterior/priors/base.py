@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -29,19 +28,6 @@ class Prior(nn.Module):
     def decode(self, state: Tensor) -> Tensor:
         """Map the variable that is sampled to an image x (identity unless the prior says otherwise)."""
         return state
-
-    def save_pretrained(self, folder: str | Path) -> Path:
-        """Write to a folder, `config.json` and `weights.safetensors`: see `posterior.priors.zoo.save_prior`."""
-        from posterior.priors.zoo import save_prior
-
-        return save_prior(self, folder)
-
-    @staticmethod
-    def from_pretrained(name_or_folder: str | Path, **options: Any) -> Prior:
-        """A shipped prior, or one in a folder: see `posterior.load_prior`."""
-        from posterior.priors.zoo import load_prior
-
-        return load_prior(name_or_folder, **options)
 
     @property
     def device(self) -> torch.device:
@@ -74,6 +60,7 @@ class ScorePrior(Prior):
     sigma_data: float
     sigma_min: float
     sigma_max: float
+    from_diffusers: ClassVar[Callable[..., ScorePrior]]  # of posterior.priors.diffusers, bound in posterior.priors
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Denoise rows x (N, *event) at sigma (N,)."""
@@ -163,13 +150,6 @@ class ScorePrior(Prior):
     ) -> ScorePrior:
         """A prior of a function D(x, σ), called with x (N, *event_shape) and sigma (N,)."""
         return _FunctionPrior(denoise, event_shape, sigma_max, sigma_min, sigma_data)
-
-    @staticmethod
-    def from_diffusers(source: Any, **options: Any) -> ScorePrior:
-        """A prior of a diffusers pipeline, a folder or a repo id: see `posterior.priors.diffusers.from_diffusers`."""
-        from posterior.priors.diffusers import from_diffusers
-
-        return from_diffusers(source, **options)
 
 
 class _FunctionPrior(ScorePrior):

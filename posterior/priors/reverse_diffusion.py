@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -27,14 +27,26 @@ from torch import Tensor
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 
-if TYPE_CHECKING:
-    from posterior.priors.base import ScorePrior
-
 # First and last noise level of a conditional draw at ρ = 1 in six calls, and the variance of its reference Gaussian:
 # with them the variance of a Gaussian of any width comes out within 0.002 ρ², a third of that in eight calls.
 _FIRST, _LAST, _VARIANCE = 3.3, 0.16, 0.255
 # The same of a draw from the prior in 16 calls, in units of sigma_data; the first level is at least so high.
 _PRIOR_FIRST, _PRIOR_LAST, _PRIOR_VARIANCE = 5.0, 0.05, 0.3
+
+
+class Denoiser(Protocol):
+    """What reverse diffusion needs of a prior; `ScorePrior` says what each is."""
+
+    event_shape: tuple[int, ...]
+    sigma_data: float
+    sigma_min: float
+    sigma_max: float
+
+    def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
+        """D(x, σ) of images (..., *event_shape)."""
+
+    def mean(self) -> Tensor:
+        """The mean image (*event_shape)."""
 
 
 def geometric_levels(first: Tensor, last: Tensor, count: int) -> Tensor:
@@ -85,7 +97,7 @@ def flow_slope(denoised: Tensor, w: Tensor, t: Tensor, centre: Tensor, variance:
     return (denoised - centre) + (variance / t**2) * (denoised - w)
 
 
-def sample(prior: ScorePrior, noise: Noise, steps: int) -> Tensor:
+def sample(prior: Denoiser, noise: Noise, steps: int) -> Tensor:
     """Draw from p(x) by the probability-flow ODE: (S, B, *event_shape)."""
     if steps < 2:
         raise InvalidValueError(f"a draw from the prior takes at least 2 steps, got {steps}")
@@ -99,7 +111,7 @@ def sample(prior: ScorePrior, noise: Noise, steps: int) -> Tensor:
     return flow_ode(prior.denoise, start, levels, prior.mean().to(variance), _PRIOR_VARIANCE * variance)
 
 
-def sample_denoised(prior: ScorePrior, z: Tensor, sigma: Tensor | float, noise: Noise, steps: int) -> Tensor:
+def sample_denoised(prior: Denoiser, z: Tensor, sigma: Tensor | float, noise: Noise, steps: int) -> Tensor:
     r"""Draw from p(x0 | x0 + ρε = z) by its own probability-flow ODE, \(\rho\) = sigma.
 
     For \(w_t = x_0 + t\varepsilon'\) two independent Gaussian views of x0 combine,

@@ -30,7 +30,8 @@ from posterior.networks.stylegan2 import StyleGAN2Generator
 from posterior.networks.unet import UNet
 from posterior.networks.vae import VAEDecoder
 from posterior.networks.vector_flow import VectorFlow
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
+from posterior.priors.diffusers import from_diffusers
 from posterior.priors.edm import EDMPrior
 from posterior.priors.flows import NetworkFlow
 from posterior.priors.generators import NetworkGenerator
@@ -101,7 +102,7 @@ def load_prior(
     if (folder / "model_index.json").exists():
         if event_shape is not None:
             raise IncompatibleError("a diffusers pipeline says which shape its images have: leave event_shape out")
-        return ScorePrior.from_diffusers(folder, device=device, dtype=dtype)
+        return from_diffusers(folder, device=device, dtype=dtype)
     prior = _build(folder, event_shape)
     prior.to(device, dtype)
     for parameter in prior.parameters():
