@@ -11,14 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posterior.convergence import ess_bulk, ess_mean
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.io.archive import Result, load_result, save_result
 
 if TYPE_CHECKING:
     import xarray
-
-    from posterior.diagnostics.predictive import PredictiveCheck
-    from posterior.problem import Posterior
 
 
 @dataclass(frozen=True)
@@ -129,18 +127,10 @@ class Samples:
         share = hits.double().mean(0)
         size = self._effective_size(hits.double())
         if self.chains > 1:
-            from posterior.diagnostics.convergence import ess_bulk
-
             for b in ((share == 0) | (share == 1)).nonzero()[:, 0].tolist():
                 size[b] = ess_bulk(self.by_chain()[:, :, b]).min()
         centre = (size * share + 2) / (size + 4)
         return share, (centre * (1 - centre) / (size + 4)).sqrt()
-
-    def check(self, problem: Posterior, seed: int = 0) -> PredictiveCheck:
-        """Whether y looks like what the draws would measure: `posterior.diagnostics.predictive_check`."""
-        from posterior.diagnostics.predictive import predictive_check
-
-        return predictive_check(self, problem, seed)
 
     def by_chain(self) -> Tensor:
         """Draws by Markov chain, (chains, draws, B, *event_shape)."""
@@ -184,9 +174,6 @@ class Samples:
     def _effective_size(self, values: Tensor) -> Tensor:
         """How many independent draws the values (S, B, *out) are worth, (B, *out)."""
         if self.chains > 1:
-            # imported here because diagnostics judge results, and so import this module
-            from posterior.diagnostics.convergence import ess_mean
-
             return ess_mean(values.reshape(self.chains, -1, *values.shape[1:]))
         size = torch.full((values.shape[1],), float(len(values)), dtype=torch.float64, device=values.device)
         if "effective_samples" in self.info:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from posterior.diagnostics.convergence import ess_mean, rhat
+from posterior.convergence import ess_mean, rhat
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior

@@ -1,9 +1,9 @@
 """How far samples can be trusted."""
 
+from posterior.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
 from posterior.diagnostics.calibration import calibrate
 from posterior.diagnostics.components import PrincipalComponents, principal_components
 from posterior.diagnostics.conformal import ConformalIntervals, conformal_intervals
-from posterior.diagnostics.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
 from posterior.diagnostics.discrepancy import (
     covariance_error,
     energy_distance,

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from posterior.diagnostics.convergence import ess_mean
+from posterior.convergence import ess_mean
 from posterior.diagnostics.importance import pareto_smoothed
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
 from posterior.noise import Noise

@@ -25,7 +25,7 @@ def problem(true_std: float, batch: int = 1) -> Posterior:
 def test_noise_that_is_as_the_likelihood_says_or_not(true_std: float, words: str) -> None:
     posed = problem(true_std)
     exact = posed.prior.posterior(posed.likelihood, posed.y)
-    check = samples(exact.sample(400)).check(posed)
+    check = predictive_check(samples(exact.sample(400)), posed)
     assert words in str(check)
     assert (check.p_value > 0.05).all() == (true_std == 0.3)
     assert check.p_value.shape == check.observed.shape == check.replicated.shape == (1,)
@@ -34,7 +34,7 @@ def test_noise_that_is_as_the_likelihood_says_or_not(true_std: float, words: str
 def test_p_values_of_a_true_model_are_at_most_nominal() -> None:
     posed = problem(0.3, batch=200)
     exact = posed.prior.posterior(posed.likelihood, posed.y)
-    check = samples(exact.sample(99)).check(posed, seed=3)
+    check = predictive_check(samples(exact.sample(99)), posed, seed=3)
     # Meng: at most 2α; with 4 binomial errors
     assert (check.p_value <= 0.1).double().mean() < 0.2 + 4 * math.sqrt(0.2 * 0.8 / 200)
     assert len(str(check).splitlines()) == 200
@@ -42,7 +42,9 @@ def test_p_values_of_a_true_model_are_at_most_nominal() -> None:
 
 def test_draws_that_ignore_the_measurement() -> None:
     posed = problem(0.3)
-    assert "fits the draws worse" in str(samples(posed.prior.exact_sample(400, posed.noise(0, 400))).check(posed))
+    assert "fits the draws worse" in str(
+        predictive_check(samples(posed.prior.exact_sample(400, posed.noise(0, 400))), posed)
+    )
 
 
 def test_discrepancies_by_hand() -> None:
@@ -59,10 +61,10 @@ def test_ties_do_not_count_against_a_measurement() -> None:
     # One bit of an image whose sign is certain: all replicates and y are the same.
     prior = gaussian(2)
     posed = Posterior(prior, OneBitLikelihood(Identity((2,)), 0.1), torch.ones(1, 2, dtype=DOUBLE))
-    check = samples(torch.full((50, 1, 2), 9.0, dtype=DOUBLE)).check(posed)
+    check = predictive_check(samples(torch.full((50, 1, 2), 9.0, dtype=DOUBLE)), posed)
     assert check.p_value.tolist() == [1]
 
 
 def test_draws_of_another_problem() -> None:
     with pytest.raises(ShapeError, match="expected"):
-        samples(torch.zeros(5, 1, SIZE - 1)).check(problem(0.3))
+        predictive_check(samples(torch.zeros(5, 1, SIZE - 1)), problem(0.3))

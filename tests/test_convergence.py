@@ -6,7 +6,8 @@ import torch
 from arviz_stats.base import array_stats
 from torch import Tensor
 
-from posterior.diagnostics import convergence, ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
+from posterior import convergence
+from posterior.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
 from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
 from posterior.noise import Noise
 
