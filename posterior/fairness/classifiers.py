@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d
 
-from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
+from posterior.errors import InvalidValueError, ShapeError
 from posterior.io.folders import (
     construct,
     entry,
@@ -17,17 +17,13 @@ from posterior.io.folders import (
     list_folders,
     load_weights,
     read_config,
-    registered,
     save_folder,
     shipped_folder,
 )
-from posterior.networks.classifiers import ConvNet, GenderNet
+from posterior.networks.table import build_network, describe_network
 from posterior.shapes import check_shape
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "classifiers"
-
-# The classes that a config may name; nothing else in a folder is ever run.
-NETWORKS: dict[str, type[nn.Module]] = {"ConvNet": ConvNet, "GenderNet": GenderNet}
 
 
 class Classifier(nn.Module):
@@ -142,13 +138,10 @@ def load_classifier(
     folder = find_folder(name_or_folder, SHIPPED, "classifier", "save_classifier")
     path = folder / "config.json"
     config = read_config(path, "save_classifier", "names, event_shape, resize and network")
-    network_config = entry(config, "network", dict, path)
-    network_class = registered(network_config, NETWORKS, path)
+    network = build_network(entry(config, "network", dict, path), path)
     names, event_shape = (entry(config, key, list, path) for key in ("names", "event_shape"))
-    arguments, resize = entry(network_config, "config", dict, path), entry(config, "resize", bool, path)
-    with torch.random.fork_rng(devices=[]):  # first weights, soon replaced, must not advance the global generator
-        network = construct(network_class, path, **arguments)
-        classifier: Classifier = construct(Classifier, path, network, names, event_shape, resize=resize)
+    resize = entry(config, "resize", bool, path)
+    classifier: Classifier = construct(Classifier, path, network, names, event_shape, resize=resize)
     load_weights(classifier, folder)
     return classifier.to(device, dtype).eval().requires_grad_(False)
 
@@ -159,17 +152,10 @@ def save_classifier(classifier: Classifier, folder: str | Path) -> Path:
     Raises:
         IncompatibleError: Its network is of a class that `load_classifier` does not know.
     """
-    network = classifier.network
-    if NETWORKS.get(type(network).__name__) is not type(network):
-        raise IncompatibleError(
-            f"cannot save a classifier whose network is a {type(network).__name__}: it is none of "
-            f"{', '.join(NETWORKS)}; add a class that keeps its arguments in `.config` to "
-            "posterior.fairness.classifiers.NETWORKS"
-        )
     config = {
         "names": classifier.names,
         "event_shape": classifier.event_shape,
         "resize": classifier.resize,
-        "network": {"class": type(network).__name__, "config": network.config},
+        "network": describe_network(classifier.network),
     }
     return save_folder(folder, config, classifier)

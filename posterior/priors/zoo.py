@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from posterior.errors import FileFormatError, IncompatibleError
 from posterior.io.folders import (
@@ -21,15 +20,7 @@ from posterior.io.folders import (
     save_folder,
     shipped_folder,
 )
-from posterior.networks.dcgan import DCGANGenerator
-from posterior.networks.edm_unet import EDMUNet
-from posterior.networks.ffdnet import FFDNet
-from posterior.networks.image_flow import ImageFlow
-from posterior.networks.refinenet import RefineNet
-from posterior.networks.stylegan2 import StyleGAN2Generator
-from posterior.networks.unet import UNet
-from posterior.networks.vae import VAEDecoder
-from posterior.networks.vector_flow import VectorFlow
+from posterior.networks.table import build_network, describe_network
 from posterior.priors.base import Prior
 from posterior.priors.diffusers import from_diffusers
 from posterior.priors.edm import EDMPrior
@@ -40,8 +31,8 @@ from posterior.priors.sde import VESDEPrior, VPSDEPrior
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "priors"
 
-# The classes that a config may name. A prior is built from a network and the settings listed here, a network from its
-# `config`; nothing else in a folder is ever run.
+# The classes that a config may name, each built from a network and the settings listed here; nothing else in a folder
+# is ever run.
 PRIORS: dict[str, tuple[type[Prior], tuple[str, ...]]] = {
     "EDMPrior": (EDMPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
     "VESDEPrior": (VESDEPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max", "value_range")),
@@ -49,17 +40,6 @@ PRIORS: dict[str, tuple[type[Prior], tuple[str, ...]]] = {
     "PyramidPrior": (PyramidPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_network")),
     "NetworkGenerator": (NetworkGenerator, ()),
     "NetworkFlow": (NetworkFlow, ()),
-}
-NETWORKS: dict[str, type[nn.Module]] = {
-    "UNet": UNet,
-    "EDMUNet": EDMUNet,
-    "RefineNet": RefineNet,
-    "VAEDecoder": VAEDecoder,
-    "DCGANGenerator": DCGANGenerator,
-    "FFDNet": FFDNet,
-    "StyleGAN2Generator": StyleGAN2Generator,
-    "ImageFlow": ImageFlow,
-    "VectorFlow": VectorFlow,
 }
 
 
@@ -117,21 +97,15 @@ def save_prior(prior: Prior, folder: str | Path) -> Path:
     Raises:
         IncompatibleError: The prior or its network is of a class that `load_prior` does not know.
     """
-    kind, network = type(prior).__name__, getattr(prior, "network", None)
+    kind = type(prior).__name__
     if PRIORS.get(kind, (None,))[0] is not type(prior):
         raise IncompatibleError(
             f"cannot save a {kind}: it is none of {', '.join(PRIORS)} (posterior.priors.zoo.PRIORS)"
         )
-    if NETWORKS.get(type(network).__name__) is not type(network):
-        raise IncompatibleError(
-            f"cannot save a prior whose network is a {type(network).__name__}: it is none of {', '.join(NETWORKS)}; "
-            "add a class that keeps its arguments in `.config` to posterior.priors.zoo.NETWORKS"
-        )
-    assert isinstance(network, nn.Module)
     config = {
         "class": kind,
         "settings": {name: getattr(prior, name) for name in PRIORS[kind][1]},
-        "network": {"class": type(network).__name__, "config": network.config},
+        "network": describe_network(getattr(prior, "network", None)),
     }
     return save_folder(folder, config, prior)
 
@@ -144,8 +118,7 @@ def _build(folder: Path, event_shape: Sequence[int] | None) -> Prior:
     path = folder / "config.json"
     config = read_config(path, "save_prior", "class, settings and network")
     prior_class, settings = registered(config, PRIORS, path)
-    network_config = entry(config, "network", dict, path)
-    network_class = registered(network_config, NETWORKS, path)
+    network = build_network(entry(config, "network", dict, path), path)
     values = entry(config, "settings", dict, path)
     if set(values) != set(settings):
         raise FileFormatError(
@@ -160,9 +133,6 @@ def _build(folder: Path, event_shape: Sequence[int] | None) -> Prior:
         if prior_class is not PyramidPrior:
             raise IncompatibleError(f"{folder.name} is a prior of images of one shape: leave event_shape out")
         values["event_shape"] = list(event_shape)
-    arguments = entry(network_config, "config", dict, path)
-    with torch.random.fork_rng(devices=[]):  # first weights, soon replaced, must not advance the global generator
-        network = construct(network_class, path, **arguments)
-        prior = construct(prior_class, path, network, **values)
+    prior: Prior = construct(prior_class, path, network, **values)
     load_weights(prior, folder)
     return prior

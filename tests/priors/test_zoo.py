@@ -136,7 +136,7 @@ def test_a_config_that_makes_no_sense_is_refused(folder: Path, text: str, messag
     ("keys", "value", "message"),
     [
         (["class"], "os.system", "names the class 'os.system'; known are EDMPrior"),
-        (["network", "class"], "Sequential", "names the class 'Sequential'; known are UNet"),
+        (["network", "class"], "Sequential", "names the class 'Sequential'; known are ConvNet, DCGANGenerator"),
         (["network", "config", "surprise"], 1, "cannot build a UNet .*surprise"),
         (["network", "config", "widths"], ["8"], "cannot build a UNet"),
         (["network", "config", "widths"], [], "cannot build a UNet"),
