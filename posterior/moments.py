@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
-from posterior.io.archive import Result, load_result, save_result
+from posterior.io.archive import Archived
 from posterior.results import Samples, interval_rank
 from posterior.sketch import QuantileSketch
 
 
 @dataclass
-class Moments:
+class Moments(Archived):
     """Mean, standard deviation and quantiles of draws of p(x | y), taken in block by block and not kept.
 
     Attributes:
@@ -34,7 +32,7 @@ class Moments:
     nfe: Tensor
     nfe_grad: Tensor
     sketch: QuantileSketch = field(default_factory=QuantileSketch)
-    info: Result = field(default_factory=dict)
+    info: dict[str, Tensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -83,33 +81,3 @@ class Moments:
         """Equal-tailed credible interval of each entry, as that of `Samples`, as near as `QuantileSketch` gets."""
         rank = interval_rank(level, len(self))
         return self.sketch.order_statistic(rank), self.sketch.order_statistic(len(self) + 1 - rank)
-
-    def save(self, path: str | Path) -> Path:
-        """Write to an npz file."""
-        header = {"kind": "Moments", "warnings": np.array(self.warnings, dtype=np.str_)}
-        return save_result(
-            path, header, self.tensors() | {f"info.{name}": values for name, values in self.info.items()}
-        )
-
-    @classmethod
-    def load(cls, path: str | Path) -> Moments:
-        """Read what `save` wrote.
-
-        Raises:
-            FileFormatError: Not such a file, or a corrupt one.
-        """
-        tensors, info = load_result(path, "Moments")
-        return cls.of(tensors, info, tuple(map(str, tensors.pop("warnings", ()))))
-
-    @classmethod
-    def of(cls, tensors: Result, info: Result, warnings: tuple[str, ...]) -> Moments:
-        """The moments whose `tensors` these are."""
-        names = [name for name in tensors if name.startswith("level.")]
-        levels = [tensors[f"level.{height}"] for height in range(len(names))]
-        kept = {name: values for name, values in tensors.items() if name not in names}
-        return cls(**kept, sketch=QuantileSketch(levels), info=info, warnings=warnings)
-
-    def tensors(self) -> Result:
-        """Tensors by name, but for `info`."""
-        arrays = {name: getattr(self, name) for name in ("centre", "squares", "nfe", "nfe_grad")}
-        return arrays | {f"level.{height}": values for height, values in enumerate(self.sketch.levels)}

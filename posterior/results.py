@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,14 +12,14 @@ from torch import Tensor
 
 from posterior.convergence import ess_bulk, ess_mean
 from posterior.errors import InvalidValueError, ShapeError
-from posterior.io.archive import Result, load_result, save_result
+from posterior.io.archive import Archived
 
 if TYPE_CHECKING:
     import xarray
 
 
 @dataclass(frozen=True)
-class Samples:
+class Samples(Archived):
     """Draws of p(x | y).
 
     Attributes:
@@ -37,7 +36,7 @@ class Samples:
     x: Tensor
     nfe: Tensor
     nfe_grad: Tensor
-    info: Result = field(default_factory=dict)
+    info: dict[str, Tensor] = field(default_factory=dict)
     chains: int = 1
     latent: Tensor | None = None
     warnings: tuple[str, ...] = ()
@@ -136,23 +135,6 @@ class Samples:
         """Draws by Markov chain, (chains, draws, B, *event_shape)."""
         return self.x.reshape(self.chains, -1, *self.x.shape[1:])
 
-    def save(self, path: str | Path) -> Path:
-        """Write to an npz file."""
-        header = {"kind": "Samples", "chains": self.chains, "warnings": np.array(self.warnings, dtype=np.str_)}
-        return save_result(path, header, self._arrays())
-
-    @classmethod
-    def load(cls, path: str | Path) -> Samples:
-        """Read what `save` wrote.
-
-        Raises:
-            FileFormatError: Not such a file, or a corrupt one.
-        """
-        fields, info = load_result(path, "Samples")
-        x, nfe, nfe_grad = (fields[name] for name in ("x", "nfe", "nfe_grad"))
-        warnings = tuple(map(str, fields.get("warnings", ())))
-        return cls(x, nfe, nfe_grad, info, int(fields["chains"]), fields.get("latent"), warnings)
-
     def to_xarray(self) -> xarray.Dataset:
         """An xarray dataset with dimensions (chain, draw, measurement, x_dim_0, …), as ArviZ reads them."""
         import xarray
@@ -180,14 +162,9 @@ class Samples:
             size = torch.minimum(size, self.info["effective_samples"].to(size))
         return size.reshape(-1, *(1,) * (values.ndim - 2)).expand(values.shape[1:]).clone()
 
-    def _arrays(self) -> Result:
-        arrays = {"x": self.x, "nfe": self.nfe, "nfe_grad": self.nfe_grad}
-        arrays |= {} if self.latent is None else {"latent": self.latent}
-        return arrays | {f"info.{name}": values for name, values in self.info.items()}
-
 
 @dataclass(frozen=True)
-class PointEstimate:
+class PointEstimate(Archived):
     """One image for each measurement.
 
     Attributes:
@@ -204,25 +181,8 @@ class PointEstimate:
     converged: Tensor
     nfe: Tensor
     nfe_grad: Tensor
-    info: Result = field(default_factory=dict)
+    info: dict[str, Tensor] = field(default_factory=dict)
     latent: Tensor | None = None
-
-    def save(self, path: str | Path) -> Path:
-        """Write to an npz file."""
-        arrays = {name: getattr(self, name) for name in ("x", "loss", "converged", "nfe", "nfe_grad")}
-        arrays |= {} if self.latent is None else {"latent": self.latent}
-        return save_result(path, {"kind": "PointEstimate"}, arrays | {f"info.{k}": v for k, v in self.info.items()})
-
-    @classmethod
-    def load(cls, path: str | Path) -> PointEstimate:
-        """Read what `save` wrote.
-
-        Raises:
-            FileFormatError: Not such a file, or a corrupt one.
-        """
-        fields, info = load_result(path, "PointEstimate")
-        x, loss, converged, nfe, nfe_grad = (fields[name] for name in ("x", "loss", "converged", "nfe", "nfe_grad"))
-        return cls(x, loss, converged, nfe, nfe_grad, info, fields.get("latent"))
 
 
 def interval_rank(level: float, size: int) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 
+@dataclass
 class QuantileSketch:
     r"""Order statistics of every entry of arrays that come one after the other.
 
@@ -15,8 +16,8 @@ class QuantileSketch:
     every other value goes up. Up to `capacity` arrays ranks are exact; of n draws they are off by a standard error of
     n / capacity at most, 0.8 % of n whatever n is. The result does not depend on how many arrays are added at a time.
 
-    Args:
-        levels: Of a sketch to go on with.
+    Attributes:
+        levels: The arrays of each level, (n, *shape), lowest first.
         capacity: Arrays a level, an even number.
 
     References:
@@ -24,8 +25,8 @@ class QuantileSketch:
         SIGMOD; Karnin, Lang & Liberty 2016, Optimal quantile approximation in streams, arXiv:1603.05346.
     """
 
-    def __init__(self, levels: Sequence[Tensor] = (), capacity: int = 128) -> None:
-        self.levels, self.capacity = list(levels), capacity
+    levels: list[Tensor] = field(default_factory=list)
+    capacity: int = 128
 
     def __len__(self) -> int:
         return sum(len(level) << height for height, level in enumerate(self.levels))

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
 from posterior.io.checkpoint import Checkpoint
+from posterior.io.codec import from_arrays, to_arrays
 from posterior.moments import Moments
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
@@ -203,7 +204,7 @@ class Sampler(Generic[StateT]):
         size = self.block(num_samples, batch_size or _BLOCK)
         file = Checkpoint(checkpoint, identity(self, problem, num_samples, seed, f"moments by {size}"))
         saved = file.load(problem.device)
-        kept = Moments.of(**saved) if saved else Moments.none_yet(len(problem), problem.device)
+        kept = from_arrays(Moments, **saved) if saved else Moments.none_yet(len(problem), problem.device)
         with tqdm(total=num_samples, initial=len(kept), disable=not progress, desc=self.name, unit="draw") as bar:
             while len(kept) < num_samples:
                 count = min(size, num_samples - len(kept))
@@ -211,7 +212,8 @@ class Sampler(Generic[StateT]):
                 run = Run(self, problem, draws, count, seed, batch_size, callback, None, False, first=len(kept))
                 kept.add(self._samples(run))
                 bar.update(count)
-                file.save({"tensors": kept.tensors(), "info": kept.info, "warnings": kept.warnings})
+                arrays, header = to_arrays(kept)
+                file.save({"arrays": arrays, "header": header})
         return kept
 
 

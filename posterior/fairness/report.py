@@ -9,6 +9,7 @@ from itertools import combinations
 from torch import Tensor
 
 from posterior.fairness.measures import Fairness, Interval
+from posterior.io.archive import Archived
 
 HEADER = ("problem", "method", "PR gap", "RDP gap", "CPR gap", "SPE gap", "calibration gap")
 
@@ -37,7 +38,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class FairnessReport:
+class FairnessReport(Archived):
     """The findings of a study, problem by problem; `str` of it is the table in Markdown, and all warnings below."""
 
     groups: tuple[str, ...]
