@@ -48,8 +48,8 @@ class Checkpoint:
             ) from error
         if identity != self.identity:
             raise FileFormatError(
-                f"{self.path} is the checkpoint of another run (its method, settings, seed, measurements or noise "
-                "differ); name another file, or delete it to start anew"
+                f"{self.path} is the checkpoint of another run: its method or model, settings, seed or data differ; "
+                "name another file, or delete it to start anew"
             )
         return dict(going)
 

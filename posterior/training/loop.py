@@ -8,12 +8,14 @@ import math
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from posterior.errors import FileFormatError, InvalidValueError
+from posterior.errors import InvalidValueError
+from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
@@ -73,8 +75,14 @@ def train(
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate, betas=(0.9, 0.99))
     device = next(model.parameters()).device
     source = Noise.of(seed, batch_size, device=device)
-    checkpoint = folder / "checkpoint.pt"
-    start = _restore(checkpoint, model, averaged, optimiser) if checkpoint.exists() else 0
+    layout = [(name, tuple(values.shape), values.dtype) for name, values in model.state_dict().items()]
+    file = Checkpoint(folder / "checkpoint.pt", fingerprint("training", type(model).__name__, layout))
+    parts: dict[str, Any] = {"model": model, "averaged": averaged, "optimiser": optimiser}
+    start = 0
+    if going := file.load(device):
+        start = going["step"]
+        for name, part in parts.items():
+            part.load_state_dict(going[name])
     saved = time.monotonic()
     with tqdm(range(start, steps), initial=start, total=steps, disable=not progress, desc="training") as bar:
         for step in bar:
@@ -96,7 +104,7 @@ def train(
             bar.set_postfix(loss=f"{value.item():.4f}", refresh=False)
             evaluating = (step + 1) % evaluate_every == 0 or step + 1 == steps
             if evaluating or time.monotonic() - saved >= _SAVE_EVERY:
-                _save(checkpoint, step + 1, model, averaged, optimiser)
+                file.save({"step": step + 1} | {name: part.state_dict() for name, part in parts.items()})
                 saved = time.monotonic()
             if evaluating:
                 figures = {"step": step + 1, "loss": value.item()} | (evaluate(averaged, step + 1) if evaluate else {})
@@ -125,24 +133,3 @@ def _average(averaged: nn.Module, model: nn.Module, decay: float) -> None:
     torch._foreach_lerp_(list(averaged.parameters()), [p.detach() for p in model.parameters()], 1 - decay)
     for mean, buffer in zip(averaged.buffers(), model.buffers(), strict=True):
         mean.copy_(buffer)
-
-
-def _save(path: Path, step: int, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer) -> None:
-    state = dict(step=step, model=model.state_dict(), averaged=averaged.state_dict(), optimiser=optimiser.state_dict())
-    partial = path.with_suffix(".partial")
-    torch.save(state, partial)
-    partial.replace(path)  # a run that is killed while it writes leaves the last checkpoint whole
-
-
-def _restore(path: Path, model: nn.Module, averaged: nn.Module, optimiser: torch.optim.Optimizer) -> int:
-    try:
-        state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
-        model.load_state_dict(state["model"])
-        averaged.load_state_dict(state["averaged"])
-        optimiser.load_state_dict(state["optimiser"])
-        return int(state["step"])
-    except Exception as error:
-        raise FileFormatError(
-            f"{path} is unreadable, or the checkpoint of another model ({type(error).__name__}); delete it to start "
-            "anew, or train the model it belongs to"
-        ) from error
