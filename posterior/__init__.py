@@ -1,4 +1,4 @@
-"""Draws of P(x | y) for imaging inverse problems: how far they can be trusted, and what point estimates make of it."""
+"""Samples of P(x | y) for imaging inverse problems, how far they can be trusted, and point estimates beside them."""
 
 from posterior.likelihoods import (
     GaussianLikelihood,

@@ -1,4 +1,4 @@
-"""Whether Markov chains have mixed, and how many independent draws theirs are worth.
+"""Convergence of Markov chains: whether they have mixed, and how many independent draws theirs are worth.
 
 Draws are (chains, draws, *shape), as `Samples.by_chain` gives them; each entry of `shape` is judged on its own, in
 double precision. All of it follows Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021, Rank-normalization, folding,

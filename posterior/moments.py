@@ -1,4 +1,4 @@
-"""What is kept of draws that are too many to keep: mean, standard deviation, quantiles."""
+"""Mean, standard deviation and quantiles of samples that are too many to be kept."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from posterior.sketch import QuantileSketch
 
 @dataclass
 class Moments(Archived):
-    """Mean, standard deviation and quantiles of draws of p(x | y), taken in block by block and not kept.
+    """Mean, standard deviation and quantiles of samples of p(x | y), taken in block by block and not kept.
 
     Attributes:
-        centre: Mean of the draws, (B, *event_shape), in float64.
+        centre: Mean of the samples, (B, *event_shape), in float64.
         squares: Sum of squared deviations from it, likewise.
-        nfe, nfe_grad: Forward and backward network evaluations a draw, (B,).
-        sketch: Order statistics of the draws, nearly.
+        nfe, nfe_grad: Forward and backward network evaluations a sample, (B,).
+        sketch: Order statistics of the samples, nearly.
         info: What the sampler said about itself, (blocks, B) each; figures of single steps are left out.
-        warnings: Why the draws should not be trusted, in plain words, where the sampler saw a reason.
+        warnings: Why the samples should not be trusted, in plain words, where the sampler saw a reason.
     """
 
     centre: Tensor
@@ -40,12 +40,12 @@ class Moments(Archived):
 
     @classmethod
     def none_yet(cls, count: int, device: torch.device | str = "cpu") -> Moments:
-        """Before the first block of draws of `count` measurements."""
+        """Before the first block of samples of `count` measurements."""
         zero = torch.zeros(4, count, dtype=torch.float64, device=device)
         return cls(*zero)
 
     def add(self, samples: Samples) -> None:
-        """Take in a block of draws (Chan, Golub & LeVeque 1983, The American Statistician 37)."""
+        """Take in a block of samples (Chan, Golub & LeVeque 1983, The American Statistician 37)."""
         x, before = samples.x.double(), len(self)
         if before == 0:
             self.centre, self.squares = torch.zeros_like(x[0]), torch.zeros_like(x[0])

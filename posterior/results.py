@@ -1,4 +1,4 @@
-"""What methods return: draws of the posterior (`Samples`) or one image a measurement (`PointEstimate`)."""
+"""Results of methods: samples of the posterior (`Samples`), or one image for each measurement (`PointEstimate`)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Samples(Archived):
-    """Draws of p(x | y).
+    """Samples of p(x | y).
 
     Attributes:
-        x: Draws (S, B, *event_shape).
-        nfe: Network evaluations a draw, (B,).
-        nfe_grad: Backward network evaluations a draw, (B,).
+        x: The samples (S, B, *event_shape).
+        nfe: Network evaluations a sample, (B,).
+        nfe_grad: Backward network evaluations a sample, (B,).
         info: What the sampler says about itself, each (B,) or (steps, B), NaN where a measurement took no step.
-            `effective_samples`, where it is there, is how many independent draws these are worth.
-        chains: Number of Markov chains the draws come from; draws of one chain are consecutive.
-        latent: The latent variables the draws were decoded from, where there are any.
-        warnings: Why they should not be trusted, in plain words, where the sampler saw a reason.
+            `effective_samples`, where it is there, is how many independent samples these are worth.
+        chains: Number of Markov chains that the samples come from; those of one chain are consecutive.
+        latent: The latent variables that the samples were decoded from, where there are any.
+        warnings: Why the samples should not be trusted, in plain words, where the sampler saw a reason.
     """
 
     x: Tensor
@@ -65,7 +65,7 @@ class Samples(Archived):
     def credible_interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
         """Equal-tailed credible interval of each entry: lower and upper end, (B, *event_shape) each.
 
-        The ends are order statistics of S draws, at probabilities k/(S + 1), so that an exchangeable truth lies
+        The ends are order statistics of S samples, at probabilities k/(S + 1), so that an exchangeable truth lies
         inside with the stated probability when (1 − level)(S + 1)/2 is whole, and at least so otherwise.
         """
         rank = interval_rank(level, len(self.x))
@@ -75,16 +75,16 @@ class Samples(Archived):
         r"""E[f(x) | y] and its Monte-Carlo standard error, \(\mathrm{std}(f)/\sqrt{\mathrm{ESS}}\).
 
         The effective sample size is that of f itself over the chains, if there are several; else what the sampler
-        reports as `info["effective_samples"]`; else the number of draws.
+        reports as `info["effective_samples"]`; else the number of samples.
 
         Args:
-            function: f of images (S, *event_shape), the draws of one measurement → (S, *out).
+            function: f of images (S, *event_shape), the samples of one measurement → (S, *out).
 
         Returns:
             The mean and its standard error, (B, *out) each.
 
         Raises:
-            InvalidValueError: There are fewer than two draws, or fewer than four a chain.
+            InvalidValueError: There are fewer than two samples, or fewer than four a chain.
             ShapeError: f does not give one value, or array, for each image.
         """
         if len(self.x) < 2:
@@ -94,7 +94,7 @@ class Samples(Archived):
         return values.mean(0), values.std(0) / self._effective_size(values).sqrt().to(values)
 
     def probability(self, event: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
-        r"""P(event | y) and its Monte-Carlo standard error, which is positive even if no draw, or every, is a hit.
+        r"""P(event | y) and its Monte-Carlo standard error, which is positive even if no sample, or every, is a hit.
 
         The estimate is the share of hits p̂; the error is that of Agresti and Coull, whose ±2 errors cover at any p:
 
@@ -104,13 +104,13 @@ class Samples(Archived):
         how they mix, that of their slowest image entry.
 
         Args:
-            event: What is true or false of images (S, *event_shape), the draws of one measurement → bool (S,).
+            event: What is true or false of images (S, *event_shape), the samples of one measurement → bool (S,).
 
         Returns:
             The probability and its standard error, (B,) each.
 
         Raises:
-            InvalidValueError: The event is not boolean, or there are fewer than four draws a chain.
+            InvalidValueError: The event is not boolean, or there are fewer than four samples a chain.
             ShapeError: It does not give one value for each image.
 
         References:
@@ -132,7 +132,7 @@ class Samples(Archived):
         return share, (centre * (1 - centre) / (size + 4)).sqrt()
 
     def by_chain(self) -> Tensor:
-        """Draws by Markov chain, (chains, draws, B, *event_shape)."""
+        """Samples by Markov chain, (chains, draws, B, *event_shape)."""
         return self.x.reshape(self.chains, -1, *self.x.shape[1:])
 
     def to_xarray(self) -> xarray.Dataset:
@@ -147,14 +147,14 @@ class Samples(Archived):
         return xarray.Dataset(data)
 
     def _values(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """A function of the draws, one measurement at a time: (S, B, *out)."""
+        """A function of the samples, one measurement at a time: (S, B, *out)."""
         values = torch.stack([torch.as_tensor(function(self.x[:, b])) for b in range(self.x.shape[1])], 1)
         if len(values) != len(self.x):
             raise ShapeError(f"the function gave {len(values)} values for {len(self.x)} images; expected one for each")
         return values
 
     def _effective_size(self, values: Tensor) -> Tensor:
-        """How many independent draws the values (S, B, *out) are worth, (B, *out)."""
+        """How many independent samples the values (S, B, *out) are worth, (B, *out)."""
         if self.chains > 1:
             return ess_mean(values.reshape(self.chains, -1, *values.shape[1:]))
         size = torch.full((values.shape[1],), float(len(values)), dtype=torch.float64, device=values.device)
@@ -186,10 +186,10 @@ class PointEstimate(Archived):
 
 
 def interval_rank(level: float, size: int) -> int:
-    """K, counted from either end, of the draws that bound an equal-tailed credible interval.
+    """The rank k, counted from either end, of the samples that bound an equal-tailed credible interval.
 
     Raises:
-        InvalidValueError: The level is not in (0, 1), or there are too few draws for it.
+        InvalidValueError: The level is not in (0, 1), or there are too few samples for it.
     """
     if not 0 < level < 1:
         raise InvalidValueError(f"the level of a credible interval lies in (0, 1), got {level}")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.common.outcomes import SUMMARY, Outcome, measure, pick, save, summary
 from benchmarks.common.table import markdown, run
-from posterior.diagnostics import mode_weight_error, sliced_wasserstein, sliced_wasserstein_floor
+from posterior.diagnostics import mode_weight_error, sliced_wasserstein, sliced_wasserstein_monte_carlo_error
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Matrix
@@ -57,7 +57,7 @@ def solve(
     """Run samplers on one problem."""
     exact = problem.prior.posterior(problem.likelihood, problem.y)
     sets = [exact.sample(size, seed=1 + k)[:, 0] for k in range(4)]
-    floor = float(sliced_wasserstein_floor(sets, num_projections=PROJECTIONS))
+    floor = float(sliced_wasserstein_monte_carlo_error(sets, num_projections=PROJECTIONS))
 
     def judge(x: Tensor) -> tuple[float, ...]:
         distance = float(np.mean([sliced_wasserstein(x, s, num_projections=PROJECTIONS) for s in sets]))

@@ -24,7 +24,7 @@ from torch import Tensor
 from benchmarks.common.outcomes import Outcome, measure, save
 from benchmarks.common.table import markdown, run
 from benchmarks.exactness import gaussian_mixture, linear_gaussian
-from posterior.diagnostics import covariance_error, mean_error, sliced_wasserstein, sliced_wasserstein_floor
+from posterior.diagnostics import covariance_error, mean_error, sliced_wasserstein, sliced_wasserstein_monte_carlo_error
 from posterior.errors import PosteriorError, TrustWarning
 from posterior.problem import Posterior
 from samplers import (
@@ -72,7 +72,7 @@ def make(cell: str, seed: int, size: int) -> tuple[Posterior, Judge]:
         problem = gaussian_mixture.make_problem(d, d_y, seed)
         exact = problem.prior.posterior(problem.likelihood, problem.y)
         sets = [exact.sample(size, seed=1 + k)[:, 0] for k in range(4)]
-        floor = float(sliced_wasserstein_floor(sets, num_projections=200))
+        floor = float(sliced_wasserstein_monte_carlo_error(sets, num_projections=200))
         return problem, lambda x: (
             float(np.mean([sliced_wasserstein(x, s, num_projections=200) for s in sets])) / floor,
         )

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from benchmarks.common.outcomes import SUMMARY, Outcome, measure, pick, save, summary
 from benchmarks.common.table import markdown, run
-from posterior.diagnostics import sliced_wasserstein, sliced_wasserstein_floor
+from posterior.diagnostics import sliced_wasserstein, sliced_wasserstein_monte_carlo_error
 from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
@@ -124,7 +124,7 @@ def digit(index: int) -> Posterior:
 
 def judge_of(sets: list[Tensor]) -> Callable[[Tensor], tuple[float, ...]]:
     """Sliced W1 to exact sets, in units of that between them."""
-    floor = float(sliced_wasserstein_floor(sets))
+    floor = float(sliced_wasserstein_monte_carlo_error(sets))
     return lambda x: (float(np.mean([sliced_wasserstein(x.flatten(1), exact) for exact in sets])) / floor,)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmarks.common.outcomes import SUMMARY, Outcome, measure, pick, save, summary
 from benchmarks.common.table import markdown, run
-from posterior.diagnostics import sliced_wasserstein, sliced_wasserstein_floor
+from posterior.diagnostics import sliced_wasserstein, sliced_wasserstein_monte_carlo_error
 from posterior.likelihoods import GaussianLikelihood, Likelihood, PoissonLikelihood, SaturatedLikelihood
 from posterior.noise import Noise
 from posterior.operators import Magnitude, Matrix
@@ -62,7 +62,7 @@ def main(quick: bool) -> str:
             problem = make_problem(cell, index)
             exact = problem.prior.posterior(problem.likelihood, problem.y)
             sets = [exact.sample(size, seed=1 + k)[:, 0] for k in range(4)]
-            floor = float(sliced_wasserstein_floor(sets))
+            floor = float(sliced_wasserstein_monte_carlo_error(sets))
 
             def judge(x: Tensor, sets: list[Tensor] = sets, floor: float = floor) -> tuple[float, ...]:
                 return (float(np.mean([sliced_wasserstein(x, s) for s in sets])) / floor,)

@@ -10,7 +10,7 @@ from posterior.diagnostics.discrepancy import (
     mean_error,
     mode_weight_error,
     sliced_wasserstein,
-    sliced_wasserstein_floor,
+    sliced_wasserstein_monte_carlo_error,
 )
 from posterior.diagnostics.functionals import DEFAULT_FUNCTIONALS, Functional
 from posterior.diagnostics.importance import ParetoSmoothed, pareto_smoothed
@@ -62,5 +62,5 @@ __all__ = [
     "rank_p_value",
     "rhat",
     "sliced_wasserstein",
-    "sliced_wasserstein_floor",
+    "sliced_wasserstein_monte_carlo_error",
 ]

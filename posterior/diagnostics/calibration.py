@@ -1,4 +1,4 @@
-r"""Whether a method's draws are draws of the posterior, asked of many problems with known truth.
+r"""Calibration: whether a method draws from the posterior, judged by many problems with known truth.
 
 If \(x^* \sim p(x)\) and \(y \sim p(y \mid x^*)\), then given y the truth is one more draw of p(x | y). So among L
 independent exact draws it has a uniform rank in any number that images have, and lies in regions of the draws as often

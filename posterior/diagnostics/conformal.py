@@ -15,7 +15,7 @@ from torch import Tensor
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.results import Samples
 
-_FLOOR = 0.01  # of the truths' standard deviation
+_EPSILON = 0.01  # of the truths' standard deviation
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class ConformalIntervals:
     Attributes:
         level: Share of an image's entries to be held.
         scale: λ.
-        floor: ε.
+        epsilon: ε.
     """
 
     level: float
     scale: float
-    floor: float
+    epsilon: float
 
     def __call__(self, samples: Samples) -> tuple[Tensor, Tensor]:
         """Lower and upper ends for the draws of new measurements, (B, *event_shape) each.
@@ -43,7 +43,7 @@ class ConformalIntervals:
         Raises:
             InvalidValueError: There are too few draws for a credible interval of this level.
         """
-        middle, below, above = _reach(samples, self.level, self.floor)
+        middle, below, above = _reach(samples, self.level, self.epsilon)
         return middle - self.scale * below, middle + self.scale * above
 
 
@@ -89,17 +89,17 @@ def conformal_intervals(samples: Samples, truth: Tensor, level: float = 0.9) -> 
         raise InvalidValueError(
             f"a level of {level:.0%} needs at least {math.ceil(1 / (1 - level) - 1 - 1e-9)} truths, got {count}"
         )
-    floor = _FLOOR * float(truth.double().std())
-    middle, below, above = _reach(samples, level, floor)
+    epsilon = _EPSILON * float(truth.double().std())
+    middle, below, above = _reach(samples, level, epsilon)
     # The factor at which each entry comes in.
     needed = torch.where(truth > middle, (truth - middle) / above, (middle - truth) / below).flatten()
     outside = math.floor(allowed * needed.numel() / count + 1e-6)  # entries that may stay out
     scale = float(needed.double().kthvalue(needed.numel() - outside).values)
-    return ConformalIntervals(level, scale * (1 + 1e-6), floor)  # the entry that decides is in, rounding or not
+    return ConformalIntervals(level, scale * (1 + 1e-6), epsilon)  # the entry that decides is in, rounding or not
 
 
-def _reach(samples: Samples, level: float, floor: float) -> tuple[Tensor, Tensor, Tensor]:
+def _reach(samples: Samples, level: float, epsilon: float) -> tuple[Tensor, Tensor, Tensor]:
     """The median, and how far the interval reaches below and above it."""
     lower, upper = samples.credible_interval(level)
     middle = samples.quantile(0.5)
-    return middle, (middle - lower).clamp_min(0) + floor, (upper - middle).clamp_min(0) + floor
+    return middle, (middle - lower).clamp_min(0) + epsilon, (upper - middle).clamp_min(0) + epsilon

@@ -2,8 +2,8 @@ r"""How often credible intervals of pixels hold the truth, with a band that know
 
 Interval k of L draws reaches from the k-th smallest to the k-th largest and holds an exchangeable truth with
 probability 1 − 2k/(L + 1). The pixels of one image are dependent, problems are not, and given y the truth is
-exchangeable with exact draws: so each draw in turn may play the truth, which gives the exact law of the share of pixels
-covered.
+exchangeable with exact draws: so each draw in turn may stand for the truth, which gives the exact law of the share of
+pixels covered.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def exchange_test(shares: Tensor, levels: Tensor) -> tuple[Tensor, float]:
        \bar c_k = \frac1N \sum_n c_{n, 0, k}, \quad
        s_k^2 = \frac{1}{N^2} \sum_n \frac{1}{L + 1} \sum_j (c_{n,j,k} - \ell_k)^2 $$
 
-    against its law when a random image of each problem plays the truth.
+    against its law when a random image of each problem stands for the truth.
 
     Args:
         shares: The shares c (N, L + 1, K), the truth's first.

@@ -1,7 +1,7 @@
-"""How far two distributions are apart, seen through their draws.
+"""Distances between two distributions, estimated from draws of both.
 
-A point set is a tensor (N, *event): N draws of the posterior of one measurement. A number that comes from finite sets
-means something only beside its floor, what two exact sets of the same size give.
+A point set is a tensor (N, *event): N draws of the posterior of one measurement. Finite sets are apart even where they
+are of the same distribution, so an error is compared with the Monte Carlo error of an exact sample of equal size.
 """
 
 from __future__ import annotations
@@ -68,10 +68,10 @@ def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int = 400, order: 
     return (total / num_projections) ** (1 / order)
 
 
-def sliced_wasserstein_floor(
+def sliced_wasserstein_monte_carlo_error(
     sets: Sequence[Tensor], num_projections: int = 400, order: float = 1, seed: int = 0
 ) -> Tensor:
-    r"""The sliced Wasserstein distance that exact draws have by chance: its mean over pairs of exact sets.
+    r"""Monte Carlo error of an exact sample of equal size: the mean sliced Wasserstein distance of pairs of exact sets.
 
     $$ \frac{2}{K(K-1)} \sum_{j<k} \mathrm{SW}_p(a_j, a_k) $$
 
@@ -87,7 +87,7 @@ def sliced_wasserstein_floor(
         NotFiniteError: A set holds NaN or infinity.
     """
     if len(sets) < 2:
-        raise InvalidValueError(f"a floor needs at least two sets of exact draws, got {len(sets)}")
+        raise InvalidValueError(f"a Monte Carlo error needs at least two sets of exact draws, got {len(sets)}")
     pairs = itertools.combinations(sets, 2)
     return torch.stack([sliced_wasserstein(a, b, num_projections, order, seed) for a, b in pairs]).mean()
 

@@ -1,4 +1,4 @@
-"""What is ranked in a calibration study: numbers that an image has, alone or beside the measurement."""
+"""Functionals that a calibration study ranks: numbers that an image has, alone or beside the measurement."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def total_variation(x: Tensor, problem: Posterior) -> Tensor:
 
 
 def log_likelihood(x: Tensor, problem: Posterior) -> Tensor:
-    """Log p(y | x): it alone of these sees that draws of the prior are not draws of the posterior."""
+    """The log-likelihood log p(y | x): it alone of these sees that draws of the prior are not of the posterior."""
     return problem.log_likelihood(x)
 
 

@@ -71,7 +71,7 @@ def pareto_smoothed(log_weights: Tensor) -> ParetoSmoothed:
 def _fit(excess: Tensor) -> tuple[Tensor, Tensor]:
     """Shape k and scale of generalised Pareto distributions, (B,) each, of sorted columns of positive values (n, B).
 
-    A posterior mean over a grid of b = −k/scale under an empirical prior, and a weak prior that pulls k to one half.
+    A posterior mean over a grid of b = −k/scale under an empirical prior; a weak prior shrinks k towards one half.
     """
     count = len(excess)
     points = 30 + int(count**0.5)

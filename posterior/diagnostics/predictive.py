@@ -1,4 +1,4 @@
-"""Whether a measurement looks like those that the model itself would make: the posterior predictive check."""
+"""The posterior predictive check: whether a measurement looks like those that the model itself would make."""
 
 from __future__ import annotations
 

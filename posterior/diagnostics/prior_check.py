@@ -1,4 +1,4 @@
-r"""What is left of exactness in the draw of \(p(x_0 \mid x_0 + \rho\varepsilon = z)\), for a score prior of one's own.
+r"""The check of a score prior: whether its draws of \(p(x_0 \mid x_0 + \rho\varepsilon = z)\) are exact.
 
 All samplers that use a `ScorePrior` through these draws are as exact as the draws are. They may fail in two places: the
 integrator (too few network calls), and the denoiser D, which is one network for all noise levels and may not be that of
@@ -177,7 +177,7 @@ def _check(
     num_draws: int,
     batch_size: int | None,
 ) -> list[float]:
-    """Complain about what cannot be; the levels, from small to large."""
+    """Check the arguments; the levels, from small to large."""
     if not isinstance(prior, ScorePrior):
         raise IncompatibleError(f"{type(prior).__name__} has no denoiser to check; give a ScorePrior")
     if levels is None:

@@ -1,4 +1,4 @@
-"""What the check of a prior found: a table of it, and the same in plain words."""
+"""The findings of the check of a prior: a table of them, and the same in plain words."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def rank_ecdf(ranks: Tensor, num_draws: int) -> Tensor:
 
 
 def rank_p_value(ranks: Tensor, num_draws: int) -> Tensor:
-    """P-value of the test that ranks are uniform.
+    """The p-value of the test that ranks are uniform.
 
     Args:
         ranks: Independent ranks (..., N), whole numbers 0 … L.
@@ -116,7 +116,7 @@ def detectable_effect(num_ranks: int, num_draws: int, significance: float = 0.05
 
 
 def holm(p_values: Tensor) -> Tensor:
-    """P-values (F,) adjusted for their number: the smallest are at most α with probability at most α, if all is well.
+    """Adjust p-values (F,) for their number: if no hypothesis is false, one is at most α with probability at most α.
 
     References:
         Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.

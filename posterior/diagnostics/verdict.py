@@ -1,4 +1,4 @@
-"""What a calibration study found: its checks, a table of them, and the same in plain words."""
+"""The findings of a calibration study: its checks, a table of them, and the same in plain words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Kind = Literal["rank", "TARP", "coverage"]
 SIGNIFICANCE = 0.05  # of all checks of a study together
 _SHOWN = (0.5, 0.8, 0.9)  # nominal coverages in the table
 
-# What a curve above the diagonal, below it, first above and then below, or the reverse, says of the draws
+# The meaning of a curve above the diagonal, below it, first above and then below, and the reverse
 _READINGS = {
     "rank": ("draws too high", "draws too low", "draws too narrow", "draws too wide"),
     "TARP": (

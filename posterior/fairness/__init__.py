@@ -1,4 +1,4 @@
-"""What reconstructions do to groups: representation, parity, and how sure one can be of it."""
+"""Fairness of reconstructions: representation and parity of groups, with confidence intervals."""
 
 from posterior.fairness.classifiers import (
     Classifier,

@@ -1,4 +1,4 @@
-"""Whether what is said to be 30 % likely happens in 30 % of cases."""
+"""Reliability of probabilities: whether what is said to be 30 % likely happens in 30 % of cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a study found, as a table."""
+"""The findings of a fairness study, as a table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What several methods do to groups, over several problems."""
+"""Fairness studies: several methods on several problems, judged by groups."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unfinished work in a file: what it is the work of, and how far it got."""
+"""Checkpoints: unfinished work in a file, and what tells it from other work."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Checkpoint:
     def __init__(self, path: str | Path | None, identity: str) -> None:
         self.path, self.identity = Path(path) if path else None, identity
 
-    def save(self, going: dict[str, Any]) -> None:
+    def save(self, content: dict[str, Any]) -> None:
         """Keep tensors, numbers and text, in dictionaries and lists."""
         if self.path is not None:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             partial = self.path.with_name(self.path.name + ".partial")
-            torch.save({"identity": self.identity, "going": going}, partial)
+            torch.save({"identity": self.identity, "content": content}, partial)
             partial.replace(self.path)  # work that is killed while it writes leaves the last one whole
 
     def load(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
@@ -41,7 +41,7 @@ class Checkpoint:
             return None
         try:
             saved = torch.load(self.path, weights_only=True, map_location=device)
-            identity, going = saved["identity"], saved["going"]
+            identity, content = saved["identity"], saved["content"]
         except Exception as error:
             raise FileFormatError(
                 f"cannot read the checkpoint {self.path}: {error}; delete it to start anew"
@@ -51,7 +51,7 @@ class Checkpoint:
                 f"{self.path} is the checkpoint of another run: its method or model, settings, seed or data differ; "
                 "name another file, or delete it to start anew"
             )
-        return dict(going)
+        return dict(content)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -1,1 +1,1 @@
-"""Networks that priors are made of."""
+"""Networks that priors and classifiers are made of: one architecture a module, and the `table` of their names."""

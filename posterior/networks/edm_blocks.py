@@ -1,4 +1,4 @@
-"""What the networks of EDM are made of."""
+"""Building blocks of the networks of EDM."""
 
 from __future__ import annotations
 

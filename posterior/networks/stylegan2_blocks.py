@@ -1,4 +1,4 @@
-"""What a StyleGAN2 generator is made of."""
+"""Building blocks of the generator of StyleGAN2."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks that a config may name: what is written of one, and how it is built again."""
+"""The networks by name: how a config describes one, and how it is built again."""
 
 from __future__ import annotations
 

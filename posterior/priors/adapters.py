@@ -78,7 +78,7 @@ class VariancePreservingPrior(ScorePrior):
         return out if self.clip is None else out.clamp(-self.clip, self.clip)
 
     def time(self, sigma: Tensor) -> Tensor:
-        """T, between integers, of noise levels (N,)."""
+        """The time t, between integers, of noise levels (N,)."""
         table = self.log_sigma.to(sigma.device)
         level = sigma.double().log()
         right = torch.searchsorted(table, level).clamp(1, len(table) - 1)

@@ -1,4 +1,4 @@
-"""What a prior is, and one that is known through its denoiser (`ScorePrior`)."""
+"""Priors, and those that are known through a denoiser (`ScorePrior`)."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ class GaussianMixturePrior(ScorePrior):
 
     @property
     def num_components(self) -> int:
-        """K."""
+        """The number K of components."""
         return len(self.means)
 
     def responsibilities(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:

@@ -54,7 +54,7 @@ class GeneratorPrior(Prior):
         return h
 
     def decode(self, state: Tensor) -> Tensor:
-        """X = G(z)."""
+        """The images x = G(z): (..., *latent_shape) → (..., *event_shape)."""
         return self(state)
 
     def latent_log_prob(self, z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A denoiser of a few noise levels, made one of all of them by looking from further away."""
+"""A denoiser of a few noise levels, extended to all of them by pooling the image."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class GaussianQuadrature:
         self._edges, self._log_edges = by_row(points, 0.0), by_row(log_likelihood(points, row), -math.inf)
 
     def moments(self, nu: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Log ∫ N L dv, mean and variance of v under N L: ν (K, R) → (K, R) each."""
+        """The logarithm of ∫ N L dv, and mean and variance of v under N L: ν (K, R) → (K, R) each."""
         parts = []
         for chunk in self._chunks(len(nu)):
             masses = self._log_joint(nu[chunk]).flatten(2)
@@ -110,7 +110,7 @@ class GaussianQuadrature:
         return draws
 
     def _log_joint(self, nu: Tensor) -> Tensor:
-        """Log of weight · L · exp(−(v − ν)²/2τ²) at the nodes: (K, R) → (K, R, panels, order)."""
+        """The logarithm of weight · L · exp(−(v − ν)²/2τ²) at the nodes: (K, R) → (K, R, panels, order)."""
         return self._log_masses - 0.5 * ((self._nodes - nu[..., None, None]) / self._tau) ** 2
 
     def _chunks(self, count: int) -> Iterator[slice]:
@@ -173,7 +173,7 @@ def _panels(
 
 
 def _tilted(values: Tensor, places: Tensor) -> Tensor:
-    """Log Σ exp(values + a · places) of values (P, n) for three tilts a, as the Gaussian tilts them: (3, P)."""
+    """The logarithm of Σ exp(values + a · places), values (P, n), for three tilts a, as of the Gaussian: (3, P)."""
     return torch.stack([(values + tilt * places).logsumexp(1) for tilt in (-4, 0, 4)])
 
 

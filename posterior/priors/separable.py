@@ -141,7 +141,7 @@ def _orthogonal_rows(operator: LinearOperator, seen: Tensor, device: torch.devic
 def _entrywise(
     likelihood: Likelihood, nonlinearity: Callable[[Tensor], Tensor], y: Tensor
 ) -> tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]:
-    """Log p(y_i | h(v)) and its slope in h as functions of v (P, n) and rows i (P,), of one measurement's entries."""
+    """The log-density of entries, log p(y_i | h(v)), and its slope in h as functions of v (P, n) and rows i (P,)."""
     # P · n measurements of one entry each: the parameters of a single measurement meet them all.
     entry = (1,) * len(likelihood.operator.measurement_shape)
 

@@ -1,4 +1,4 @@
-"""The training loop that every prior shares: averaged weights, checkpoints, progress, a look at held-out data."""
+"""The training loop that every prior shares: averaged weights, checkpoints, progress, figures of held-out data."""
 
 from __future__ import annotations
 
@@ -79,10 +79,10 @@ def train(
     file = Checkpoint(folder / "checkpoint.pt", fingerprint("training", type(model).__name__, layout))
     parts: dict[str, Any] = {"model": model, "averaged": averaged, "optimiser": optimiser}
     start = 0
-    if going := file.load(device):
-        start = going["step"]
+    if kept := file.load(device):
+        start = kept["step"]
         for name, part in parts.items():
-            part.load_state_dict(going[name])
+            part.load_state_dict(kept[name])
     saved = time.monotonic()
     with tqdm(range(start, steps), initial=start, total=steps, disable=not progress, desc="training") as bar:
         for step in bar:

@@ -48,7 +48,7 @@ def test_the_risk_on_the_calibration_set_is_what_is_solved_for():
     intervals = conformal_intervals(samples, truth, level=0.8)
     allowed = 0.2 * 30 - 1  # sum of the shares outside
     assert float((1 - held(intervals, samples, truth)).sum()) <= allowed
-    narrower = type(intervals)(0.8, intervals.scale * (1 - 1e-4), intervals.floor)
+    narrower = type(intervals)(0.8, intervals.scale * (1 - 1e-4), intervals.epsilon)
     assert float((1 - held(narrower, samples, truth)).sum()) > allowed  # with the smallest factor that does
 
 

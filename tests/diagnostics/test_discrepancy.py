@@ -12,7 +12,7 @@ from posterior.diagnostics import (
     mean_error,
     mode_weight_error,
     sliced_wasserstein,
-    sliced_wasserstein_floor,
+    sliced_wasserstein_monte_carlo_error,
 )
 from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
 from posterior.noise import Noise
@@ -75,17 +75,17 @@ def test_directions_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) ->
     torch.testing.assert_close(distance, sliced_wasserstein(a, b, 50, seed=3))
 
 
-def test_floor_is_the_mean_over_pairs_and_falls_with_size() -> None:
+def test_monte_carlo_error_is_the_mean_over_pairs_and_falls_with_size() -> None:
     sets = [gaussian(100, (3,), seed) for seed in range(3)]
     pairs = [sliced_wasserstein(sets[i], sets[j], 60) for i, j in ((0, 1), (0, 2), (1, 2))]
-    torch.testing.assert_close(sliced_wasserstein_floor(sets, 60), torch.stack(pairs).mean())
-    larger = sliced_wasserstein_floor([gaussian(1600, (3,), seed) for seed in range(3)], 60)
+    torch.testing.assert_close(sliced_wasserstein_monte_carlo_error(sets, 60), torch.stack(pairs).mean())
+    larger = sliced_wasserstein_monte_carlo_error([gaussian(1600, (3,), seed) for seed in range(3)], 60)
     assert larger < 0.5 * torch.stack(pairs).mean()  # it scales as 1/√N: a quarter
 
 
-def test_floor_needs_two_sets() -> None:
+def test_monte_carlo_error_needs_two_sets() -> None:
     with pytest.raises(InvalidValueError, match="two sets"):
-        sliced_wasserstein_floor([gaussian(10, (2,), 0)])
+        sliced_wasserstein_monte_carlo_error([gaussian(10, (2,), 0)])
 
 
 def test_mean_error_in_closed_form() -> None:

@@ -45,7 +45,7 @@ def test_weights_are_averaged(tmp_path: Path) -> None:
         return loss(network, images, noise)
 
     result = run(tmp_path, loss=watched, steps=20, averaging=2, learning_rate=0.1)
-    last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["going"]["model"]
+    last = torch.load(tmp_path / "checkpoint.pt", weights_only=True)["content"]["model"]
     path.append(torch.cat([last[name].flatten() for name in ("1.weight", "1.bias")]))
     average = path[0]
     for step, new in enumerate(path[1:]):
@@ -93,7 +93,7 @@ def test_an_interrupted_run_goes_on_from_the_last_save(tmp_path: Path, monkeypat
         patch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: next(clock)))
         with pytest.raises(KeyboardInterrupt):
             run(tmp_path / "a", loss=interrupted, steps=6)
-    assert torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)["going"]["step"] == 3
+    assert torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)["content"]["step"] == 3
     assert not (tmp_path / "a" / "log.jsonl").exists()
     assert torch.equal(weights(run(tmp_path / "a", steps=6)), weights(run(tmp_path / "b", steps=6)))
 
