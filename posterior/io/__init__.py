@@ -1,1 +1,1 @@
-"""Files: results (`archive`), unfinished work (`checkpoint`), modules with their weights (`folders`)."""
+"""Files: results (`codec`, `archive`), unfinished work (`checkpoint`), modules with their weights (`folders`)."""

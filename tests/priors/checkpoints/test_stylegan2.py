@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from posterior.errors import FileFormatError
+from posterior.networks.stylegan2 import StyleGAN2Generator
 from posterior.noise import Noise
 from posterior.priors import zoo
 from posterior.priors.checkpoints import convert_stylegan2
@@ -57,7 +58,7 @@ def test_a_checkpoint_becomes_a_prior_of_the_same_images(form: str, tmp_path: Pa
     ],
 )
 def test_sizes_are_read_off_the_tensors(arguments: dict, tmp_path: Path) -> None:
-    network = zoo.StyleGAN2Generator(**arguments)
+    network = StyleGAN2Generator(**arguments)
     path = checkpoint(tmp_path, network.state_dict())
     prior = zoo.load_prior(convert_stylegan2(path, tmp_path / "prior"))
     assert prior.network.config == {**arguments, "latents": "z"}
