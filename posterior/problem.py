@@ -13,6 +13,7 @@ from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, c
 from posterior.likelihoods import Likelihood
 from posterior.likelihoods.base import OperatorT
 from posterior.noise import Noise
+from posterior.operators.base import Operator
 from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
 
@@ -65,18 +66,22 @@ class Posterior(Generic[PriorT, LikelihoodT]):
                 f"y holds values where {type(operator).__name__} measures nothing; set them to zero with "
                 "operator.restrict(y)"
             )
-        for part, module in (("prior", prior), ("operator", operator)):
-            for tensor in (*module.parameters(), *module.buffers()):
-                if tensor.device != y.device:
-                    raise IncompatibleError(
-                        f"y is on {y.device} but the {part} on {tensor.device}; move one with .to()"
-                    )
-        for name, tensor in operator.named_buffers():
-            if (tensor.is_floating_point() or tensor.is_complex()) and tensor.real.dtype != y.real.dtype:
+        parts = [part for part in operator.modules() if isinstance(part, Operator)]
+        devices = [("prior", tensor.device) for tensor in (*prior.parameters(), *prior.buffers())]
+        devices += [(type(part).__name__, part.device) for part in parts if part.device is not None]
+        for name, device in devices:
+            if device != y.device:
+                raise IncompatibleError(f"y is on {y.device} but the {name} on {device}; move one with .to()")
+        for part in parts:
+            if part.dtype not in (None, y.real.dtype):
                 raise IncompatibleError(
-                    f"y is {y.dtype} but the operator's {name} is {tensor.dtype}; convert one, e.g. y.to(...) or "
-                    "operator.to(...)"
+                    f"y is {y.dtype} but the operator {type(part).__name__} works in {part.dtype}; convert one, e.g. "
+                    "y.to(...) or operator.to(...)"
                 )
+        if y.is_complex() != operator.is_complex:
+            raise IncompatibleError(
+                f"y is {'complex' if y.is_complex() else 'real'} but what {type(operator).__name__} measures is not"
+            )
         likelihood.check(y)
         self.prior = prior
         self.likelihood = likelihood

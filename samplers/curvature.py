@@ -54,17 +54,21 @@ def is_linear_gaussian(problem: Posterior) -> bool:
 def has_signs(problem: Posterior) -> bool:
     """Whether the likelihood is Gaussian noise on magnitudes of real numbers: linear-Gaussian but for their signs."""
     operator = problem.operator
-    return isinstance(problem.likelihood, GaussianLikelihood) and isinstance(operator, Magnitude) and operator.is_real
+    signed = isinstance(operator, Magnitude) and not operator.operator.is_complex
+    return signed and isinstance(problem.likelihood, GaussianLikelihood)
 
 
 class _Linearisation(LinearOperator):
     """v → W^½ J v at a pilot image of each measurement."""
 
+    pilot: Tensor
+
     def __init__(self, likelihood: Likelihood, pilot: Tensor, root: Tensor, squared_norm: Tensor | None = None) -> None:
         inner: Operator = likelihood.operator
         super().__init__(inner.event_shape, inner.measurement_shape)
-        self.likelihood, self.pilot, self.root, self.squared_norm = likelihood, pilot, root, squared_norm
-        self.example = pilot.new_empty(0)
+        self.is_complex = inner.is_complex
+        self.likelihood, self.root, self.squared_norm = likelihood, root, squared_norm
+        self.register_buffer("pilot", pilot)  # first of the buffers: it declares the precision
 
     def norm(self) -> Tensor:
         return super().norm() if self.squared_norm is None else self.squared_norm.sqrt()

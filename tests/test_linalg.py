@@ -12,16 +12,13 @@ class Diagonal(LinearOperator):
 
     def __init__(self, diagonal):
         super().__init__(diagonal.shape[-1:], diagonal.shape[-1:])
-        self.register_buffer("diagonal", diagonal)
+        self.register_batched("diagonal", diagonal, 1)
 
     def _forward(self, x):
         return self.diagonal * x
 
     def _adjoint(self, y):
         return self.diagonal * y
-
-    def select(self, measurements):
-        return Diagonal(self.diagonal[measurements])
 
 
 def test_norm_when_few_distinct_eigenvalues_exhaust_the_space():

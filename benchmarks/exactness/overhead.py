@@ -77,7 +77,7 @@ def main(quick: bool) -> str:
     samplers, draws, repeats = ([DDRM(steps=2), DPS(steps=2)], 4, 1) if quick else (SAMPLERS, DRAWS, 5)
     prior = load_prior("digits")
     assert isinstance(prior, ScorePrior)
-    likelihood = GaussianLikelihood(Inpainting.half(SHAPE, keep="top"), 0.1)
+    likelihood = GaussianLikelihood(Inpainting.half_image(SHAPE, keep="top"), 0.1)
     truth = load_digits()[0][:1]
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(0, 1)))
     x = torch.randn(draws, 1, *SHAPE, generator=torch.Generator().manual_seed(0))

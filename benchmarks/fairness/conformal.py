@@ -27,7 +27,7 @@ from posterior.problem import Posterior
 from posterior.results import Samples
 
 SHAPE, LEVEL, DRAWS, CALIBRATING, TESTING = (1, 28, 28), 0.9, 39, 100, 400
-OPERATORS: dict[str, Operator] = {"×4": Downsampling(SHAPE, 4), "upper half": Inpainting.half(SHAPE, keep="top")}
+OPERATORS: dict[str, Operator] = {"×4": Downsampling(SHAPE, 4), "upper half": Inpainting.half_image(SHAPE, keep="top")}
 
 
 def halves() -> tuple[Tensor, Tensor]:

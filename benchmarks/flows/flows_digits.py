@@ -44,7 +44,7 @@ FOLDER = Path("results/flows")  # where a calibration that stopped goes on from
 def calibration(prior: FlowPrior, quick: bool) -> str:
     """Simulation-based calibration of the latent posterior, as Markdown."""
     parts = []
-    half = Inpainting.half(SHAPE, keep="top")
+    half = Inpainting.half_image(SHAPE, keep="top")
     studies = [
         ("upper half, σ_y 1", half, 1.0, 64), ("upper half, σ_y 1", half, 1.0, 128),
         ("×4, σ_y 0.5", Downsampling(SHAPE, 4), 0.5, 64),
@@ -74,7 +74,7 @@ def equal_cost(prior: FlowPrior, quick: bool) -> str:
     """Misfit and energy score at equal network calls, as Markdown."""
     noise = Noise.of(0, 2 if quick else 8).use("equal")
     truth = prior.sample(1, noise.use("truth"))[0]
-    likelihood = GaussianLikelihood(Inpainting.half(SHAPE, keep="top"), 0.25)
+    likelihood = GaussianLikelihood(Inpainting.half_image(SHAPE, keep="top"), 0.25)
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, noise))
     trained = dict(steps=2, batch=2, candidates=20) if quick else dict(steps=1000, batch=8, candidates=256)
     methods: dict[str, Sampler] = {
@@ -110,7 +110,7 @@ def equal_cost(prior: FlowPrior, quick: bool) -> str:
 def pictures(prior: FlowPrior) -> None:
     """The same measurement of a held-out digit under the flow and under the score prior."""
     images, _ = load_digits()
-    likelihood = GaussianLikelihood(Inpainting.half(SHAPE, keep="top"), 0.25)
+    likelihood = GaussianLikelihood(Inpainting.half_image(SHAPE, keep="top"), 0.25)
     truth = images[4:5]
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(0, 1)))
     with warnings.catch_warnings():

@@ -184,7 +184,7 @@ def certainty(prior: GeneratorPrior, count: int, quick: bool) -> tuple[str, Samp
     own = prior.sample(1, Noise.of(0, count).use("truth"))[0]
     rows, last = [], None
     for name, truth in (("drawn by the VAE", own), ("held-out digits", held_out)):
-        problem = problem_of(prior, Inpainting.half(prior.event_shape, "top"), 0.2, truth)
+        problem = problem_of(prior, Inpainting.half_image(prior.event_shape, "top"), 0.2, truth)
         sampler = QUICK if quick else TemperedSMC("fast")
         draws = sampler.sample(problem, 32 if quick else 128)
         low, high = draws.credible_interval(0.9)

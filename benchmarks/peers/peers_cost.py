@@ -121,7 +121,7 @@ def overhead_table(quick: bool) -> list[str]:
 
 def digits_problem() -> Posterior:
     """The upper half of a digit under the shipped network."""
-    likelihood = GaussianLikelihood(Inpainting.half((1, 28, 28), keep="top"), 0.1)
+    likelihood = GaussianLikelihood(Inpainting.half_image((1, 28, 28), keep="top"), 0.1)
     return Posterior(load_prior("digits"), likelihood, likelihood.simulate(load_digits()[0][:1], Noise.of(0, 1)))
 
 

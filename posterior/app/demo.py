@@ -26,7 +26,7 @@ NOISE_STD = 0.25
 def problems() -> dict[str, tuple[int, Operator]]:
     """The demonstration's problems by name: which of the shipped digits, and its forward operator."""
     return {
-        "top half": (4, Inpainting.half(_SHAPE, keep="top")),
+        "top half": (4, Inpainting.half_image(_SHAPE, keep="top")),
         "4x downsampled": (2, Downsampling(_SHAPE, 4)),
         "hidden box": (8, Inpainting.box(_SHAPE, top=8, left=8, height=12, width=12)),
     }

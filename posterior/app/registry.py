@@ -52,7 +52,7 @@ def matrix(event_shape: Sequence[int], path: str) -> Operator:
 OPERATORS: dict[str, Callable[..., Operator]] = {
     "identity": Identity,
     "mask": mask,
-    "half": Inpainting.half,
+    "half": Inpainting.half_image,
     "box": Inpainting.box,
     "random": Inpainting.random,
     "downsampling": Downsampling,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Generic, Self, TypeVar
+from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from posterior.batched import BatchedModule
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator, Operator
@@ -15,7 +16,7 @@ from posterior.shapes import expand_right
 OperatorT = TypeVar("OperatorT", bound=Operator, covariant=True)
 
 
-class Likelihood(nn.Module, Generic[OperatorT]):
+class Likelihood(BatchedModule, Generic[OperatorT]):
     r"""Measurements whose entries are independent given what a noiseless instrument would see.
 
     $$ \log p(y \mid x) = \sum_{i\ \text{measured}} \log p(y_i \mid u_i), \quad
@@ -42,7 +43,7 @@ class Likelihood(nn.Module, Generic[OperatorT]):
         self.operator = operator
 
     def log_density(self, u: Tensor, y: Tensor) -> Tensor:
-        """Log p(y_i | u_i) of each entry, measured or not: u (..., B, *measurement), y (B, *measurement) → as u, real.
+        """log p(y_i | u_i) of each entry, measured or not: u (..., B, *measurement), y (B, *measurement) → as u, real.
 
         That of a complex entry is the sum over its real and imaginary part.
         """
@@ -91,7 +92,7 @@ class Likelihood(nn.Module, Generic[OperatorT]):
         return self.operator(x)
 
     def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
-        """Log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
+        """log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
         return self._sum(self.measured(self.log_density(self.noiseless(x), y)))
 
     def grad(self, x: Tensor, y: Tensor) -> Tensor:
@@ -136,14 +137,6 @@ class Likelihood(nn.Module, Generic[OperatorT]):
         y = self.measured(self._draw(self.noiseless(x), source.use("measurement")))
         return y[0] if single else y
 
-    def select(self, measurements: Tensor) -> Self:
-        """The likelihood of some of the measurements, by index."""
-        own = {
-            name: parameter if parameter.ndim == 0 else parameter[measurements.to(parameter.device)]
-            for name, parameter in self.named_buffers(recurse=False)
-        }
-        return type(self)(self.operator.select(measurements), **own)  # type: ignore[arg-type]
-
     def measured(self, values: Tensor) -> Tensor:
         """Zero the entries of `values` (..., *measurement) where nothing is measured, even if they are not finite."""
         ones = values.real.new_ones(self.operator.measurement_shape)
@@ -157,7 +150,7 @@ class Likelihood(nn.Module, Generic[OperatorT]):
                 f"{name} must be {'positive and ' if positive else ''}finite, one number or one for each measurement; "
                 f"got {value}"
             )
-        self.register_buffer(name, parameter, persistent=False)
+        self.register_batched(name, parameter, 0, persistent=False)
 
     def _entrywise(self, parameter: Tensor, u: Tensor) -> Tensor:
         """A parameter () or (B,) in the precision of u (..., B, *measurement), so that they broadcast."""

@@ -1,13 +1,17 @@
 """Forward operators A: how an image becomes a noiseless measurement."""
 
-from posterior.operators.base import LinearOperator, Operator
+from posterior.operators.base import Composition, LinearOperator, Operator
 from posterior.operators.blur import Blur
-from posterior.operators.combine import Composition, Stack
+from posterior.operators.callables import CallableOperator, LinearCallableOperator
 from posterior.operators.dense import Matrix
 from posterior.operators.downsampling import Downsampling
 from posterior.operators.magnitude import Magnitude
 from posterior.operators.pixels import Grayscale, Identity, Inpainting
 from posterior.operators.random import GaussianMeasurement
+from posterior.operators.stack import Stack
+
+# What `Operator.from_callable` makes: base.py cannot import classes that derive from its own.
+Operator._of_function, LinearOperator._of_function = CallableOperator, LinearCallableOperator
 
 __all__ = [
     "Blur",

@@ -1,20 +1,19 @@
-"""What a forward operator A is: its shapes and, if it is linear, its adjoint, norm and spectral functions."""
+"""Forward operators A, linear or not, and their compositions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import ClassVar, NamedTuple, overload
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from posterior.errors import IncompatibleError
+from posterior.batched import BatchedModule
+from posterior.errors import IncompatibleError, ShapeError
 from posterior.linalg import SpectralFunction, chebyshev, largest_eigenvalue
 from posterior.noise import Noise
-from posterior.shapes import check_shape, expand_right
-
-T = TypeVar("T")
+from posterior.shapes import check_shape
 
 
 class SVD(NamedTuple):
@@ -25,30 +24,43 @@ class SVD(NamedTuple):
     v: Tensor
 
 
-class Operator(nn.Module):
-    """A differentiable map from an image to a noiseless measurement.
+class Operator(BatchedModule):
+    """A differentiable map from a real image to a noiseless measurement.
 
-    Broadcasts on the left: x (..., *event_shape) → (..., *measurement_shape). Subclasses define `_forward`.
+    Broadcasts on the left: x (..., *event_shape) → (..., *measurement_shape). Subclasses define `_forward`. Their
+    parameters are buffers, registered by `register_batched` where each measurement of a batch may have its own.
 
     Attributes:
         event_shape: Shape of one image.
         measurement_shape: Shape of one measurement.
+        is_complex: Whether measurements are complex.
     """
 
     event_shape: tuple[int, ...]
     measurement_shape: tuple[int, ...]
-    example: Tensor | None = None  # an operator that has no buffers to tell its precision and device may set it
+    is_complex: bool = False
+    _of_function: ClassVar[Callable[..., Operator]]  # set by the package, since it derives from this class
 
     def __init__(self, event_shape: Sequence[int], measurement_shape: Sequence[int]) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
         self.measurement_shape = tuple(measurement_shape)
-        self._cache: dict[Any, tuple[list[tuple[Tensor, int]], Any]] = {}
 
     @property
     def num_measured(self) -> int | Tensor:
         """Number of entries that are measured (a complex entry counts once); (B,) where each has its own mask."""
         return math.prod(self.measurement_shape)
+
+    @property
+    def dtype(self) -> torch.dtype | None:
+        """Precision of its images and measurements, in real components; None if it works in any."""
+        tensors = (*self.buffers(), *self.parameters())
+        return next((t.real.dtype for t in tensors if t.is_floating_point() or t.is_complex()), None)
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where its images and measurements are; None if it works anywhere."""
+        return next((t.device for t in (*self.buffers(), *self.parameters())), None)
 
     def forward(self, x: Tensor) -> Tensor:
         """A(x): (..., *event_shape) → (..., *measurement_shape)."""
@@ -62,14 +74,8 @@ class Operator(nn.Module):
         """Zero the entries of y (..., *measurement_shape) where nothing is measured."""
         return y
 
-    def select(self, measurements: Tensor) -> Operator:
-        """The operator of some of the measurements of a batch, by index; itself unless parameters carry a B."""
-        return self
-
     def __matmul__(self, other: Operator) -> Operator:
         """The composition x → A(B(x)); linear if both are."""
-        from posterior.operators.combine import Composition, OperatorComposition
-
         if isinstance(self, LinearOperator) and isinstance(other, LinearOperator):
             return Composition(self, other)
         return OperatorComposition(self, other)
@@ -82,7 +88,7 @@ class Operator(nn.Module):
         measurement_shape: Sequence[int],
         linear: bool = False,
         dtype: torch.dtype | None = None,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
     ) -> Operator:
         """Wrap a differentiable function of x (N, *event_shape) → (N, *measurement_shape).
 
@@ -93,32 +99,8 @@ class Operator(nn.Module):
             ShapeError: The function does not return measurement_shape.
             IncompatibleError: linear=True, but the function is not, or torch cannot differentiate it.
         """
-        from posterior.operators.callables import CallableOperator, LinearCallableOperator
-
-        kind = LinearCallableOperator if linear else CallableOperator
-        return kind(function, event_shape, measurement_shape, dtype=dtype, device=device)
-
-    def _cached(self, key: Any, compute: Callable[[], T]) -> T:
-        """compute(), once for as long as the buffers and parameters that it may use stay what and where they are."""
-        state = [(t, -1 if t.is_inference() else t._version) for t in (*self.parameters(), *self.buffers())]
-        if key in self._cache:
-            then, value = self._cache[key]
-            if [(id(t), version) for t, version in then] == [(id(t), version) for t, version in state]:
-                return value  # the cache holds the tensors themselves, so an id is not used twice
-        with torch.inference_mode(False), torch.no_grad():
-            value = compute()
-        self._cache[key] = (state, value)
-        return value
-
-    def _example(self) -> Tensor:
-        """An empty tensor of the precision and on the device that the operator works in."""
-        for module in self.modules():
-            if isinstance(module, Operator) and module.example is not None:
-                return module.example
-        tensors = [*self.parameters(), *self.buffers()]
-        floating = [t for t in tensors if t.is_floating_point() or t.is_complex()]
-        dtype = floating[0].real.dtype if floating else torch.get_default_dtype()
-        return torch.empty(0, dtype=dtype, device=next((t.device for t in tensors), None))
+        kind = LinearOperator if linear else Operator
+        return kind._of_function(function, event_shape, measurement_shape, dtype=dtype, device=device)
 
 
 class LinearOperator(Operator):
@@ -149,13 +131,13 @@ class LinearOperator(Operator):
 
         Lanczos iteration on AᵀA plus 2 %, computed once, unless a subclass knows it.
         """
-        example = self._example()
+        dtype, device = self.dtype or torch.get_default_dtype(), self.device or torch.get_default_device()
 
         def compute() -> Tensor:
-            noise = Noise.of(0, device=example.device, dtype=example.dtype).use("norm")
+            noise = Noise.of(0, device=device, dtype=dtype).use("norm")
             return 1.02 * largest_eigenvalue(self.gram, noise.normal(self.event_shape)[0, 0]).sqrt()
 
-        return self._cached(("norm", example.dtype, example.device), compute)
+        return self._cached(("norm", dtype, device), compute)
 
     def svd(self) -> SVD:
         """The singular value decomposition, where it is cheap."""
@@ -182,25 +164,68 @@ class LinearOperator(Operator):
         return super().__matmul__(other)
 
 
-class TightOperator(LinearOperator):
-    """A linear operator with AᵀA = c P, P an orthogonal projection: orthogonal rows of one length √c.
+class OperatorComposition(Operator):
+    """One operator after another, x → A₂(A₁(x)); `A2 @ A1` makes it.
 
-    Attributes:
-        scale: c = ‖A‖².
+    What is measured, and what is not, is the outer operator's.
+
+    Args:
+        outer: A₂, which takes what A₁ measures.
+        inner: A₁.
+
+    Raises:
+        ShapeError: The outer operator does not take what the inner one measures.
     """
 
-    knows_spectrum = True
+    outer: Operator
+    inner: Operator
 
-    def __init__(self, event_shape: Sequence[int], measurement_shape: Sequence[int], scale: float) -> None:
-        super().__init__(event_shape, measurement_shape)
-        self.scale = scale
+    def __init__(self, outer: Operator, inner: Operator) -> None:
+        if outer.event_shape != inner.measurement_shape:
+            raise ShapeError(
+                f"{type(outer).__name__} takes shape {outer.event_shape}, but {type(inner).__name__} before it "
+                f"measures {inner.measurement_shape}"
+            )
+        super().__init__(inner.event_shape, outer.measurement_shape)
+        self.outer, self.inner = outer, inner
+        self.is_complex = outer.is_complex or inner.is_complex
+        if inner.is_complex and not isinstance(outer, LinearOperator):  # complex numbers may become real: see one image
+            with torch.no_grad():
+                self.is_complex = self(torch.zeros(self.event_shape, dtype=self.dtype, device=self.device)).is_complex()
 
-    def norm(self) -> Tensor:
-        """√c, exactly."""
-        return torch.tensor(math.sqrt(self.scale), dtype=torch.float64)
+    @property
+    def num_measured(self) -> int | Tensor:
+        """Number of entries that the outer operator measures."""
+        return self.outer.num_measured
 
-    def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
-        """f(AᵀA) x = f(0) x + (f(c) − f(0)) AᵀA x / c."""
-        values = function(x.new_tensor([0.0, self.scale])).to(x.dtype)
-        at_zero, at_scale = (expand_right(value, len(self.event_shape)) for value in values.unbind(-1))
-        return at_zero * x + ((at_scale - at_zero) / self.scale) * self.gram(x)
+    def restrict(self, y: Tensor) -> Tensor:
+        """Zero y where the outer operator measures nothing."""
+        return self.outer.restrict(y)
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self.outer(self.inner(x))
+
+
+class Composition(OperatorComposition, LinearOperator):
+    """One linear operator after another, with adjoint A₁ᵀA₂ᵀ; `A2 @ A1` makes it.
+
+    Args:
+        outer: A₂, which takes what A₁ measures.
+        inner: A₁.
+
+    Raises:
+        ShapeError: The outer operator does not take what the inner one measures.
+        IncompatibleError: One of them is not linear.
+    """
+
+    outer: LinearOperator
+    inner: LinearOperator
+
+    def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
+        for operator in (outer, inner):
+            if not isinstance(operator, LinearOperator):
+                raise IncompatibleError(f"{type(operator).__name__} is not linear; compose it with outer @ inner")
+        super().__init__(outer, inner)
+
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self.inner.adjoint(self.outer.adjoint(y))

@@ -1,4 +1,4 @@
-"""What a camera that is out of focus, or moved, measures."""
+"""Convolution with a blur kernel: an image out of focus, or in motion."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,15 +15,15 @@ Function = Callable[[Tensor], Tensor]
 
 
 class CallableOperator(Operator):
-    """A(x) = function(x), for any differentiable function.
+    """A(x) = function(x), for any differentiable function, which is tried on two random images.
 
     Args:
         function: Maps x (N, *event_shape) to (N, *measurement_shape), real or complex, each image on its own. A
             module moves with the operator; other tensors that it uses are the caller's to move.
         event_shape: Shape of one image.
         measurement_shape: Shape of one measurement.
-        dtype: Precision of the images that try the function out; a module's own, or torch's default, unless given.
-        device: Where these images are; a module's own device goes before.
+        dtype: Precision that the function needs, a module's own unless given; without either, any that torch has.
+        device: Where its images must be, a module's own device if it is one; without either, anywhere.
 
     Raises:
         ShapeError: The function does not return measurement_shape.
@@ -38,27 +37,31 @@ class CallableOperator(Operator):
         measurement_shape: Sequence[int],
         *,
         dtype: torch.dtype | None = None,
-        device: torch.device | str = "cpu",
+        device: torch.device | str | None = None,
     ) -> None:
         super().__init__(event_shape, measurement_shape)
         self.function = function
-        tensors = [*self.parameters(), *self.buffers()]
-        own = next((t for t in tensors if t.is_floating_point()), torch.empty(0, device=device))
-        # Not a buffer: a function may work in any precision, and need not fit that of y.
-        self.example = torch.empty(0, dtype=dtype or own.dtype, device=own.device)
-        noise = Noise.of(0, 2, device=own.device, dtype=self.example.dtype).use("trial")
+        own = next((t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()), None)
+        if own is not None:
+            dtype, device = dtype or own.dtype, own.device
+        if dtype is not None or device is not None:
+            # An empty buffer, so that `dtype` and `device` follow .to(); a bool one leaves the precision open.
+            self.register_buffer("trial", torch.empty(0, dtype=dtype or torch.bool, device=device), persistent=False)
+        dtype, device = self.dtype or torch.get_default_dtype(), self.device or torch.get_default_device()
+        noise = Noise.of(0, 2, device=device, dtype=dtype).use("trial")
         try:
-            self._try_out(noise.normal(self.event_shape)[0])
+            self.is_complex = self._try_out(noise.normal(self.event_shape)[0]).is_complex()
         except (RuntimeError, TypeError) as error:
             raise IncompatibleError(
-                f"the function given to {type(self).__name__} fails on {self.example.dtype} images of shape "
-                f"{(2, *self.event_shape)} on {own.device}: {error}. It must be differentiable by torch; give dtype= "
-                "and device= if it needs others"
+                f"the function given to {type(self).__name__} fails on {dtype} images of shape "
+                f"{(2, *self.event_shape)} on {device}: {error}. It must be differentiable by torch; give dtype= and "
+                "device= if it needs others"
             ) from error
 
-    def _try_out(self, x: Tensor) -> None:
+    def _try_out(self, x: Tensor) -> Tensor:
+        """Measurements of two random images."""
         with torch.no_grad():
-            self(x)
+            return self(x)
 
     def _forward(self, x: Tensor) -> Tensor:
         lead = x.shape[: x.ndim - len(self.event_shape)]
@@ -74,11 +77,6 @@ class CallableOperator(Operator):
             )
         return y
 
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
-        if self.example is not None:
-            self.example = fn(self.example)
-        return super()._apply(fn, recurse)
-
 
 class LinearCallableOperator(CallableOperator, LinearOperator):
     """A(x) = function(x), for a linear function whose adjoint automatic differentiation gives.
@@ -87,12 +85,14 @@ class LinearCallableOperator(CallableOperator, LinearOperator):
 
     Raises:
         ShapeError: The function does not return measurement_shape.
-        IncompatibleError: It is not linear, fails on random images, or torch cannot differentiate it.
+        IncompatibleError: It is not linear, fails on random images, torch cannot differentiate it, or it is given
+            complex images.
     """
 
-    def _try_out(self, x: Tensor) -> None:
+    def _try_out(self, x: Tensor) -> Tensor:
         with torch.no_grad():
-            first, second = self(x).split(1)
+            y = self(x)
+            first, second = y.split(1)
             mixed = self(2 * x[:1] - 3 * x[1:])
             tolerance = torch.finfo(x.dtype).eps ** 0.6  # about 1e-4 in float32, 1e-9 in float64
             error, size = (mixed - (2 * first - 3 * second)).norm(), 2 * first.norm() + 3 * second.norm()
@@ -109,6 +109,15 @@ class LinearCallableOperator(CallableOperator, LinearOperator):
                     "torch's derivative of the function given with linear=True is not its adjoint; is a part of it "
                     "detached, or computed outside torch?"
                 )
+        return y
+
+    def _forward(self, x: Tensor) -> Tensor:
+        if x.is_complex():  # of which the adjoint below would lose the imaginary part
+            raise IncompatibleError(
+                "a function given with linear=True takes real images, not complex ones; where it follows a complex "
+                "operator, give both as one function"
+            )
+        return super()._forward(x)
 
     def _adjoint(self, y: Tensor) -> Tensor:
         lead = y.shape[: y.ndim - len(self.measurement_shape)]

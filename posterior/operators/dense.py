@@ -1,4 +1,4 @@
-"""A linear operator that is small enough to be written down as a matrix."""
+"""Multiplication by a dense matrix."""
 
 from __future__ import annotations
 
@@ -90,6 +90,5 @@ class Matrix(LinearOperator):
     def _check_dtype(self, x: Tensor) -> None:
         if x.dtype != self.matrix.dtype:
             raise IncompatibleError(
-                f"{type(self).__name__} holds a {self.matrix.dtype} matrix and was given {x.dtype}; convert one, e.g. "
-                f"operator.to({x.dtype})"
+                f"a {self.matrix.dtype} matrix was given {x.dtype} values; convert one, e.g. operator.to({x.dtype})"
             )

@@ -1,20 +1,22 @@
-"""What a camera of lower resolution measures."""
+"""Lower resolution, by block means or bicubic resampling."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.linalg import SpectralFunction
-from posterior.operators.base import LinearOperator, TightOperator
+from posterior.operators.base import LinearOperator
+from posterior.operators.kinds import OperatorOfKinds
+from posterior.operators.tight import TightOperator
 from posterior.shapes import over_channels
 
 
-class Downsampling(LinearOperator):
+class Downsampling(OperatorOfKinds):
     """An image at 1/factor of its resolution: super-resolution.
 
     kind="mean" averages factor × factor blocks; kind="bicubic" resamples with the cubic kernel (a = −½) stretched by
@@ -33,18 +35,11 @@ class Downsampling(LinearOperator):
         Keys 1981, Cubic convolution interpolation for digital image processing, IEEE Trans. ASSP 29 (the kernel).
     """
 
-    factor: int
-
-    def __new__(cls, event_shape: Sequence[int] = (), factor: int = 1, kind: str = "mean") -> Downsampling:
-        kinds: dict[str, type[Downsampling]] = {"mean": BlockMean, "bicubic": Bicubic}
-        if cls is Downsampling and kind not in kinds:
-            raise InvalidValueError(f"kind of Downsampling must be one of {', '.join(kinds)}; got {kind!r}")
-        return super().__new__(kinds[kind] if cls is Downsampling else cls)
-
-    def __init__(
-        self, event_shape: Sequence[int], factor: int, kind: Literal["mean", "bicubic"] = "mean", **parent: Any
-    ) -> None:
+    def __init__(self, event_shape: Sequence[int], factor: int, kind: Literal["mean", "bicubic"] = "mean") -> None:
         event_shape = tuple(event_shape)
+        kinds: dict[str, type[BlockMean | Bicubic]] = {"mean": BlockMean, "bicubic": Bicubic}
+        if kind not in kinds:
+            raise InvalidValueError(f"kind of Downsampling must be one of {', '.join(kinds)}; got {kind!r}")
         if not isinstance(factor, int) or factor < 1:
             raise InvalidValueError(f"factor of Downsampling must be a positive integer, got {factor!r}")
         if len(event_shape) < 2 or event_shape[-2] % factor or event_shape[-1] % factor:
@@ -52,16 +47,16 @@ class Downsampling(LinearOperator):
                 f"Downsampling by {factor} takes images (..., H, W) with sides that {factor} divides, got event_shape "
                 f"{event_shape}; crop or pad the images"
             )
-        measured = (*event_shape[:-2], event_shape[-2] // factor, event_shape[-1] // factor)
-        super().__init__(event_shape, measured, **parent)
+        super().__init__(kinds[kind](event_shape, factor))
         self.factor = factor
 
 
-class BlockMean(Downsampling, TightOperator):
+class BlockMean(TightOperator):
     """Means of factor × factor blocks, a tight operator with c = 1/factor²."""
 
-    def __init__(self, event_shape: Sequence[int], factor: int, kind: Literal["mean"] = "mean") -> None:
-        super().__init__(event_shape, factor, kind, scale=1 / factor**2 if factor else 1.0)
+    def __init__(self, event_shape: tuple[int, ...], factor: int) -> None:
+        super().__init__(event_shape, _measurement_shape(event_shape, factor), scale=1 / factor**2)
+        self.factor = factor
 
     def _forward(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (-1, self.factor)).unflatten(-3, (-1, self.factor)).mean((-3, -1))
@@ -72,13 +67,14 @@ class BlockMean(Downsampling, TightOperator):
         return blocks.expand(*y.shape[:-1], self.factor, y.shape[-1], self.factor).reshape(shape)
 
 
-class Bicubic(Downsampling):
+class Bicubic(LinearOperator):
     r"""Antialiased cubic resampling, \(A(x) = R_H x R_W^T\) with dense R, so that adjoint and spectrum are exact."""
 
     knows_spectrum = True
 
-    def __init__(self, event_shape: Sequence[int], factor: int, kind: Literal["bicubic"] = "bicubic") -> None:
-        super().__init__(event_shape, factor, kind)
+    def __init__(self, event_shape: tuple[int, ...], factor: int) -> None:
+        super().__init__(event_shape, _measurement_shape(event_shape, factor))
+        self.factor = factor
 
     def norm(self) -> Tensor:
         """The product of the largest singular values of the two axes, exactly."""
@@ -114,6 +110,10 @@ class Bicubic(Downsampling):
             return values.clamp_min(0), vectors
 
         return self._cached(("spectrum", length), compute)
+
+
+def _measurement_shape(event_shape: tuple[int, ...], factor: int) -> tuple[int, ...]:
+    return (*event_shape[:-2], event_shape[-2] // factor, event_shape[-1] // factor)
 
 
 def _cubic_matrix(length: int, factor: int) -> Tensor:

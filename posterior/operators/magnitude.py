@@ -1,4 +1,4 @@
-"""Detectors that lose the sign or the phase."""
+"""Magnitudes of measurements: detectors that lose the sign or the phase."""
 
 from __future__ import annotations
 
@@ -34,20 +34,9 @@ class Magnitude(Operator):
         """Number of entries that A measures, all real here."""
         return self.operator.num_measured
 
-    @property
-    def is_real(self) -> bool:
-        """Whether A measures real numbers, so that signs are lost and not phases."""
-        image = self.operator._example().new_zeros(self.event_shape)
-        return self._cached(("real", image.dtype), lambda: not self.operator(image).is_complex())
-
     def restrict(self, y: Tensor) -> Tensor:
         """Zero y where A measures nothing."""
         return self.operator.restrict(y)
-
-    def select(self, measurements: Tensor) -> Magnitude:
-        """The magnitudes for some of the measurements, by index."""
-        operator = self.operator.select(measurements)
-        return self if operator is self.operator else Magnitude(operator)  # type: ignore[arg-type]
 
     def _forward(self, x: Tensor) -> Tensor:
         return torch.abs(self.operator(x))  # torch's derivative at 0 is sgn(0) = 0, of complex numbers too

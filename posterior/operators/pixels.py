@@ -1,4 +1,4 @@
-"""What a camera that sees some of the pixels, or one mix of the channels, measures."""
+"""Measurements of single pixels: denoising, inpainting and colourisation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.noise import Noise
-from posterior.operators.base import TightOperator
+from posterior.operators.tight import TightOperator
 
 
 class Identity(TightOperator):
@@ -60,7 +60,7 @@ class Inpainting(TightOperator):
                 f"the mask of Inpainting has shape {tuple(mask.shape)}; expected one that broadcasts to event_shape "
                 f"{event_shape}, with at most one leading dimension more for a batch of measurements"
             )
-        self.register_buffer("mask", mask)
+        self.register_batched("mask", mask, len(event_shape))
         if not bool((torch.as_tensor(self.num_measured) > 0).all()):
             raise InvalidValueError("the mask of Inpainting measures no pixel; without a measurement sample the prior")
 
@@ -82,9 +82,7 @@ class Inpainting(TightOperator):
         return cls(mask, event_shape)
 
     @classmethod
-    def half(  # type: ignore[override]  # takes the place of Module.half(), conversion to float16
-        cls, event_shape: Sequence[int], keep: Literal["top", "bottom", "left", "right"]
-    ) -> Inpainting:
+    def half_image(cls, event_shape: Sequence[int], keep: Literal["top", "bottom", "left", "right"]) -> Inpainting:
         """Measure one half of the image; the middle line of an odd length is hidden.
 
         Raises:
@@ -141,12 +139,6 @@ class Inpainting(TightOperator):
                 f"Inpainting has {len(self.mask)} masks, one for each measurement, but was given "
                 f"{x.shape[-dims - 1]} images; use operator.select(...)"
             )
-
-    def select(self, measurements: Tensor) -> Inpainting:
-        """The operator of some of the measurements, by index; itself where one mask serves all."""
-        if self.mask.ndim <= len(self.event_shape):
-            return self
-        return Inpainting(self.mask[measurements], self.event_shape)
 
     def _forward(self, x: Tensor) -> Tensor:
         return self.restrict(x)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -12,13 +12,14 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
-from posterior.operators.base import LinearOperator
+from posterior.operators.base import SVD, LinearOperator
 from posterior.operators.dense import Matrix
+from posterior.operators.kinds import OperatorOfKinds
 
 _LARGEST_MATRIX = 2**28  # entries: 1 GiB in float32
 
 
-class GaussianMeasurement(LinearOperator):
+class GaussianMeasurement(OperatorOfKinds):
     r"""Random projections with entries \(A_{ij} \sim N(0, 1/m)\), so that E‖Ax‖² = ‖x‖².
 
     kind="dense" has independent entries. kind="circulant" is \(A = R\,C\,D\), random signs D, circular convolution C
@@ -38,15 +39,6 @@ class GaussianMeasurement(LinearOperator):
         Romberg 2009, Compressive sensing by random convolution, SIAM J. Imaging Sci. 2 (the circulant kind).
     """
 
-    def __new__(
-        cls, event_shape: Sequence[int] = (), num_measurements: int = 1, seed: int = 0, kind: str = "dense"
-    ) -> GaussianMeasurement:
-        kinds: dict[str, type[GaussianMeasurement]] = {"dense": DenseGaussian, "circulant": CirculantGaussian}
-        if cls is GaussianMeasurement and kind not in kinds:
-            raise InvalidValueError(f"kind of GaussianMeasurement must be one of {', '.join(kinds)}; got {kind!r}")
-        return super().__new__(kinds[kind] if cls is GaussianMeasurement else cls)
-
-    # Type checkers see this signature; the two kinds have their own __init__.
     def __init__(
         self,
         event_shape: Sequence[int],
@@ -54,46 +46,46 @@ class GaussianMeasurement(LinearOperator):
         seed: int = 0,
         kind: Literal["dense", "circulant"] = "dense",
     ) -> None:
-        raise NotImplementedError
+        event_shape, m = tuple(event_shape), num_measurements
+        if not isinstance(m, int) or m < 1:
+            raise InvalidValueError(f"num_measurements must be a positive integer, got {m!r}")
+        kinds: dict[str, Callable[..., LinearOperator]] = {"dense": _dense, "circulant": Circulant}
+        if kind not in kinds:
+            raise InvalidValueError(f"kind of GaussianMeasurement must be one of {', '.join(kinds)}; got {kind!r}")
+        super().__init__(kinds[kind](event_shape, m, seed))
+
+    def svd(self) -> SVD:
+        """The thin singular value decomposition of a dense matrix, computed once; that of a circulant is not cheap."""
+        return self.algorithm.svd() if isinstance(self.algorithm, Matrix) else super().svd()
 
 
-class DenseGaussian(GaussianMeasurement, Matrix):
+def _dense(event_shape: tuple[int, ...], m: int, seed: int) -> Matrix:
     """Independent entries; row i is draw i of the noise, whatever m is."""
-
-    def __init__(
-        self, event_shape: Sequence[int], num_measurements: int, seed: int = 0, kind: Literal["dense"] = "dense"
-    ) -> None:
-        m, n = _check_number(num_measurements), math.prod(event_shape)
-        if m * n > _LARGEST_MATRIX:
-            raise InvalidValueError(
-                f"a dense GaussianMeasurement of {m} × {n} entries is too large to store; use kind='circulant'"
-            )
-        noise = Noise.of(seed).use("gaussian measurement")
-        rows = torch.arange(m).split(max(1, 2**22 // n))
-        matrix = torch.cat([replace(noise, draws=part).normal((n,))[:, 0] for part in rows]) / math.sqrt(m)
-        Matrix.__init__(self, matrix.to(torch.get_default_dtype()), event_shape)
+    n = math.prod(event_shape)
+    if m * n > _LARGEST_MATRIX:
+        raise InvalidValueError(
+            f"a dense GaussianMeasurement of {m} × {n} entries is too large to store; use kind='circulant'"
+        )
+    noise = Noise.of(seed).use("gaussian measurement")
+    rows = torch.arange(m).split(max(1, 2**22 // n))
+    matrix = torch.cat([replace(noise, draws=part).normal((n,))[:, 0] for part in rows]) / math.sqrt(m)
+    return Matrix(matrix.to(torch.get_default_dtype()), event_shape)
 
 
-class CirculantGaussian(GaussianMeasurement):
+class Circulant(LinearOperator):
     """A Gaussian circular convolution of the flattened image with random signs, at random places."""
 
     filter: Tensor
     signs: Tensor
     rows: Tensor
 
-    def __init__(
-        self,
-        event_shape: Sequence[int],
-        num_measurements: int,
-        seed: int = 0,
-        kind: Literal["circulant"] = "circulant",
-    ) -> None:
-        m, n = _check_number(num_measurements), math.prod(event_shape)
+    def __init__(self, event_shape: tuple[int, ...], m: int, seed: int) -> None:
+        n = math.prod(event_shape)
         if m > n:
             raise InvalidValueError(
                 f"a circulant GaussianMeasurement has at most as many measurements as pixels ({n}), got {m}"
             )
-        LinearOperator.__init__(self, event_shape, (m,))
+        super().__init__(event_shape, (m,))
         noise = Noise.of(seed, dtype=torch.float64).use("gaussian measurement")
         gaussian = noise.use("filter").normal((n,)).flatten() / math.sqrt(m)
         self.register_buffer("filter", gaussian.to(torch.get_default_dtype()))
@@ -114,9 +106,3 @@ class CirculantGaussian(GaussianMeasurement):
 
     def _transfer(self) -> Tensor:
         return self._cached("transfer", lambda: torch.fft.rfft(self.filter))
-
-
-def _check_number(num_measurements: int) -> int:
-    if not isinstance(num_measurements, int) or num_measurements < 1:
-        raise InvalidValueError(f"num_measurements must be a positive integer, got {num_measurements!r}")
-    return num_measurements

@@ -104,7 +104,7 @@ def operator_on_latents(prior: ScorePrior, operator: Operator) -> Operator:
     parameter = next(prior.parameters())
     return Operator.from_callable(
         lambda z: operator(prior.decode(z)), event_shape=prior.event_shape,
-        measurement_shape=operator.measurement_shape, dtype=parameter.dtype, device=parameter.device,
+        measurement_shape=operator.measurement_shape, dtype=operator.dtype, device=parameter.device,
     )  # fmt: skip
 
 

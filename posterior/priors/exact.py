@@ -165,8 +165,7 @@ class PointPosterior(ExactPosterior):
 def dense_matrix(operator: Operator, device: torch.device, dtype: torch.dtype = torch.float64) -> Tensor:
     """The operator of one measurement as a matrix (m, n) in its own precision, rows of real components."""
     n = math.prod(operator.event_shape)
-    own = next((t.real.dtype for t in operator.buffers() if t.is_floating_point() or t.is_complex()), dtype)
-    images = torch.eye(n, dtype=own, device=device).reshape(n, 1, *operator.event_shape)
+    images = torch.eye(n, dtype=operator.dtype or dtype, device=device).reshape(n, 1, *operator.event_shape)
     return _as_real(operator(images)[:, 0].flatten(1)).T.to(dtype)
 
 

@@ -38,6 +38,23 @@ def test_images_and_noise_must_be_of_one_shape():
         likelihood.simulate(torch.zeros(4, 3, 2, dtype=DOUBLE), Noise.of(0, 3, 5, dtype=DOUBLE))
 
 
+def test_selection_indexes_parameters_and_calls_no_constructor(monkeypatch):
+    std, masks = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([[True, True], [False, True], [True, False]])
+    likelihood = GaussianLikelihood(Magnitude(Inpainting(masks, (2,))), std)
+    shared = GaussianLikelihood(Inpainting(masks[0]), 0.1)
+
+    def refuse(*args, **kwargs):
+        raise AssertionError("a constructor was called")
+
+    for cls in (GaussianLikelihood, Likelihood, Magnitude, Inpainting):
+        monkeypatch.setattr(cls, "__init__", refuse)
+    some = likelihood.select(torch.tensor([2, 0]))
+    assert type(some) is GaussianLikelihood and torch.equal(some.noise_std, std[[2, 0]])
+    assert torch.equal(some.operator.operator.mask, masks[[2, 0]])
+    assert torch.equal(likelihood.noise_std, std) and torch.equal(likelihood.operator.operator.mask, masks)
+    assert shared.select(torch.tensor([0, 0])) is shared
+
+
 def test_a_problem_is_checked_by_its_likelihood():
     prior, matrix = EmpiricalPrior(torch.zeros(2, 2, dtype=DOUBLE)), Matrix(torch.eye(2, dtype=DOUBLE))
     with pytest.raises(ShapeError, match="gain has 3 entries for 2"):

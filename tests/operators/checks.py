@@ -1,4 +1,4 @@
-"""What every operator must meet, held against its matrix: A applied to the unit images, in float64."""
+"""Checks of any operator against its matrix, A applied to the unit images, in float64."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ TOLERANCE = 1e-10
 def check_operator(operator: LinearOperator) -> None:
     """All checks of a linear operator."""
     operator = operator.to(torch.float64)
+    check_declarations(operator)
     check_adjoint(operator)
     check_linear(operator)
     check_batching(operator)
@@ -40,7 +41,7 @@ def random_measurements(operator: Operator, *lead: int, seed: int = 1, dtype: to
     """Gaussian measurements (*lead, *measurement_shape), complex where the operator's are."""
     noise = Noise.of(seed, dtype=dtype)
     shape = (*lead, *operator.measurement_shape)
-    if operator(random_images(operator, dtype=dtype)).is_complex():
+    if operator.is_complex:
         return torch.view_as_complex(noise.normal((*shape, 2))[0, 0])
     return noise.normal(shape)[0, 0]
 
@@ -74,6 +75,14 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float = TOLERANCE)
     assert actual.dtype == expected.dtype
     scale = float(expected.abs().max().clamp_min(1e-300)) if expected.numel() else 1.0
     assert float((actual - expected).abs().max()) <= tolerance * max(scale, 1.0)
+
+
+def check_declarations(operator: Operator) -> None:
+    """Precision, device and complex measurements are as the operator says."""
+    measured = operator(random_images(operator))
+    assert operator.is_complex == measured.is_complex()
+    assert operator.dtype in (None, measured.real.dtype)
+    assert operator.device in (None, measured.device)
 
 
 def check_adjoint(operator: LinearOperator) -> None:

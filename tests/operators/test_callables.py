@@ -98,6 +98,36 @@ def test_functions_that_are_not_linear(function, message):
         linear(function)
 
 
+def test_a_linear_function_does_not_follow_complex_measurements():
+    spectrum = linear(torch.fft.fft2)
+    with pytest.raises(IncompatibleError, match="as one function"):
+        (linear(torch.fft.ifft2) @ spectrum)(torch.zeros(EVENT))
+
+
+def test_precision_and_device_are_declared_where_they_are_given():
+    free = linear(lambda x: 2 * x)
+    assert (free.dtype, free.device) == (None, None)
+    double = linear(lambda x: 2 * x, dtype=torch.float64)
+    assert (double.dtype, double.device) == (torch.float64, torch.device("cpu"))
+    assert double.float().dtype == torch.float32 and not double.state_dict()
+    meta = linear(lambda x: 2 * x, device="cpu").to("meta")
+    assert (meta.dtype, meta.device) == (None, torch.device("meta"))
+    assert linear(Convolution().double(), EVENT, (2, 2, 3)).dtype == torch.float64
+
+
+def test_the_trial_runs_in_the_declared_precision():
+    seen = []
+
+    def record(x):
+        seen.append(x.dtype)
+        return x
+
+    for dtype, expected in ((None, torch.float32), (torch.float64, torch.float64)):
+        seen.clear()
+        Operator.from_callable(record, event_shape=EVENT, measurement_shape=EVENT, dtype=dtype)
+        assert seen == [expected]
+
+
 @pytest.mark.parametrize("is_linear", [False, True])
 @pytest.mark.parametrize("function", [lambda x: x[:, 0], lambda x: x.sum(0, keepdim=True), lambda x: [x]])
 def test_functions_of_another_shape(function, is_linear):

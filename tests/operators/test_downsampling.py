@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.operators import Downsampling
-from posterior.operators.base import TightOperator
 from tests.operators.checks import check_operator, materialise, random_images
 
 sides = st.integers(1, 4)
@@ -41,9 +40,19 @@ def test_values_are_those_of_torch(kind):
 
 def test_block_means_are_tight():
     operator = Downsampling((1, 6, 4), 2)
-    assert isinstance(operator, TightOperator)
     gram = materialise(operator).T @ materialise(operator)
     torch.testing.assert_close(gram @ gram, gram / 4)
+    assert operator.norm() == 0.5
+
+
+@pytest.mark.parametrize("kind", ["mean", "bicubic"])
+def test_types_and_errors_name_the_public_class(kind):
+    operator = Downsampling((1, 6, 4), 2, kind)
+    assert type(operator) is Downsampling and operator.knows_spectrum
+    wrong = torch.zeros(1, 5, 4)
+    for call in (operator, operator.adjoint, operator.gram, lambda x: operator.gram_function(torch.ones_like, x)):
+        with pytest.raises(ShapeError, match="given to Downsampling"):
+            call(wrong)
 
 
 @pytest.mark.parametrize("kind", ["mean", "bicubic"])

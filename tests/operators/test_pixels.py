@@ -55,6 +55,11 @@ def test_hidden_values_play_no_part():
     assert operator(torch.tensor([2.0, torch.nan])).tolist() == [2.0, 0.0]
 
 
+def test_half_precision():
+    operator = Inpainting(torch.tensor([True, False])).half()
+    assert operator(torch.ones(2).half()).dtype == operator.adjoint(torch.ones(2).half()).dtype == torch.float16
+
+
 def test_box_hides_the_box():
     mask = Inpainting.box((3, 5, 6), top=1, left=2, height=3, width=4).mask
     assert mask.sum() == 30 - 12
@@ -63,12 +68,12 @@ def test_box_hides_the_box():
 
 @pytest.mark.parametrize(("keep", "rows"), [("top", [0, 1]), ("bottom", [3, 4])])
 def test_half_of_rows(keep, rows):
-    assert Inpainting.half((5, 4), keep).mask.all(1).nonzero().flatten().tolist() == rows
+    assert Inpainting.half_image((5, 4), keep).mask.all(1).nonzero().flatten().tolist() == rows
 
 
 @pytest.mark.parametrize(("keep", "columns"), [("left", [0, 1]), ("right", [3, 4])])
 def test_half_of_columns(keep, columns):
-    assert Inpainting.half((1, 4, 5), keep).mask.all(0).nonzero().flatten().tolist() == columns
+    assert Inpainting.half_image((1, 4, 5), keep).mask.all(0).nonzero().flatten().tolist() == columns
 
 
 def test_random_keeps_the_fraction_and_follows_the_seed():
@@ -89,7 +94,7 @@ def test_random_keeps_the_fraction_and_follows_the_seed():
         (lambda: Inpainting.box((4, 4), 2, 2, 3, 1), InvalidValueError, "inside the 4 × 4"),
         (lambda: Inpainting.box((4, 4), 2, 2, 0, 1), InvalidValueError, "non-empty"),
         (lambda: Inpainting.box((4,), 2, 2, 1, 1), ShapeError, "rows and columns"),
-        (lambda: Inpainting.half((4, 4), "middle"), InvalidValueError, "middle"),
+        (lambda: Inpainting.half_image((4, 4), "middle"), InvalidValueError, "middle"),
         (lambda: Inpainting.random((4, 4), 0.0), InvalidValueError, "fraction"),
         (lambda: Inpainting.random((4, 4), 1.5), InvalidValueError, "fraction"),
         (lambda: Inpainting.random((4, 4), 0.01), InvalidValueError, "measures no pixel"),
@@ -110,7 +115,9 @@ def test_grayscale():
     torch.testing.assert_close(operator(x)[0], 0.299 * x[0] + 0.587 * x[1] + 0.114 * x[2])
 
 
-@pytest.mark.parametrize("operator", [Identity((1, 2, 3)), Inpainting.half((1, 4, 3), "top"), Grayscale((3, 2, 2))])
+@pytest.mark.parametrize(
+    "operator", [Identity((1, 2, 3)), Inpainting.half_image((1, 4, 3), "top"), Grayscale((3, 2, 2))]
+)
 def test_tight(operator):
     gram = materialise(operator).T @ materialise(operator)
     torch.testing.assert_close(gram @ gram, operator.scale * gram)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posterior.errors import InvalidValueError
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.operators import GaussianMeasurement, Matrix
 from tests.operators.checks import check_operator, materialise, random_images
 
@@ -40,8 +40,30 @@ def test_the_seed_decides(kind):
     assert not torch.equal(first, other)
 
 
-def test_dense_is_a_matrix_and_both_can_be_copied():
-    assert isinstance(GaussianMeasurement((10,), 5), Matrix)
+def test_dense_is_a_matrix_whose_spectrum_is_known():
+    operator = GaussianMeasurement((2, 5), 4)
+    matrix = Matrix(materialise(operator.double()), (2, 5))
+    for found, expected in zip(operator.svd(), matrix.svd(), strict=True):
+        torch.testing.assert_close(found.abs(), expected.abs())
+    assert operator.knows_spectrum and not GaussianMeasurement((10,), 4, kind="circulant").knows_spectrum
+
+
+@pytest.mark.parametrize("kind", ["dense", "circulant"])
+def test_types_and_errors_name_the_public_class(kind):
+    operator = GaussianMeasurement((10,), 5, kind=kind)
+    assert type(operator) is GaussianMeasurement
+    for call in (operator, operator.adjoint, operator.gram, lambda x: operator.gram_function(torch.ones_like, x)):
+        with pytest.raises(ShapeError, match="given to GaussianMeasurement"):
+            call(torch.zeros(1, 7))
+    if kind == "circulant":
+        with pytest.raises(IncompatibleError, match="GaussianMeasurement has no cheap"):
+            operator.svd()
+    else:
+        with pytest.raises(IncompatibleError, match=r"^a torch.float32 matrix was given torch.float64"):
+            operator(torch.zeros(10, dtype=torch.float64))
+
+
+def test_both_can_be_copied():
     for kind in ("dense", "circulant"):
         operator = GaussianMeasurement((10,), 5, kind=kind)
         x = random_images(operator, dtype=torch.float32)

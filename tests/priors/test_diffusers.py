@@ -174,7 +174,7 @@ def test_a_folder_and_samplers(tmp_path: Path) -> None:
     half = ScorePrior.from_diffusers(tmp_path / "model", dtype=torch.bfloat16)
     out = half.denoise(images(), 1.0)
     assert out.dtype == torch.float32 and torch.allclose(out, prior.denoise(images(), 1.0), atol=0.1)
-    likelihood = GaussianLikelihood(Inpainting.half(SHAPE, "top"), 0.1)
+    likelihood = GaussianLikelihood(Inpainting.half_image(SHAPE, "top"), 0.1)
     problem = Posterior(prior, likelihood, likelihood.simulate(images(1), Noise.of(0)))
     for sampler in (DiffPIR(steps=4), DPS(steps=4)):
         assert torch.isfinite(sampler.sample(problem, 2, progress=False).x).all()

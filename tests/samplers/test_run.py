@@ -173,7 +173,7 @@ def test_a_network_in_half_precision_leaves_the_state_as_it_is():
     for parameter in network.parameters():  # the last layer of a new one is zero
         nn.init.normal_(parameter, std=0.1, generator=draw)
     prior = EDMPrior(network, (1, 8, 8), sigma_data=0.5, sigma_max=20.0).eval().requires_grad_(False)
-    likelihood = GaussianLikelihood(Inpainting.half((1, 8, 8), keep="top"), 0.3)
+    likelihood = GaussianLikelihood(Inpainting.half_image((1, 8, 8), keep="top"), 0.3)
     problem = Posterior(prior, likelihood, torch.zeros(2, 1, 8, 8))
     single = DDRM(steps=4).sample(problem, 3, progress=False)
     half = DDRM(steps=4).sample(problem.with_prior(prior.bfloat16()), 3, progress=False)

@@ -13,7 +13,9 @@ from samplers.map.perceptual import perceptual_misfit, shared_distance
 
 SHAPE = (3, 48, 48)
 BOX = Inpainting.box(SHAPE, 0, 0, 20, 48)
-MASKS = Inpainting(torch.stack([BOX.mask.expand(SHAPE), Inpainting.half(SHAPE, "left").mask.expand(SHAPE)]), SHAPE)
+MASKS = Inpainting(
+    torch.stack([BOX.mask.expand(SHAPE), Inpainting.half_image(SHAPE, "left").mask.expand(SHAPE)]), SHAPE
+)
 
 
 def images(seed: int) -> Tensor:

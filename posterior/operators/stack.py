@@ -1,4 +1,4 @@
-"""Operators made of operators: one after the other, and side by side."""
+"""Several linear measurements of one image."""
 
 from __future__ import annotations
 
@@ -9,75 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
-from posterior.operators.base import LinearOperator, Operator
-
-
-class OperatorComposition(Operator):
-    """One operator after another, x → A₂(A₁(x)); `A2 @ A1` makes it.
-
-    What is measured, and what is not, is the outer operator's.
-
-    Args:
-        outer: A₂, which takes what A₁ measures.
-        inner: A₁.
-
-    Raises:
-        ShapeError: The outer operator does not take what the inner one measures.
-    """
-
-    outer: Operator
-    inner: Operator
-
-    def __init__(self, outer: Operator, inner: Operator) -> None:
-        if outer.event_shape != inner.measurement_shape:
-            raise ShapeError(
-                f"{type(outer).__name__} takes shape {outer.event_shape}, but {type(inner).__name__} before it "
-                f"measures {inner.measurement_shape}"
-            )
-        super().__init__(inner.event_shape, outer.measurement_shape)
-        self.outer, self.inner = outer, inner
-
-    @property
-    def num_measured(self) -> int | Tensor:
-        """Number of entries that the outer operator measures."""
-        return self.outer.num_measured
-
-    def restrict(self, y: Tensor) -> Tensor:
-        """Zero y where the outer operator measures nothing."""
-        return self.outer.restrict(y)
-
-    def select(self, measurements: Tensor) -> Operator:
-        """The composition for some of the measurements, by index."""
-        outer, inner = self.outer.select(measurements), self.inner.select(measurements)
-        return self if outer is self.outer and inner is self.inner else type(self)(outer, inner)
-
-    def _forward(self, x: Tensor) -> Tensor:
-        return self.outer(self.inner(x))
-
-
-class Composition(OperatorComposition, LinearOperator):
-    """One linear operator after another, with adjoint A₁ᵀA₂ᵀ; `A2 @ A1` makes it.
-
-    Args:
-        outer: A₂, which takes what A₁ measures.
-        inner: A₁.
-
-    Raises:
-        ShapeError: The outer operator does not take what the inner one measures.
-        IncompatibleError: One of them is not linear.
-    """
-
-    outer: LinearOperator
-    inner: LinearOperator
-
-    def __init__(self, outer: LinearOperator, inner: LinearOperator) -> None:
-        for operator in (outer, inner):
-            if not isinstance(operator, LinearOperator):
-                raise IncompatibleError(f"{type(operator).__name__} is not linear; compose it with outer @ inner")
-        super().__init__(outer, inner)
-
-    def _adjoint(self, y: Tensor) -> Tensor:
-        return self.inner.adjoint(self.outer.adjoint(y))
+from posterior.operators.base import LinearOperator
 
 
 class Stack(LinearOperator):
@@ -108,9 +40,8 @@ class Stack(LinearOperator):
         super().__init__(operators[0].event_shape, (sum(sizes),))
         self.operators = nn.ModuleList(operators)
         self._sizes = sizes
-        with torch.no_grad():
-            kinds = {operator(operator._example().new_zeros(self.event_shape)).is_complex() for operator in operators}
-        if len(kinds) > 1:
+        self.is_complex = operators[0].is_complex
+        if any(operator.is_complex != self.is_complex for operator in operators):
             raise IncompatibleError(
                 "Stack takes operators whose measurements are all real or all complex; give complex ones a last "
                 "dimension of real and imaginary parts"
@@ -134,12 +65,6 @@ class Stack(LinearOperator):
     def restrict(self, y: Tensor) -> Tensor:
         """Zero y where its part measures nothing."""
         return self._join([part.restrict(piece) for part, piece in zip(self.parts, self.split(y), strict=True)])
-
-    def select(self, measurements: Tensor) -> Stack:
-        """The stack for some of the measurements, by index."""
-        parts = [part.select(measurements) for part in self.parts]
-        same = all(a is b for a, b in zip(parts, self.parts, strict=True))
-        return self if same else Stack(parts)  # type: ignore[arg-type]
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._join([part(x) for part in self.parts])

@@ -1,0 +1,75 @@
+"""Modules whose buffers may hold one value for each measurement of a batch."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+T = TypeVar("T")
+_ModuleT = TypeVar("_ModuleT", bound=nn.Module)
+
+
+class BatchedModule(nn.Module):
+    """A module of which some buffers may carry a leading B, one value for each of B measurements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._event_dims: dict[str, int] = {}
+        self._cache: dict[Any, tuple[list[tuple[Tensor, int]], Any]] = {}
+
+    def register_batched(self, name: str, value: Tensor, event_dims: int, *, persistent: bool = True) -> None:
+        """Register a buffer of which `select` takes the entries of some measurements.
+
+        Args:
+            name: The attribute.
+            value: One value for all measurements, or (B, …), one for each.
+            event_dims: Dimensions of a single value, at most: with more, the first is B.
+            persistent: Whether it is part of the `state_dict`.
+        """
+        self.register_buffer(name, value, persistent=persistent)
+        self._event_dims[name] = event_dims
+
+    def select(self, measurements: Tensor) -> Self:
+        """The module of some of the measurements, by index; itself unless a buffer carries a B.
+
+        Buffers are indexed, here and in the modules within. No constructor is called, and nothing is run.
+        """
+        return _select(self, measurements)
+
+    def _cached(self, key: Any, compute: Callable[[], T]) -> T:
+        """compute(), once for as long as the buffers and parameters that it may use stay what and where they are."""
+        state = [(t, -1 if t.is_inference() else t._version) for t in (*self.parameters(), *self.buffers())]
+        if key in self._cache:
+            then, value = self._cache[key]
+            if [(id(t), version) for t, version in then] == [(id(t), version) for t, version in state]:
+                return value  # the cache holds the tensors themselves, so an id is not used twice
+        with torch.inference_mode(False), torch.no_grad():
+            value = compute()
+        self._cache[key] = (state, value)
+        return value
+
+
+def _select(module: _ModuleT, measurements: Tensor) -> _ModuleT:
+    """The module itself, or a copy that shares all that does not depend on the measurement."""
+    event_dims = module._event_dims if isinstance(module, BatchedModule) else {}
+    buffers, modules = dict(module._buffers), dict(module._modules)
+    for name, dims in event_dims.items():
+        value = buffers[name]
+        if value is not None and value.ndim > dims:
+            index = measurements.to(value.device)
+            buffers[name] = value[index if len(value) > 1 else torch.zeros_like(index)]  # a batch of one serves all
+    for name, child in modules.items():
+        if child is not None:
+            modules[name] = _select(child, measurements)
+    pairs = ((buffers, module._buffers), (modules, module._modules))
+    if all(new[name] is old[name] for new, old in pairs for name in old):
+        return module
+    selected = copy.copy(module)
+    selected._buffers, selected._modules = buffers, modules
+    if isinstance(selected, BatchedModule):
+        selected._cache = {}
+    return selected
