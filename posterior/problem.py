@@ -79,8 +79,9 @@ class Posterior(Generic[PriorT, LikelihoodT]):
                     "y.to(...) or operator.to(...)"
                 )
         if y.is_complex() != operator.is_complex:
+            given, measured = ("complex" if z else "real" for z in (y.is_complex(), operator.is_complex))
             raise IncompatibleError(
-                f"y is {'complex' if y.is_complex() else 'real'} but what {type(operator).__name__} measures is not"
+                f"y is {given}, but the operator {type(operator).__name__} measures {measured} numbers (`is_complex`)"
             )
         likelihood.check(y)
         self.prior = prior

@@ -1,4 +1,4 @@
-"""Shapes: what a trailing shape must be, and how values over leading axes meet it."""
+"""Checks of trailing shapes, and the broadcasting of values over leading axes."""
 
 from __future__ import annotations
 

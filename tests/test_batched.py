@@ -14,9 +14,14 @@ class Weights(BatchedModule):
         self.register_batched("value", value, 1)
         self.register_buffer("other", value)
         self.parts = nn.ModuleList(parts)
+        self.sums = []
 
     def total(self) -> Tensor:
-        return self._cached("total", self.value.sum)
+        def compute() -> Tensor:
+            self.sums.append(self.value.sum())
+            return self.sums[-1]
+
+        return self._cached("total", compute)
 
 
 def test_entries_of_some_measurements():
@@ -52,6 +57,7 @@ def test_what_was_cached_is_not_that_of_the_selection():
     assert whole.total() == 15
     some = whole.select(torch.tensor([0, 1]))
     assert some.total() == 6 and whole.total() == 15
+    assert some.total() == 6 and whole.sums == [15, 6]  # each computed once; the copy shares the list
     outer = Stack([Inpainting(masks(2), EVENT)])
     assert outer.norm().shape == (2,) and outer.select(torch.tensor([1])).norm().shape == (1,)
     assert outer.norm().shape == (2,)

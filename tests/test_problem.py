@@ -3,9 +3,12 @@ import torch
 
 from posterior import GaussianLikelihood, Posterior
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
-from posterior.operators import Inpainting, Matrix
+from posterior.operators import Inpainting, Matrix, Operator, Stack
 from tests.problems import DOUBLE, mixture, mixture_problem
 
+SINGLE = Operator.from_callable(lambda x: x.abs(), event_shape=(2,), measurement_shape=(2,), dtype=torch.float32)
+ELSEWHERE = Operator.from_callable(torch.abs, event_shape=(2,), measurement_shape=(2,), device="cpu").to("meta")
+SPECTRUM = Operator.from_callable(torch.fft.fft, event_shape=(2,), measurement_shape=(2,), linear=True)
 LINE = Matrix(torch.tensor([[1.0, 0.5]], dtype=DOUBLE))
 
 
@@ -48,6 +51,11 @@ def test_moves_to_another_precision():
         (torch.ones(2, 1, dtype=DOUBLE), {"noise_std": torch.ones(3, dtype=DOUBLE)}, ShapeError, "3 entries for 2"),
         (torch.ones(1, 3, dtype=DOUBLE), {"operator": Matrix(torch.eye(3, dtype=DOUBLE))}, IncompatibleError, "prior"),
         (torch.ones(1, 2, dtype=DOUBLE), {"operator": Inpainting(torch.tensor([True, False]))}, InvalidValueError, "restrict"),  # noqa: E501
+        (torch.ones(1, 2, dtype=DOUBLE), {"operator": SINGLE}, IncompatibleError, "CallableOperator works in torch.float32"),  # noqa: E501
+        (torch.ones(1, 2, dtype=DOUBLE), {"operator": ELSEWHERE}, IncompatibleError, "CallableOperator on meta"),
+        (torch.ones(1, 2, dtype=DOUBLE), {"operator": Stack([LINE, Matrix(torch.ones(1, 2))])}, IncompatibleError, "Matrix works in torch.float32"),  # noqa: E501
+        (torch.ones(1, 2, dtype=DOUBLE), {"operator": SPECTRUM}, IncompatibleError, "y is real, .* measures complex"),
+        (torch.ones(1, 1, dtype=torch.complex128), {}, IncompatibleError, "y is complex, .* Matrix measures real"),
     ],
 )  # fmt: skip
 def test_bad_input_is_refused(y, kwargs, error, message):

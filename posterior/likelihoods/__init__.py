@@ -1,4 +1,4 @@
-"""How a measurement arises from an image: p(y | x)."""
+"""Likelihoods p(y | x): the noise of a measurement."""
 
 from posterior.likelihoods.additive import GaussianLikelihood, LaplaceLikelihood, StudentTLikelihood
 from posterior.likelihoods.base import Likelihood

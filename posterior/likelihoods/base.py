@@ -23,7 +23,7 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
        u = A(\text{input\_scale} \cdot x + \text{input\_shift}) $$
 
     Subclasses define `log_density`, `fisher`, `mean_and_variance` and `_draw`, better also `slope`. Their parameters
-    are one number, or (B,) for a batch of measurements, and buffers with the names of the constructor's arguments.
+    are one number, or (B,) for a batch of measurements, and buffers that `_add_parameter` registers.
 
     Args:
         operator: The forward operator A.

@@ -1,4 +1,4 @@
-"""Measurements of single pixels: denoising, inpainting and colourisation."""
+"""Measurements pixel by pixel: denoising, inpainting and colourisation."""
 
 from __future__ import annotations
 

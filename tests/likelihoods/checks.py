@@ -1,4 +1,4 @@
-"""What every likelihood must meet, held against sums, finite differences and draws, in float64."""
+"""Checks of any likelihood against sums, finite differences and simulated measurements, in float64."""
 
 from __future__ import annotations
 
