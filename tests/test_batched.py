@@ -1,11 +1,9 @@
-import pytest
 import torch
 from torch import Tensor, nn
 
 from posterior.batched import BatchedModule
 from posterior.operators import Inpainting, Operator, Stack
-from tests.operators.checks import random_images
-from tests.operators.examples import ALL, EVENT, masks
+from tests.operators.examples import EVENT, masks
 
 
 class Weights(BatchedModule):
@@ -61,29 +59,6 @@ def test_what_was_cached_is_not_that_of_the_selection():
     outer = Stack([Inpainting(masks(2), EVENT)])
     assert outer.norm().shape == (2,) and outer.select(torch.tensor([1])).norm().shape == (1,)
     assert outer.norm().shape == (2,)
-
-
-@pytest.mark.parametrize("name", ALL)
-def test_selecting_an_operator_runs_nothing(name, monkeypatch):
-    operator = ALL[name]().double()
-    x = random_images(operator, 3, 2)
-    measured = operator(x).detach()
-    own = any(isinstance(part, Inpainting) and part.mask.ndim > len(EVENT) for part in operator.modules())
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("select ran a constructor or the operator")
-
-    with monkeypatch.context() as patch:
-        for cls in {cls for part in operator.modules() for cls in type(part).__mro__ if cls is not object}:
-            for method in ("__init__", "_forward", "_adjoint", "forward", "__call__"):
-                if method in vars(cls):
-                    patch.setattr(cls, method, refuse)
-        some = operator.select(torch.tensor([1, 0, 1]))
-    assert (some is operator) != own and type(some) is type(operator)
-    assert torch.equal(some(x[:, [1, 0, 1]]), measured[:, [1, 0, 1]])
-    assert torch.equal(operator(x), measured)
-    counts = torch.as_tensor(operator.num_measured).expand(2)
-    assert torch.as_tensor(some.num_measured).expand(3).tolist() == counts[[1, 0, 1]].tolist()
 
 
 def test_a_function_s_own_operator_is_selected():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from contextlib import ExitStack
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -20,6 +22,7 @@ def check_operator(operator: LinearOperator) -> None:
     """All checks of a linear operator."""
     operator = operator.to(torch.float64)
     check_declarations(operator)
+    check_conversions(operator)
     check_adjoint(operator)
     check_linear(operator)
     check_batching(operator)
@@ -85,6 +88,17 @@ def check_declarations(operator: Operator) -> None:
     assert operator.device in (None, measured.device)
 
 
+def check_conversions(operator: Operator) -> None:
+    """The methods of `Module` that convert to another precision do so."""
+    for convert, dtype in (("half", torch.float16), ("bfloat16", torch.bfloat16), ("float", torch.float32)):
+        converted = copy.deepcopy(operator)
+        assert getattr(converted, convert)() is converted
+        assert converted.dtype in (None, dtype)
+    x = random_images(operator, dtype=torch.float32)
+    single, double = copy.deepcopy(operator).float()(x), copy.deepcopy(operator).double()(x.double())
+    assert_close(double.to(single.dtype), single, 1e-4)
+
+
 def check_adjoint(operator: LinearOperator) -> None:
     """Re⟨Ax, y⟩ = ⟨x, Aᵀy⟩, with and without leading dimensions."""
     for lead in ((), (3, num_masks(operator) or 2)):
@@ -104,6 +118,7 @@ def check_linear(operator: LinearOperator) -> None:
 
 def check_batching(operator: Operator) -> None:
     """A(x)[s, b] = A(x[s, b]), where A has parameters for each measurement with those of b."""
+    check_selection(operator)
     size = num_masks(operator) or 2
     x = random_images(operator, 3, size)
     measured = operator(x)
@@ -114,6 +129,25 @@ def check_batching(operator: Operator) -> None:
         if num_masks(operator) is None:
             assert own.num_measured == operator.num_measured
             assert_close(measured[1, b], operator(x[1, b]))
+
+
+def check_selection(operator: Operator) -> None:
+    """`select` takes the parameters of some measurements, runs nothing, and leaves the operator as it was."""
+    size = num_masks(operator) or 2
+    x, index = random_images(operator, 3, size), torch.tensor([size - 1, 0, size - 1])
+    measured, counts = operator(x), torch.as_tensor(operator.num_measured).expand(size)
+    classes = {cls for part in operator.modules() for cls in type(part).__mro__}
+    with ExitStack() as patches:
+        for cls in classes - {object}:
+            for name in {"__init__", "_forward", "_adjoint", "forward", "__call__"} & set(vars(cls)):
+                patches.enter_context(patch.object(cls, name, side_effect=AssertionError(f"select calls {name}")))
+        some = operator.select(index)
+    assert type(some) is type(operator)
+    assert_close(some(x[:, index]), measured[:, index])
+    assert torch.as_tensor(some.num_measured).expand(3).tolist() == counts[index].tolist()
+    assert_close(operator(x), measured)
+    if num_masks(operator) is None:
+        assert some is operator
 
 
 def check_norm(operator: LinearOperator) -> None:

@@ -1,4 +1,4 @@
-"""One operator of every class and kind, on images (3, 4, 6)."""
+"""Operators of every kind, on images (3, 4, 6), some with a mask for each of two measurements."""
 
 import torch
 from torch import nn

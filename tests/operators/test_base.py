@@ -3,7 +3,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from posterior import operators
 from posterior.errors import IncompatibleError, ShapeError
 from posterior.operators import (
     Blur,
@@ -13,40 +12,29 @@ from posterior.operators import (
     Inpainting,
     LinearOperator,
     Magnitude,
-    Operator,
 )
-from tests.operators.checks import assert_close, check_batching, check_declarations, check_operator, random_images
+from tests.operators.checks import (
+    assert_close,
+    check_batching,
+    check_conversions,
+    check_declarations,
+    check_operator,
+    random_images,
+)
 from tests.operators.examples import ALL, COMPOSED, EVENT, LINEAR, fourier, masks, square
 
 KEEP_THE_SHAPE = ["identity", "mask", "masks", "blur"]
 each_operator = pytest.mark.parametrize("name", ALL)
 
 
-def test_there_is_an_example_of_every_class():
-    shown = {type(part) for make in ALL.values() for part in make().modules()}
-    public = {getattr(operators, name) for name in operators.__all__}
-    assert public - {Operator, LinearOperator} <= shown
-
-
 @each_operator
-def test_declarations(name):
+@torch.no_grad()
+def test_declarations_conversions_and_selection(name):
     operator = ALL[name]().double()
     assert operator.is_complex == ("complex" in name)
     check_declarations(operator)
-
-
-@each_operator
-@torch.no_grad()
-def test_precisions(name):
-    x = random_images(ALL[name](), 2, dtype=torch.float32)
-    operator = ALL[name]()
-    single = operator(x)
-    assert operator.half() is operator and operator.dtype in (None, torch.float16)
-    assert operator.to(torch.bfloat16).dtype in (None, torch.bfloat16)
-    operator = ALL[name]().double()
-    assert operator.dtype in (None, torch.float64)
-    assert operator(x.double()).real.dtype == torch.float64
-    assert_close(operator(x.double()).to(single.dtype), single, 1e-4)
+    check_conversions(operator)
+    check_batching(operator)
 
 
 def test_declared_precision_and_device_follow():

@@ -64,7 +64,7 @@ def test_the_gradient_flows_through_both_sides_of_a_mask():
 
 
 def test_what_is_no_image_is_named(distance):
-    with pytest.raises(IncompatibleError, match=r"Gaussian measures \(100,\)"):
+    with pytest.raises(IncompatibleError, match=r"GaussianMeasurement measures \(100,\)"):
         perceptual_misfit(distance, seen(GaussianMeasurement(SHAPE, 100)), images(0))
     likelihood = PoissonLikelihood(Identity(SHAPE), gain=10.0, background=0.1)
     counts = Posterior(GaussianMixturePrior(torch.zeros(1, *SHAPE)), likelihood, torch.ones(2, *SHAPE))
