@@ -22,8 +22,8 @@ class CallableOperator(Operator):
             module moves with the operator; other tensors that it uses are the caller's to move.
         event_shape: Shape of one image.
         measurement_shape: Shape of one measurement.
-        dtype: Precision that the function needs, a module's own unless given; without either, any that torch has.
-        device: Where its images must be, a module's own device if it is one; without either, anywhere.
+        dtype: Precision that the function needs; a module's own unless given, and without either any will do.
+        device: Where its images must be; a module's own device unless given, and without either anywhere.
 
     Raises:
         ShapeError: The function does not return measurement_shape.
@@ -41,12 +41,10 @@ class CallableOperator(Operator):
     ) -> None:
         super().__init__(event_shape, measurement_shape)
         self.function = function
-        own = next((t for t in (*self.parameters(), *self.buffers()) if t.is_floating_point()), None)
-        if own is not None:
-            dtype, device = dtype or own.dtype, own.device
         if dtype is not None or device is not None:
             # An empty buffer, so that `dtype` and `device` follow .to(); a bool one leaves the precision open.
-            self.register_buffer("trial", torch.empty(0, dtype=dtype or torch.bool, device=device), persistent=False)
+            trial = torch.empty(0, dtype=dtype or torch.bool, device=device or self.device)
+            self.register_buffer("trial", trial, persistent=False)
         dtype, device = self.dtype or torch.get_default_dtype(), self.device or torch.get_default_device()
         noise = Noise.of(0, 2, device=device, dtype=dtype).use("trial")
         try:
