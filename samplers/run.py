@@ -27,7 +27,7 @@ class Ended(NamedTuple):
 
     Attributes:
         state: The last state, of every measurement.
-        trace: What each step reported, (steps, B) each, NaN where a measurement took no step.
+        trace: What each step reported, (steps, B, …) each, NaN where a measurement took no step.
     """
 
     state: Any
@@ -138,8 +138,8 @@ class Run:
         if not math.isfinite(total) and (broken := (~state.x.isfinite()).flatten(2).any(-1).any(0)).any():
             names = [self.problem.ids[b] for b in broken.nonzero().flatten().tolist()]
             raise NotFiniteError(
-                f"{self.algorithm.name} reached NaN or infinity {when} for measurement(s) {names}: check that the "
-                "prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
+                f"{self.algorithm.name} reached NaN or infinity {when} for measurement(s) {names}: "
+                f"{self.algorithm.remedy}"
             )
         return int(done)
 
@@ -158,6 +158,6 @@ def identity(algorithm: Algorithm, problem: Posterior, wanted: int, seed: int, *
 
 def _spread(values: Tensor, active: Tensor, size: int) -> Tensor:
     """Values of the active measurements among all, NaN elsewhere."""
-    full = values.new_full((size,), float("nan"), dtype=torch.float64)
+    full = values.new_full((size, *values.shape[1:]), float("nan"), dtype=torch.float64)
     full[active] = values.double()
     return full
