@@ -49,7 +49,9 @@ class Restarted(IterativeSolver[SearchT]):
     """
 
     state_type: ClassVar = Search
-    remedy: ClassVar = "lower the learning rate, and check that generator and operator are finite"
+    remedy: ClassVar = (
+        "no restart reached a finite loss; lower the learning rate, and check that generator and operator are finite"
+    )
     restarts: int = 10
 
     @property

@@ -192,7 +192,8 @@ def test_restarts_that_diverge_are_counted_and_dropped() -> None:
 
 def test_all_restarts_diverging_is_an_error() -> None:
     problem = bent_problem(edge=-20.0)
-    with pytest.raises(NotFiniteError, match=r"all 2 restarts of CSGM .* measurement\(s\) \[0, 1, 2, 3\]: lower"):
+    message = r"CSGM .* measurement\(s\) \[0, 1, 2, 3\]: no restart .* lower the learning rate"
+    with pytest.raises(NotFiniteError, match=message):
         CSGM(restarts=2, steps=5).solve(problem, progress=False)
 
 
@@ -200,6 +201,8 @@ def test_arguments_are_checked() -> None:
     for bad in ({"restarts": 0}, {"steps": 0}, {"learning_rate": 0.0}, {"weight": -1.0}, {"tolerance": math.nan}):
         with pytest.raises(InvalidValueError):
             CSGM(**bad)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match="'lbfgs', not 'newton'"):
+        CSGM(optimiser="newton")  # type: ignore[arg-type]
     problem = linear_problem()
     with pytest.raises(InvalidValueError, match="batch_size"):
         CSGM().solve(problem, batch_size=0)
