@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, NotFiniteError
+from posterior.errors import InvalidValueError, check_finite
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
@@ -139,9 +139,5 @@ class IterativeSolver(Solver, Generic[StateT]):
             )
         run = Run(self, problem, self.num_starts, 1, seed, batch_size, callback, checkpoint, progress)
         found = self.finish(run.problem, *run.to_the_end())
-        if broken := (~found.loss.isfinite()).nonzero().flatten().tolist():
-            raise NotFiniteError(
-                f"{self.name} ended in NaN or infinity for measurement(s) {[problem.ids[b] for b in broken]}: "
-                f"{self.remedy}"
-            )
+        check_finite(f"{self.name}'s loss", found.loss, self.remedy, problem.ids)
         return PointEstimate(found.x, found.loss, found.converged, *run.nfe(), found.info, found.latent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -126,8 +127,9 @@ class Convex(IterativeSolver[ConvexState]):
 
     def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
         """The same problem for u = x − ℓ, whose measurements are y − Aℓ."""
-        y = problem.y - problem.operator(lowest(problem))
-        return Posterior(problem.prior, problem.likelihood, y, problem.ids)
+        shifted = copy.copy(problem)
+        shifted.y = problem.y - problem.operator(lowest(problem))
+        return shifted
 
     def init(self, problem: Posterior, noise: Noise) -> ConvexState:
         y, m = problem.y, entries(problem)
