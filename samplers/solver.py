@@ -123,7 +123,7 @@ class IterativeSolver(Solver, Generic[StateT]):
                 rounding.
             progress: Whether to show a progress bar.
             callback: Called at the end of each step with (step, state, info). A state that it returns takes the place
-                of the solver's: it may change x, or set `done` to stop.
+                of the solver's: it may change its tensors, or set `done` to stop.
             checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
 
         Raises:

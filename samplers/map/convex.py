@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -29,7 +29,7 @@ class ConvexState(State):
 
     Attributes:
         p, q: Duals of the data and of the penalty.
-        seen, coefficients, pull: A u, K u, and Aᵀp + Kᵀq.
+        seen, coefficients, slope: A u, K u, and Aᵀp + Kᵀq.
         weight: λ, (B,).
         tau, sigma: Step sizes of u and of p, (B,).
         length: What ‖u‖ should be by the energy of the measurement, (B,).
@@ -40,7 +40,7 @@ class ConvexState(State):
     q: Tensor
     seen: Tensor
     coefficients: Tensor
-    pull: Tensor
+    slope: Tensor
     weight: Tensor
     tau: Tensor
     sigma: Tensor
@@ -143,7 +143,7 @@ class Convex(IterativeSolver[ConvexState]):
             q=self.analyse(u),
             seen=torch.zeros_like(y),
             coefficients=self.analyse(u),
-            pull=torch.zeros_like(u),
+            slope=torch.zeros_like(u),
             weight=weight,
             tau=tau,
             sigma=0.5 / (tau * squared_norm(problem)),
@@ -156,27 +156,22 @@ class Convex(IterativeSolver[ConvexState]):
 
     def step(self, problem: Posterior, state: ConvexState, noise: Noise) -> tuple[ConvexState, Info]:
         y, m, operator = problem.y, entries(problem), problem.operator
-        tau = expand_right(state.tau, len(problem.event_shape))
-        limit, sigma_k = (
-            expand_right(v, state.q.ndim - 1) for v in (state.weight, 0.5 / (state.tau * self.squared_norm))
-        )
-        sigma_a, shrink = (expand_right(v, y.ndim - 1) for v in (state.sigma, m))
-
-        u = state.x[0] - tau * state.pull
+        sigma_k, sigma_a = 0.5 / (state.tau * self.squared_norm), over(state.sigma, y)
+        u = state.x[0] - over(state.tau, state.slope) * state.slope
         coefficients, seen = self.analyse(u), operator(u)
-        q = state.q + sigma_k * (2 * coefficients - state.coefficients)
-        q = q / (self.sizes(q) / limit).clamp_min(1)
-        p = (state.p + sigma_a * (2 * seen - state.seen - y)) / (1 + sigma_a * shrink)
-        pull = operator.adjoint(p) + self.synthesise(q)
+        q = state.q + over(sigma_k, state.q) * (2 * coefficients - state.coefficients)
+        q = q / (self.sizes(q) / over(state.weight, q)).clamp_min(1)
+        p = (state.p + sigma_a * (2 * seen - state.seen - y)) / (1 + sigma_a * over(m, y))
+        slope = operator.adjoint(p) + self.synthesise(q)
 
         loss = 0.5 * dot(y - seen, y - seen) / m + state.weight * _total(self.sizes(coefficients))
         dual = -0.5 * m * dot(p, p) - dot(p, y)
-        gap = (loss - dual).abs() + _norm(pull) * torch.maximum(_norm(u), state.length)
-        done = (gap <= self.tolerance * loss) | (state.step + 1 == self.steps)
-        new = replace(
-            state, x=u[None], p=p, q=q, seen=seen, coefficients=coefficients, pull=pull, loss=loss, gap=gap, done=done,
-            progress=torch.where(done, 1.0, (state.step + 1) / self.steps),
-        )  # fmt: skip
+        gap = (loss - dual).abs() + _norm(slope) * torch.maximum(_norm(u), state.length)
+        new = state.after(
+            self.steps, x=u[None], p=p, q=q, seen=seen, coefficients=coefficients, slope=slope, loss=loss, gap=gap
+        )
+        new.done = new.done | (gap <= self.tolerance * loss)
+        new.progress = torch.where(new.done, 1.0, new.progress)
         return new, {"loss": state.loss}
 
     def finish(self, problem: Posterior, state: ConvexState, trace: Info) -> Found:
@@ -220,6 +215,11 @@ def noise_in_a_pixel(problem: Posterior) -> Tensor:
     r"""Standard deviation of an entry of \(A^T n/m\), \(\sigma_y \|A\|_F / (m\sqrt n)\), up to a few per cent: (B,)."""
     energy = frobenius(problem) / math.prod(problem.event_shape)
     return problem.likelihood.noise_std.to(energy) * energy.sqrt() / entries(problem)
+
+
+def over(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B,) that broadcast against `like`, (B, ...)."""
+    return expand_right(values, like.ndim - 1)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

@@ -44,7 +44,8 @@ class ILO(Restarted[ILOState]):
 
     Round 0 is `CSGM`. Each later round enters at a deeper layer k: \(h_0\) is what the rounds before gave as its input,
     and after each step the deviation from it is projected on an l1 ball. Deeper rounds fit more images and soon any
-    image, natural or not: radii and the number of rounds are the trade-off. The answer is a point estimate.
+    image, natural or not: radii and the number of rounds are the trade-off. The answer is a point estimate. A callback
+    stops all measurements or none: what a state holds changes its shape with the round.
 
     With `perceptual` the loss of every round has a further term, `perceptual_misfit`, for measurements that are images.
     The source minimises MSE + LPIPS, the first a mean over m measured entries; with Gaussian noise

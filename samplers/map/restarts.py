@@ -66,7 +66,7 @@ class Restarted(IterativeSolver[SearchT]):
         return LatentPosterior(problem, batch_size)
 
     def latents(self, problem: LatentPosterior[Any], noise: Noise) -> Tensor:
-        """Draws of the latent to begin at, (restarts, B, *latent_shape)."""
+        """Draws of the latent to begin at, (restarts, B, *latent_shape): those of `problem.noise(seed, restarts)`."""
         return replace(noise, stream="").use("latent").normal(problem.event_shape)
 
 
