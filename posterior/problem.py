@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Self, TypeVar
 
 import torch
@@ -185,17 +185,39 @@ class LatentPosterior(Posterior[GeneratorPrior, LikelihoodT]):
 
     def log_likelihood_grad(self, x: Tensor) -> Tensor:
         """Gradient of log p(y | G(z)) in z, same shape as the latents (S, B, *latent_shape)."""
-        draws, measurements = x.shape[:2]
+
+        def gradient(problem: Self, x: Tensor) -> Tensor:
+            with torch.enable_grad():
+                x = x.detach().requires_grad_()
+                image = problem.prior.decode(x)
+            return torch.autograd.grad(image, x, problem.likelihood.grad(image.detach(), problem.y))[0]
+
+        return self.in_parts(gradient, x)[0]
+
+    def in_parts(self, function: Callable[..., Tensor | tuple[Tensor, ...]], *rows: Tensor) -> tuple[Tensor, ...]:
+        """A function of a problem and of rows, which is given at most `batch_size` of them at a time.
+
+        What gradients need is then held for one network call at a time.
+
+        Args:
+            function: Takes a problem of B′ measurements and rows (S′, B′, ...), gives one or several (S′, B′, ...).
+            rows: (S, B, ...) each.
+
+        Returns:
+            Its outputs, (S, B, ...) each.
+        """
+        draws, measurements = rows[0].shape[:2]
         at_once = self.batch_size or draws * measurements
-        if draws * measurements > at_once:  # what a gradient needs is held for one network call at a time
-            if draws > 1:
-                return torch.cat([self.log_likelihood_grad(part) for part in x.split(max(1, at_once // measurements))])
-            some = torch.arange(measurements, device=x.device).split(at_once)
-            return torch.cat([self.select(part).log_likelihood_grad(x[:, part]) for part in some], 1)
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            image = self.prior.decode(x)
-        return torch.autograd.grad(image, x, super().log_likelihood_grad(image.detach()))[0]
+        if draws * measurements <= at_once:
+            out = function(self, *rows)
+            return out if isinstance(out, tuple) else (out,)
+        if draws > 1:
+            split = zip(*(r.split(max(1, at_once // measurements)) for r in rows), strict=True)
+            parts = [self.in_parts(function, *part) for part in split]
+        else:
+            some = torch.arange(measurements, device=self.device).split(at_once)
+            parts = [self.select(part).in_parts(function, *(r[:, part] for r in rows)) for part in some]
+        return tuple(torch.cat(outputs, 0 if draws > 1 else 1) for outputs in zip(*parts, strict=True))
 
 
 def _moved(module: nn.Module, device: torch.device | str | None, dtype: torch.dtype | None) -> nn.Module:

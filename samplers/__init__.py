@@ -2,7 +2,7 @@
 
 from samplers.annealed_langevin import AnnealedLangevin
 from samplers.auxiliary import AuxiliaryGibbs, AuxiliaryMH
-from samplers.base import Sampler, Solver
+from samplers.base import Sampler
 from samplers.guided import (
     DAPS,
     DDNM,
@@ -20,6 +20,7 @@ from samplers.guided import (
     REDDiff,
 )
 from samplers.replica_exchange import ReplicaExchange
+from samplers.solver import Solver
 from samplers.tempered_smc import TemperedSMC
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Samplers and solvers: frozen hyper-parameters with `init` and `step`, and the results of running them."""
+"""Samplers: frozen hyper-parameters with `init` and `step`, and the samples that running them gives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
-from posterior.results import PointEstimate, Samples
+from posterior.results import Samples
 from samplers.diagnosis import plain_words
 from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
@@ -38,10 +38,14 @@ class Sampler(Generic[StateT]):
     Attributes:
         state_type: What `init` and `step` return.
         advice: What to do when draws should not be trusted.
+        remedy: What to do when a draw becomes NaN or infinite.
     """
 
     state_type: ClassVar[type[Any]] = State
     advice: ClassVar[str] = ""
+    remedy: ClassVar[str] = (
+        "check that the prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
+    )
 
     @property
     def name(self) -> str:
@@ -215,43 +219,3 @@ class Sampler(Generic[StateT]):
                 arrays, header = to_arrays(kept)
                 file.save({"arrays": arrays, "header": header})
         return kept
-
-
-@dataclass(frozen=True)
-class Solver:
-    """An algorithm that finds one image for each measurement: a frozen set of hyper-parameters."""
-
-    @property
-    def name(self) -> str:
-        """What tables and figures call it."""
-        return type(self).__name__
-
-    def check(self, problem: Posterior) -> None:
-        """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
-        if not isinstance(problem.prior, GeneratorPrior):
-            raise IncompatibleError(f"{self.name} takes a GeneratorPrior, not a {type(problem.prior).__name__}")
-
-    def __call__(
-        self,
-        problem: Posterior,
-        *,
-        num_samples: int = 1,
-        seed: int = 0,
-        batch_size: int | None = None,
-        progress: bool = True,
-    ) -> PointEstimate:
-        """The same as `solve` (the `Method` protocol)."""
-        return self.solve(problem, seed=seed, batch_size=batch_size, progress=progress)
-
-    def solve(
-        self, problem: Posterior, *, seed: int = 0, batch_size: int | None = None, progress: bool = True
-    ) -> PointEstimate:
-        """Estimate the image of every measurement.
-
-        Args:
-            problem: Prior, likelihood and measurements.
-            seed: Any integer; the same seed gives the same estimate.
-            batch_size: Images a network call at the most.
-            progress: Whether to show a progress bar.
-        """
-        raise NotImplementedError

@@ -67,12 +67,26 @@ def metered(prior: P, meter: Meter) -> P:
         hooks["mean"] = prior.mean  # one image for all draws: not a cost of any of them
     if isinstance(prior, GeneratorPrior):
         hooks["forward"] = _by_rows(prior.forward, prior.latent_shape, (prior.event_shape,), meter)
+        hooks["run"] = _to_the_end(prior, meter)
     if isinstance(prior, FlowPrior):
         shapes = (prior.latent_shape, ())
         hooks["inverse_and_log_det"] = _by_rows(prior.inverse_and_log_det, prior.event_shape, shapes, meter)
     for name, hook in hooks.items():
         object.__setattr__(view, name, hook)
     return view
+
+
+def _to_the_end(prior: GeneratorPrior, meter: Meter) -> Callable[..., Any]:
+    """A generator's `run` as the meter calls it, but for parts that give no images: these are no network calls."""
+
+    def run(h: Tensor | tuple[Tensor, ...], start: int = 0, stop: int | None = None) -> Any:
+        if stop is not None:
+            return prior.run(h, start, stop)
+        if isinstance(h, tuple):
+            return meter.call(lambda *rows: prior.run(rows, start), *h)[0]
+        return meter.call(lambda rows: prior.run(rows, start), h)[0]
+
+    return run
 
 
 def _by_rows(

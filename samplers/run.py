@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posterior.errors import NotFiniteError
+from posterior.errors import check_finite
 from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.problem import Posterior
 from samplers.metering import Meter, metered
@@ -27,7 +27,7 @@ class Ended(NamedTuple):
 
     Attributes:
         state: The last state, of every measurement.
-        trace: What each step reported, (steps, B) each, NaN where a measurement took no step.
+        trace: What each step reported, (steps, B, …) each, NaN where a measurement took no step.
     """
 
     state: Any
@@ -135,11 +135,9 @@ class Run:
         """How many measurements are done, after a check of the state."""
         # One transfer from the device, the only one of a step. A sum of finite terms may overflow: then look closer.
         done, total = torch.stack([state.done.sum().to(state.x.dtype), state.x.sum()]).tolist()
-        if not math.isfinite(total) and (broken := (~state.x.isfinite()).flatten(2).any(-1).any(0)).any():
-            names = [self.problem.ids[b] for b in broken.nonzero().flatten().tolist()]
-            raise NotFiniteError(
-                f"{self.algorithm.name} reached NaN or infinity {when} for measurement(s) {names}: check that the "
-                "prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
+        if not math.isfinite(total):
+            check_finite(
+                f"{self.algorithm.name} {when}", state.x.transpose(0, 1), self.algorithm.remedy, self.problem.ids
             )
         return int(done)
 
@@ -158,6 +156,6 @@ def identity(algorithm: Algorithm, problem: Posterior, wanted: int, seed: int, *
 
 def _spread(values: Tensor, active: Tensor, size: int) -> Tensor:
     """Values of the active measurements among all, NaN elsewhere."""
-    full = values.new_full((size,), float("nan"), dtype=torch.float64)
+    full = values.new_full((size, *values.shape[1:]), float("nan"), dtype=torch.float64)
     full[active] = values.double()
     return full

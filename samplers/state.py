@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+import torch
 from torch import Tensor
 
 from posterior.noise import Noise
@@ -47,6 +48,12 @@ class State:
         for name, value, axis in self._items():
             value.index_copy_(axis, measurements, getattr(part, name))
 
+    def after(self, total: int, **fields: Any) -> Self:
+        """The state after the next of `total` steps, which changes these fields."""
+        taken = self.step + 1
+        done, progress = torch.full_like(self.done, taken == total), torch.full_like(self.progress, taken / total)
+        return dataclasses.replace(self, done=done, progress=progress, **fields)
+
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name."""
         return {name: value for name, value, _ in self._items()}
@@ -65,6 +72,11 @@ class Algorithm(Protocol):
         ...
 
     @property
+    def remedy(self) -> str:
+        """What to do when a state becomes NaN or infinite, as errors say it."""
+        ...
+
+    @property
     def state_type(self) -> type[Any]:
         """The subclass of `State` that `init` and `step` return."""
         ...
@@ -78,5 +90,5 @@ class Algorithm(Protocol):
         ...
 
     def step(self, problem: Any, state: Any, noise: Noise) -> tuple[Any, Info]:
-        """One step of every measurement that is not done; `Info` holds (B,) tensors for the record."""
+        """One step of every measurement that is not done; `Info` holds (B, …) tensors for the record."""
         ...

@@ -12,7 +12,7 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Identity
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
-from samplers.base import Solver
+from samplers.solver import Solver
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,14 @@ from posterior.priors.generators import standard_log_prob
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers import population as pop
+from samplers.adam import adam
 from samplers.base import Sampler
 from samplers.flows.pre_generator import PreGenerator
 from samplers.state import Info, State
 
 _FEW = 4.0  # draws for each independent one that they stand for, at the most
 _K = 0.7  # beyond which importance weights are not to be trusted (Vehtari et al. 2024)
-_MOMENTS = (0.9, 0.99)  # of Adam
+_DECAYS = (0.9, 0.99)  # of Adam
 _ANNEALED = 0.5  # of the steps, over which the likelihood is brought in
 _STEEP = 10.0  # most that the slope at a draw counts for, in units of its median over draws
 
@@ -35,7 +36,7 @@ class ComposedState(State):
 
     Attributes:
         parameters: Of the pre-generators, (B, P).
-        first, second: Averages of their gradients and of the squares of these, (B, P).
+        first, second: Adam's averages of their gradients and of the squares of these, (B, P).
         first_temperature: 1/β of the first step, (B,).
     """
 
@@ -123,25 +124,15 @@ class ComposedFlow(Sampler[ComposedState]):
         step, epsilon = state.step, noise.for_draws(self.batch).use("epsilon").normal(problem.event_shape)
         beta = state.first_temperature ** -max(0.0, 1 - step / (_ANNEALED * self.steps))
         with torch.enable_grad():
-            parameters = state.parameters.detach().requires_grad_()
-            z, log_det = self.composed(problem, parameters, epsilon)
+            leaf = state.parameters.detach().requires_grad_()
+            z, log_det = self.composed(problem, leaf, epsilon)
             slope, share = limited(self.target_grad(problem, z.detach(), beta))
             # has the gradient of −log target − log|det|; rows of parameters do not meet, so a sum serves all
             loss = (-(slope * z).flatten(2).sum(-1) - (share > 0) * log_det).mean(0).sum()
-        (gradient,) = torch.autograd.grad(loss, parameters)
-        first = _MOMENTS[0] * state.first + (1 - _MOMENTS[0]) * gradient
-        second = _MOMENTS[1] * state.second + (1 - _MOMENTS[1]) * gradient.square()
-        mean, square = (v / (1 - decay ** (step + 1)) for v, decay in zip((first, second), _MOMENTS, strict=True))
+        (gradient,) = torch.autograd.grad(loss, leaf)
         rate = self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
-        new = ComposedState(
-            x=z.detach(),
-            done=torch.full_like(state.done, step + 1 >= self.steps),
-            progress=torch.full_like(state.progress, (step + 1) / self.steps),
-            parameters=state.parameters - rate * mean / (square.sqrt() + 1e-8),
-            first=first,
-            second=second,
-            first_temperature=state.first_temperature,
-        )
+        parameters, first, second = adam(state.parameters, gradient, state.first, state.second, step, rate, _DECAYS)
+        new = state.after(self.steps, x=z.detach(), parameters=parameters, first=first, second=second)
         entropy = (log_det.detach() - log_standard(epsilon)).mean(0)
         return new, {"beta": beta, "entropy": entropy, "limited": (share < 1).to(entropy).mean(0)}
 

@@ -3,21 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from tqdm import tqdm
+from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
+from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
-from posterior.results import PointEstimate
-from samplers.base import Solver
+from posterior.shapes import expand_right
+from samplers.adam import adam
 from samplers.curvature import is_linear_gaussian
 from samplers.guided.base import ddpm_levels
+from samplers.solver import Found, IterativeSolver
+from samplers.state import Info, State, per_draw
+
+
+@dataclass(kw_only=True)
+class REDDiffState(State):
+    """The image μ, x (1, B, *event), and what Adam knows of it.
+
+    Attributes:
+        first, second: Averages of its gradients and of the squares of these, as x.
+        loss: Of the image before the last step, (B,).
+    """
+
+    first: Tensor = per_draw()
+    second: Tensor = per_draw()
+    loss: Tensor
 
 
 @dataclass(frozen=True)
-class REDDiff(Solver):
+class REDDiff(IterativeSolver[REDDiffState]):
     r"""One image that fits the measurement and is, with noise, what the denoiser would have it be.
 
     Adam (0.9, 0.99) follows, from noise level to noise level,
@@ -25,7 +43,8 @@ class REDDiff(Solver):
     $$ A^T(A\mu - y) + \lambda\,(\mu - D(\mu + \sigma\varepsilon, \sigma)), $$
 
     the gradient of a variational loss whose distribution is one point: a mode, not a posterior. No gradients of the
-    network.
+    network. The loss of the estimate is ‖y − Aμ‖²/2 before the last step; `converged` says whether that fell by less
+    than 1 % over the last tenth of the steps, and `info["loss"]` is its trace, (steps, B).
 
     Args:
         steps: Noise levels, DDPM's.
@@ -37,6 +56,8 @@ class REDDiff(Solver):
         arXiv:2305.04391.
     """
 
+    state_type: ClassVar = REDDiffState
+    remedy: ClassVar = "check that the denoiser is finite at its noise levels"
     steps: int = 1000
     weight: float = 0.25
     learning_rate: float = 0.1
@@ -47,54 +68,27 @@ class REDDiff(Solver):
         if self.steps < 2 or not (self.weight > 0 and self.learning_rate > 0):
             raise InvalidValueError(f"{self.name} needs two steps, a positive weight and learning_rate; got {self}")
 
-    @torch.no_grad()
-    def solve(
-        self, problem: Posterior, *, seed: int = 0, batch_size: int | None = None, progress: bool = True
-    ) -> PointEstimate:
-        """Estimate the image of every measurement.
-
-        Args:
-            problem: A `ScorePrior`, Gaussian noise on a linear operator, and measurements.
-            seed: Any integer; the same seed gives the same estimate.
-            batch_size: Images a network call at the most.
-            progress: Whether to show a progress bar.
-
-        Returns:
-            The estimate. Its loss is ‖y − Aμ‖²/2; `converged` says whether that fell by less than 1 % over the last
-            tenth of the steps; `info["loss"]` is (steps, B).
-
-        Raises:
-            IncompatibleError: The prior or the likelihood is another.
-            NotFiniteError: The image became NaN or infinite.
-        """
-        self.check(problem)
-        operator, noise = problem.operator, problem.noise(seed, 1)
-        levels = ddpm_levels(self.steps, problem.prior.sigma_min, problem.prior.sigma_max)
-        mean = (
-            operator.adjoint(problem.y)
-            / operator.norm().to(problem.y.real).reshape(-1, *[1] * len(problem.event_shape)) ** 2
-        )
-        first, second, trace = torch.zeros_like(mean), torch.zeros_like(mean), []
-        for k, sigma in enumerate(tqdm(levels, disable=not progress, desc=self.name)):
-            noisy = mean + sigma * noise.at(k).normal(problem.event_shape)[0]
-            rows = noisy.split(batch_size or len(noisy))
-            clean = torch.cat([problem.prior.denoise(part, sigma) for part in rows])
-            residual = operator(mean) - problem.y
-            trace.append(0.5 * (residual * residual.conj()).real.flatten(1).sum(1))
-            slope = operator.adjoint(residual) + self.weight * (mean - clean)
-            first, second = 0.9 * first + 0.1 * slope, 0.99 * second + 0.01 * slope**2
-            unbiased = (second / (1 - 0.99 ** (k + 1))).sqrt() + 1e-8
-            mean = mean - self.learning_rate * first / (1 - 0.9 ** (k + 1)) / unbiased
-        finite = torch.isfinite(mean).flatten(1).all(1)
-        if not bool(finite.all()):
-            names = [problem.ids[b] for b in (~finite).nonzero().flatten().tolist()]
-            raise NotFiniteError(
-                f"{self.name} reached NaN or infinity for measurement(s) {names}: is the denoiser finite at its levels?"
-            )
-        losses = torch.stack(trace)
-        before = losses[-max(2, self.steps // 10)]
-        calls = torch.full((len(problem),), float(self.steps), dtype=torch.float64, device=problem.device)
-        return PointEstimate(
-            x=mean, loss=losses[-1], converged=before - losses[-1] <= 0.01 * before, nfe=calls,
-            nfe_grad=torch.zeros_like(calls), info={"loss": losses},
+    def init(self, problem: Posterior, noise: Noise) -> REDDiffState:
+        operator = problem.operator
+        norm = expand_right(operator.norm().to(problem.y.real).reshape(-1), len(problem.event_shape))
+        mean = (operator.adjoint(problem.y) / norm**2)[None]
+        zero = mean.new_zeros(len(problem))
+        return REDDiffState(
+            x=mean, first=torch.zeros_like(mean), second=torch.zeros_like(mean), loss=zero, done=zero.bool(),
+            progress=zero.clone(),
         )  # fmt: skip
+
+    def step(self, problem: Posterior, state: REDDiffState, noise: Noise) -> tuple[REDDiffState, Info]:
+        operator, prior, mean = problem.operator, problem.prior, state.x
+        sigma = ddpm_levels(self.steps, prior.sigma_min, prior.sigma_max)[state.step]
+        clean = prior.denoise(mean + sigma * noise.normal(problem.event_shape), sigma)
+        residual = operator(mean) - problem.y
+        slope = operator.adjoint(residual) + self.weight * (mean - clean)
+        x, first, second = adam(mean, slope, state.first, state.second, state.step, self.learning_rate, (0.9, 0.99))
+        loss = 0.5 * (residual * residual.conj()).real.flatten(2).sum(-1)[0]
+        return state.after(self.steps, x=x, first=first, second=second, loss=loss), {"loss": loss}
+
+    def finish(self, problem: Posterior, state: REDDiffState, trace: Info) -> Found:
+        losses = trace["loss"].to(state.loss)
+        before = losses[-max(2, self.steps // 10) :][0]
+        return Found(state.x[0], state.loss, before - state.loss <= 0.01 * before, {"loss": losses})

@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
-from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
+from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
 from posterior.problem import Posterior
-from posterior.results import PointEstimate
 from posterior.shapes import expand_right
-from samplers.base import Solver
+from samplers.solver import Found, IterativeSolver
+from samplers.state import Info, State
 
 _PROBES = 64  # for the operator's Frobenius norm
 _STRIDE = 0.1  # what a step may move a typical pixel by, relative to its size: balances image and dual steps
 
 
+@dataclass(kw_only=True)
+class ConvexState(State):
+    """The image less ℓ, u, as x (1, B, *event), and what the next step takes of the last one.
+
+    Attributes:
+        p, q: Duals of the data and of the penalty.
+        seen, coefficients, slope: A u, K u, and Aᵀp + Kᵀq.
+        weight: λ, (B,).
+        tau, sigma: Step sizes of u and of p, (B,).
+        length: What ‖u‖ should be by the energy of the measurement, (B,).
+        loss, gap: The loss at u, and a bound of how far it is from its minimum, (B,).
+    """
+
+    p: Tensor
+    q: Tensor
+    seen: Tensor
+    coefficients: Tensor
+    slope: Tensor
+    weight: Tensor
+    tau: Tensor
+    sigma: Tensor
+    length: Tensor
+    loss: Tensor
+    gap: Tensor
+
+
 @dataclass(frozen=True)
-class Convex(Solver):
+class Convex(IterativeSolver[ConvexState]):
     r"""The image of least squares and least penalty, for Gaussian noise on a linear operator.
 
     $$ \min_u \frac{1}{2m}\|y - A(\ell + u)\|^2 + \lambda \sum_i |(Ku)_i|, \qquad x = \ell + u $$
@@ -45,6 +71,10 @@ class Convex(Solver):
     ‖y − Aℓ‖ √n/‖A‖_F, what u should have by the energy of the measurement, for the minimiser's norm.
 
     Subclasses define K, its adjoint, its norm and the sizes |·|, which are those of complex numbers, pairs or reals.
+    Nothing is random, and no network is called.
+
+    Reports (in `PointEstimate.info`): loss (steps + 1, B), which stays where it is once a measurement is finished;
+    weight (B,), and gap (B,), the bound of loss − minimum where it ended.
 
     Args:
         weight: λ, or None for a multiple of the noise that each class names.
@@ -55,6 +85,8 @@ class Convex(Solver):
         Chambolle & Pock 2011, A first-order primal–dual algorithm for convex problems, J. Math. Imaging Vis. 40.
     """
 
+    state_type: ClassVar = ConvexState
+    remedy: ClassVar = "check that the operator is finite, and not zero"
     weight: float | None = None
     steps: int = 10_000
     tolerance: float = 1e-2
@@ -93,72 +125,60 @@ class Convex(Solver):
         """λ where none is given, (B,)."""
         raise NotImplementedError
 
-    @torch.no_grad()
-    def solve(
-        self, problem: Posterior, *, seed: int = 0, batch_size: int | None = None, progress: bool = True
-    ) -> PointEstimate:
-        """Estimate the image of every measurement.
+    def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
+        """The same problem for u = x − ℓ, whose measurements are y − Aℓ."""
+        shifted = copy.copy(problem)
+        shifted.y = problem.y - problem.operator(lowest(problem))
+        return shifted
 
-        Args:
-            problem: A prior of the right event shape, a `GaussianLikelihood` on a linear operator, and measurements.
-            seed: Not used: nothing is random.
-            batch_size: Not used: no network is called.
-            progress: Whether to show a progress bar.
-
-        Returns:
-            The estimate. Its `info` has `loss` (steps + 1, B), which stays where it is once a measurement is finished,
-            the `weight` (B,), and `gap` (B,), the bound of loss − minimum where it ended.
-
-        Raises:
-            IncompatibleError: The likelihood is another, or the events are no images.
-            NotFiniteError: An image became NaN or infinite.
-        """
-        self.check(problem)
-        operator, low, m, dims = problem.operator, lowest(problem), entries(problem), len(problem.event_shape)
+    def init(self, problem: Posterior, noise: Noise) -> ConvexState:
+        y, m = problem.y, entries(problem)
         weight = self.default_weight(problem) if self.weight is None else torch.full_like(m, self.weight)
-        y = problem.y - operator(low)
-        u, p = torch.zeros_like(low), torch.zeros_like(y)
-        coefficients = q = self.analyse(u)
-        seen, pull = p, u  # A u and Aᵀp + Kᵀq
         pixel = (dot(y, y) / frobenius(problem)).sqrt()  # the root mean square of u, if A has no preferences
         tau = _STRIDE * torch.where(pixel > 0, pixel, 1.0) / (weight * math.sqrt(self.squared_norm))
-        sigma_k = expand_right(0.5 / (tau * self.squared_norm), q.ndim - 1)
-        sigma_a = expand_right(0.5 / (tau * squared_norm(problem)), y.ndim - 1)
-        shrink = 1 + sigma_a * expand_right(m, y.ndim - 1)
-        image = pixel * math.sqrt(math.prod(problem.event_shape))
-        limit, tau = expand_right(weight, q.ndim - 1), expand_right(tau, dims)
+        u = torch.zeros_like(lowest(problem))
+        return ConvexState(
+            x=u[None],
+            p=torch.zeros_like(y),
+            q=self.analyse(u),
+            seen=torch.zeros_like(y),
+            coefficients=self.analyse(u),
+            slope=torch.zeros_like(u),
+            weight=weight,
+            tau=tau,
+            sigma=0.5 / (tau * squared_norm(problem)),
+            length=pixel * math.sqrt(math.prod(problem.event_shape)),
+            loss=0.5 * dot(y, y) / m,
+            gap=0.5 * dot(y, y) / m,
+            done=torch.zeros_like(m, dtype=torch.bool),
+            progress=torch.zeros_like(m),
+        )
 
-        best, loss = u, 0.5 * dot(y, y) / m
-        gap, trace, open_ = loss, [loss], loss > 0
-        for _ in tqdm(range(self.steps), disable=not progress, desc=self.name):
-            u = u - tau * pull
-            coefficients, coefficients_before = self.analyse(u), coefficients
-            seen, seen_before = operator(u), seen
-            q = q + sigma_k * (2 * coefficients - coefficients_before)
-            q = q / (self.sizes(q) / limit).clamp_min(1)
-            p = (p + sigma_a * (2 * seen - seen_before - y)) / shrink
-            pull = operator.adjoint(p) + self.synthesise(q)
+    def step(self, problem: Posterior, state: ConvexState, noise: Noise) -> tuple[ConvexState, Info]:
+        y, m, operator = problem.y, entries(problem), problem.operator
+        sigma_k, sigma_a = 0.5 / (state.tau * self.squared_norm), over(state.sigma, y)
+        u = state.x[0] - over(state.tau, state.slope) * state.slope
+        coefficients, seen = self.analyse(u), operator(u)
+        q = state.q + over(sigma_k, state.q) * (2 * coefficients - state.coefficients)
+        q = q / (self.sizes(q) / over(state.weight, q)).clamp_min(1)
+        p = (state.p + sigma_a * (2 * seen - state.seen - y)) / (1 + sigma_a * over(m, y))
+        slope = operator.adjoint(p) + self.synthesise(q)
 
-            primal = 0.5 * dot(y - seen, y - seen) / m + weight * _total(self.sizes(coefficients))
-            dual = -0.5 * m * dot(p, p) - dot(p, y)
-            slack = _norm(pull) * torch.maximum(_norm(u), image)
-            best = torch.where(expand_right(open_, dims), u, best)
-            loss = torch.where(open_, primal, loss)
-            gap = torch.where(open_, (primal - dual).abs() + slack, gap)
-            trace.append(loss)
-            open_ = open_ & ~(gap <= self.tolerance * loss)
-            if not bool((open_ & torch.isfinite(loss)).any()):
-                break
-        if not bool(torch.isfinite(loss).all()):
-            names = [problem.ids[b] for b in (~torch.isfinite(loss)).nonzero().flatten().tolist()]
-            raise NotFiniteError(
-                f"{self.name} reached NaN or infinity for measurement(s) {names}: is the operator finite, and not zero?"
-            )
-        zero = torch.zeros(len(problem), dtype=torch.float64, device=problem.device)
-        return PointEstimate(
-            x=low + best, loss=loss, converged=~open_, nfe=zero, nfe_grad=zero.clone(),
-            info={"loss": torch.stack(trace), "weight": weight, "gap": gap},
-        )  # fmt: skip
+        loss = 0.5 * dot(y - seen, y - seen) / m + state.weight * _total(self.sizes(coefficients))
+        dual = -0.5 * m * dot(p, p) - dot(p, y)
+        gap = (loss - dual).abs() + _norm(slope) * torch.maximum(_norm(u), state.length)
+        new = state.after(
+            self.steps, x=u[None], p=p, q=q, seen=seen, coefficients=coefficients, slope=slope, loss=loss, gap=gap
+        )
+        new.done = new.done | (gap <= self.tolerance * loss)
+        new.progress = torch.where(new.done, 1.0, new.progress)
+        return new, {"loss": state.loss}
+
+    def finish(self, problem: Posterior, state: ConvexState, trace: Info) -> Found:
+        losses = torch.cat([trace["loss"].to(state.loss), state.loss[None]])
+        losses = torch.where(losses.isnan(), state.loss, losses)  # where a measurement was finished before
+        info = {"loss": losses, "weight": state.weight, "gap": state.gap}
+        return Found(lowest(problem) + state.x[0], state.loss, state.gap <= self.tolerance * state.loss, info)
 
     def loss(self, problem: Posterior, x: Tensor, weight: Tensor) -> Tensor:
         """What is minimised, at images (B, *event): (B,)."""
@@ -195,6 +215,11 @@ def noise_in_a_pixel(problem: Posterior) -> Tensor:
     r"""Standard deviation of an entry of \(A^T n/m\), \(\sigma_y \|A\|_F / (m\sqrt n)\), up to a few per cent: (B,)."""
     energy = frobenius(problem) / math.prod(problem.event_shape)
     return problem.likelihood.noise_std.to(energy) * energy.sqrt() / entries(problem)
+
+
+def over(values: Tensor, like: Tensor) -> Tensor:
+    """Values (B,) that broadcast against `like`, (B, ...)."""
+    return expand_right(values, like.ndim - 1)
 
 
 def dot(a: Tensor, b: Tensor) -> Tensor:

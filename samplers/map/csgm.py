@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from dataclasses import dataclass
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -11,14 +12,15 @@ from torch import Tensor
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.priors.generators import GeneratorPrior
-from posterior.problem import Posterior
-from samplers.map.descent import Optimiser, Schedule, Variables, descend
-from samplers.map.restarts import Ended, Restarted, at_rest
+from posterior.problem import LatentPosterior, Posterior
+from samplers.map.descent import Optimiser, by_adam, by_lbfgs, by_sgd, lower, value_and_grad
+from samplers.map.restarts import Restarted, Search, at_rest, begin, best, losses_of
+from samplers.solver import Found
+from samplers.state import Info
 
 
 @dataclass(frozen=True)
-class CSGM(Restarted):
+class CSGM(Restarted[Search]):
     r"""Compressed sensing with a generative model: x = G(z) for the z that minimises the loss.
 
     $$ \min_z -\log p(y \mid G(z)) - \log N(z; 0, I) \quad \text{or} \quad
@@ -57,6 +59,10 @@ class CSGM(Restarted):
                 "learning_rate and tolerance are positive and weight is not negative, got "
                 f"{self.learning_rate}, {self.tolerance} and {self.weight}"
             )
+        if self.optimiser not in get_args(Optimiser):
+            raise InvalidValueError(
+                f"optimiser is one of {', '.join(map(repr, get_args(Optimiser)))}, not {self.optimiser!r}"
+            )
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
@@ -66,34 +72,35 @@ class CSGM(Restarted):
                 f"{type(problem.likelihood).__name__}; leave weight at None for the latent MAP"
             )
 
-    @property
-    def steps_in_all(self) -> int:
-        return self.steps
-
     def loss(self, problem: Posterior, z: Tensor) -> Tensor:
-        """What is minimised, at latents (B, *latent_shape), one for each measurement: (B,)."""
-        assert isinstance(problem.prior, GeneratorPrior)
-        x = problem.prior.decode(z)
+        """What is minimised, at latents (..., B, *latent_shape): (..., B)."""
+        prior, likelihood = problem.prior, problem.likelihood
+        x = prior.decode(z)
         if self.weight is None:
-            return -problem.log_likelihood(x) - problem.prior.latent_log_prob(z)
+            return -likelihood.log_prob(x, problem.y) - prior.latent_log_prob(z)
         entries = torch.as_tensor(problem.operator.num_measured, device=z.device).clamp_min(1)
-        residual = problem.likelihood.squared_residual(x, problem.y)
-        return residual / entries + self.weight * z.square().flatten(1).sum(1)
+        squares = z.square().flatten(z.ndim - len(prior.latent_shape)).sum(-1)
+        return likelihood.squared_residual(x, problem.y) / entries + self.weight * squares
 
-    def search(self, problem: Posterior, z: Tensor, noise: Noise, update: Callable[[], object]) -> Ended:
-        def loss(variables: Variables) -> Tensor:
-            return self.loss(problem, variables[0])
+    def init(self, problem: LatentPosterior[Any], noise: Noise) -> Search:
+        return begin(self.latents(problem, noise), self.optimiser)
 
-        schedule: Schedule = "constant" if self.optimiser == "lbfgs" else "cosine"
-        found = descend(
-            loss, (z,), self.steps, self.learning_rate, optimiser=self.optimiser, schedule=schedule, update=update
-        )
-        (z,) = found.variables
-        return Ended(
-            x=problem.prior.decode(z),
-            latent=z,
-            trace=found.trace,
-            converged=at_rest(found.trace, self.tolerance),
-            nfe=found.losses + 1,  # and the image
-            nfe_grad=self.steps,
-        )
+    def step(self, problem: LatentPosterior[Any], state: Search, noise: Noise) -> tuple[Search, Info]:
+        value, slope = value_and_grad(self.loss, problem, state.h)
+        rate = self.learning_rate * 0.5 * (1 + math.cos(math.pi * state.step / self.steps))
+        if self.optimiser == "adam":
+            h, memory = by_adam(state.h, slope, state.memory, state.step, rate)
+        elif self.optimiser == "sgd":
+            h, memory = by_sgd(state.h, slope, state.memory, rate)
+        else:
+            h, memory = by_lbfgs(
+                lambda z: problem.in_parts(self.loss, z)[0],
+                state.h, value, slope, state.memory, state.step, self.learning_rate,
+            )  # fmt: skip
+        x, lowest = lower(state.h, value, state.x, state.lowest)
+        return state.after(self.steps, x=x, lowest=lowest, h=h, memory=memory), {"loss": value.mT}
+
+    def finish(self, problem: LatentPosterior[Any], state: Search, trace: Info) -> Found:
+        (last,) = problem.in_parts(self.loss, state.h)
+        losses = losses_of(trace, last)
+        return best(problem.prior.decode(state.h), state.h, losses, at_rest(losses, self.tolerance))

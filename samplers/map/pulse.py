@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,17 +11,19 @@ from torch import Tensor
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.priors.generators import GeneratorPrior
-from posterior.problem import Posterior
+from posterior.problem import LatentPosterior, Posterior
 from posterior.shapes import expand_right
-from samplers.map.descent import Variables, descend
-from samplers.map.restarts import Ended, Restarted
+from samplers.map.descent import by_adam, lower, value_and_grad
+from samplers.map.restarts import Restarted, Search, begin, best, losses_of
+from samplers.solver import Found
+from samplers.state import Info
 
 _DATA, _CROSS = 100.0, 0.05
+_CYCLE = 0.9  # of the steps, in which their size goes up and back
 
 
 @dataclass(frozen=True)
-class PULSE(Restarted):
+class PULSE(Restarted[Search]):
     r"""Photo upsampling by latent space exploration: search the sphere of the latent for an image that fits.
 
     $$ \min_z 100 \max\!\big(\|y - A(G(z))\|^2/m,\ \epsilon\big) + 0.05\,\frac{w}{8 L^2} \sum_{i,j} \theta_{ij}^2,
@@ -63,41 +65,41 @@ class PULSE(Restarted):
                 f"{type(problem.likelihood).__name__}; CSGM takes any likelihood"
             )
 
-    @property
-    def steps_in_all(self) -> int:
-        return self.steps
+    def misfit(self, problem: Posterior, x: Tensor) -> Tensor:
+        """‖y − A(x)‖²/m of images (..., B, *event_shape): (..., B)."""
+        entries = torch.as_tensor(problem.operator.num_measured, device=x.device).clamp_min(1)
+        return problem.likelihood.squared_residual(x, problem.y) / entries
 
-    def search(self, problem: Posterior, z: Tensor, noise: Noise, update: Callable[[], object]) -> Ended:
-        assert isinstance(problem.prior, GeneratorPrior)
-        prior, entries = problem.prior, torch.as_tensor(problem.operator.num_measured, device=z.device).clamp_min(1)
-        radius = _length(z)
+    def loss(self, problem: Posterior, z: Tensor) -> Tensor:
+        """What is minimised, at latents (..., B, *latent_shape): (..., B)."""
+        misfit = self.misfit(problem, problem.prior.decode(z)).clamp_min(self.tolerance)
+        return _DATA * misfit + _CROSS * geocross(z.reshape(-1, *problem.prior.latent_shape)).view_as(misfit)
 
-        def misfit(z: Tensor) -> Tensor:
-            return problem.likelihood.squared_residual(prior.decode(z), problem.y) / entries
+    def init(self, problem: LatentPosterior[Any], noise: Noise) -> Search:
+        return begin(self.latents(problem, noise))
 
-        def loss(variables: Variables) -> Tensor:
-            (z,) = variables
-            return _DATA * misfit(z).clamp_min(self.tolerance) + _CROSS * geocross(z)
+    def step(self, problem: LatentPosterior[Any], state: Search, noise: Noise) -> tuple[Search, Info]:
+        value, slope = value_and_grad(self.loss, problem, state.h)
+        x, lowest = lower(state.h, value, state.x, state.lowest)
+        rate = self.learning_rate * one_cycle(state.step, self.steps)
+        h, memory = by_adam(state.h, slope, state.memory, state.step, rate)
+        h = h * (_length(state.start) / _length(h))
+        return state.after(self.steps, x=x, lowest=lowest, h=h, memory=memory), {"loss": value.mT}
 
-        def project(variables: Variables) -> Variables:
-            (z,) = variables
-            return (z * (radius / _length(z)),)
+    def finish(self, problem: LatentPosterior[Any], state: Search, trace: Info) -> Found:
+        (last,) = problem.in_parts(self.loss, state.h)
+        z, _ = lower(state.h, last, state.x, state.lowest)
+        x = problem.prior.decode(z)
+        losses = losses_of(trace, last, *problem.in_parts(self.loss, z))
+        return best(x, z, losses, self.misfit(problem, x) <= self.tolerance)
 
-        found = descend(
-            loss, (z,), self.steps, self.learning_rate, schedule="one cycle, drop", project=project, best=True,
-            update=update,
-        )  # fmt: skip
-        (z,) = found.variables
-        x = prior.decode(z)
-        residual = problem.likelihood.squared_residual(x, problem.y) / entries
-        return Ended(
-            x=x,
-            latent=z,
-            trace=torch.cat([found.trace, loss((z,))[None]]),
-            converged=residual <= self.tolerance,
-            nfe=found.losses + 2,
-            nfe_grad=self.steps,
-        )
+
+def one_cycle(step: int, steps: int) -> float:
+    """Step sizes from a tenth up to 1 and back within nine tenths of the steps, and then down to a thousandth."""
+    along = step / (_CYCLE * steps)
+    if along < 1:
+        return (9 * (1 - abs(2 * along - 1)) + 1) / 10
+    return 0.1 + (step / steps - _CYCLE) / (1 - _CYCLE) * (1e-3 - 0.1)
 
 
 def geocross(z: Tensor) -> Tensor:

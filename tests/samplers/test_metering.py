@@ -9,6 +9,7 @@ from samplers.metering import Meter, metered
 from tests.problems import mixture
 from tests.samplers.flows.flows import BentFlow
 from tests.samplers.latent.generators import DOUBLE, Linear, linear_problem
+from tests.samplers.map.generators import Small
 
 
 def test_a_call_has_at_most_so_many_rows() -> None:
@@ -67,3 +68,24 @@ def test_a_flow_is_metered_on_its_way_back_too() -> None:
     assert meter.rows == 3
     assert torch.equal(view.log_prob(x), prior.log_prob(x))
     assert meter.rows == 6
+
+
+def test_a_generator_that_is_entered_at_a_layer_is_metered_where_it_gives_images() -> None:
+    prior, meter = Small(), Meter(2)
+    prior.layers.append(Pair())
+    view = metered(prior, meter)
+    z = Noise.of(0, 1, 5, dtype=DOUBLE).normal((6,))[:, 0].requires_grad_()
+    pair = view.run(z, 0, 1), view.run(z, 0, 1)
+    assert meter.rows == 0  # a part of a call is none
+    x = view.run(z, 0)
+    assert torch.allclose(x, prior.run(z)) and torch.allclose(x, view.run(pair[0], 1)) and meter.rows == 10
+    x.sum().backward()
+    assert meter.grad_rows == 5
+    assert torch.equal(view.run(pair, 3), pair[0] + pair[1]) and meter.rows == 15
+
+
+class Pair(torch.nn.Module):
+    """Adds two features, and leaves an image as it is."""
+
+    def forward(self, h):
+        return h[0] + h[1] if isinstance(h, tuple) else h

@@ -1,12 +1,15 @@
 """Small generators with latents of any shape."""
 
+from typing import Any
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from posterior import GaussianLikelihood, Posterior
 from posterior.noise import Noise
 from posterior.operators import Downsampling, Identity
 from posterior.priors import GeneratorPrior
+from samplers.map.restarts import Restarted
 
 DOUBLE = torch.float64
 SHAPE = (1, 4, 4)
@@ -50,3 +53,28 @@ def outside_problem(std: float = 0.1, count: int = 3) -> Posterior:
     """Images that no latent gives, seen as they are."""
     likelihood = GaussianLikelihood(Identity(SHAPE), std)
     return Posterior(Small(), likelihood, 0.8 * torch.tanh(Noise.of(9, count, dtype=DOUBLE).normal(SHAPE)[0]))
+
+
+class Same(GeneratorPrior):
+    """x = z."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.latent_shape = self.event_shape = (2,)
+        self.layers = nn.ModuleList([nn.Identity()])
+
+
+def far_problem() -> Posterior:
+    """Two numbers as they are, measured so far away that slopes hardly change: steps of Adam are its learning rate."""
+    return Posterior(Same(), GaussianLikelihood(Identity((2,)), 1.0), torch.full((1, 2), 1e9, dtype=DOUBLE))
+
+
+def followed(solver: Restarted[Any], problem: Posterior) -> Tensor:
+    """The points of a solver with one round, from the first on: (steps + 1, restarts, B, *latent_shape)."""
+    path: list[Tensor] = []
+
+    def follow(step: int, state: Any, info: object) -> None:
+        path.extend([state.start, state.h] if step == 0 else [state.h])
+
+    solver.solve(problem, progress=False, callback=follow)
+    return torch.stack(path)

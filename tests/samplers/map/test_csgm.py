@@ -13,7 +13,7 @@ from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from samplers.map import CSGM
-from tests.samplers.map.generators import DOUBLE, SHAPE, Small
+from tests.samplers.map.generators import DOUBLE, SHAPE, Small, far_problem, followed
 
 LATENT, PIXELS, MEASURED = 3, 6, 4
 
@@ -192,7 +192,8 @@ def test_restarts_that_diverge_are_counted_and_dropped() -> None:
 
 def test_all_restarts_diverging_is_an_error() -> None:
     problem = bent_problem(edge=-20.0)
-    with pytest.raises(NotFiniteError, match=r"all 2 restarts of CSGM .* measurement\(s\) \[0, 1, 2, 3\]: lower"):
+    message = r"CSGM's loss: .* measurement\(s\) \[0, 1, 2, 3\]; no restart .* lower the learning rate"
+    with pytest.raises(NotFiniteError, match=message):
         CSGM(restarts=2, steps=5).solve(problem, progress=False)
 
 
@@ -200,6 +201,8 @@ def test_arguments_are_checked() -> None:
     for bad in ({"restarts": 0}, {"steps": 0}, {"learning_rate": 0.0}, {"weight": -1.0}, {"tolerance": math.nan}):
         with pytest.raises(InvalidValueError):
             CSGM(**bad)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValueError, match="'lbfgs', not 'newton'"):
+        CSGM(optimiser="newton")  # type: ignore[arg-type]
     problem = linear_problem()
     with pytest.raises(InvalidValueError, match="batch_size"):
         CSGM().solve(problem, batch_size=0)
@@ -208,6 +211,24 @@ def test_arguments_are_checked() -> None:
     prior = ScorePrior.from_denoiser(lambda x, sigma: x, (PIXELS,), sigma_max=1.0)
     with pytest.raises(IncompatibleError, match="takes a GeneratorPrior"):
         CSGM().solve(problem.with_prior(prior))
+
+
+def test_step_sizes_fall_along_a_cosine() -> None:
+    steps = followed(CSGM(restarts=1, steps=100, learning_rate=0.7), far_problem()).diff(dim=0)[:, 0, 0, 0]
+    t = torch.arange(100, dtype=torch.float64)
+    assert torch.allclose(steps, 0.35 * (1 + torch.cos(math.pi * t / 100)), atol=1e-6)
+
+
+def test_the_state_has_the_best_of_an_overshooting_search() -> None:
+    problem, states = linear_problem(0.3), []
+    solver = CSGM(restarts=3, steps=40, optimiser="sgd", learning_rate=0.02)
+    estimate = solver.solve(problem, progress=False, callback=lambda step, state, info: states.append((state, info)))
+    losses = torch.stack([info["loss"].mT for _, info in states])
+    assert (losses[1:] > losses[:-1]).any()
+    state = states[-1][0]
+    assert torch.allclose(state.lowest, losses.min(0).values)
+    assert torch.allclose(solver.loss(problem, state.x), state.lowest)
+    assert torch.allclose(solver.loss(problem, state.h).min(0).values, estimate.loss)  # but the last is the estimate
 
 
 def test_with_the_identity_it_inverts_the_generator() -> None:

@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from posterior.operators import Identity, Inpainting
 from samplers.map import CSGM, ILO
 from samplers.map.ilo import project_l1
 from samplers.map.perceptual import perceptual_misfit
-from tests.samplers.map.generators import DOUBLE, Large, outside_problem, small_problem
+from tests.samplers.map.generators import DOUBLE, Large, far_problem, followed, outside_problem, small_problem
 
 SIZE = Large().event_shape
 QUICK = ILO(restarts=2, steps=(60, 40, 40))
@@ -21,15 +23,13 @@ def misfit(problem, estimate):
 
 @pytest.mark.parametrize("radius", [0.0, 0.3, 2.0, 1e3])
 def test_project_l1_is_the_nearest_point(radius):
-    x = Noise.of(0, 6, dtype=DOUBLE).normal((2, 5))[0]
-    radii = torch.full((6,), radius, dtype=DOUBLE)
-    found = project_l1(x, radii)
-    inside = x.flatten(1).abs().sum(1) <= radius
-    assert torch.allclose(found.flatten(1).abs().sum(1), torch.where(inside, x.flatten(1).abs().sum(1), radii))
+    x = Noise.of(0, 3, 2, dtype=DOUBLE).normal((10,))
+    radii = torch.full((2, 3), radius, dtype=DOUBLE)
+    p, size = project_l1(x, radii), x.abs().sum(-1)
+    assert torch.allclose(p.abs().sum(-1), torch.where(size <= radius, size, radii))
     # the nearest point of a convex set: ⟨x − p, q − p⟩ ≤ 0 for all of its points q, and so for its corners
     corners = radius * torch.cat([torch.eye(10, dtype=DOUBLE), -torch.eye(10, dtype=DOUBLE)])
-    p = found.flatten(1)
-    assert (((x.flatten(1) - p)[:, None] * (corners - p[:, None])).sum(-1) < 1e-9).all()
+    assert (((x - p)[..., None, :] * (corners - p[..., None, :])).sum(-1) < 1e-9).all()
 
 
 def test_each_round_fits_better_what_the_generator_cannot_give():
@@ -105,6 +105,24 @@ def test_measurements_do_not_meet():
 def test_mistakes_are_named(settings, message):
     with pytest.raises(InvalidValueError, match=message):
         ILO(**settings)
+
+
+def test_step_sizes_rise_and_fall():
+    path = followed(ILO(restarts=1, layers=(), radii=(), steps=(100,), learning_rate=0.7), far_problem())
+    steps = path[:-1].diff(dim=0)  # the last is the best of the round
+    t = torch.arange(100, dtype=DOUBLE)
+    expected = 0.7 * ((t + 1) / 5).clamp_max(1) * 0.5 * (1 + torch.cos(math.pi * ((t - 25) / 75).clamp_min(0)))
+    assert torch.allclose(steps, expected[:, None, None, None].expand(-1, 1, 1, 2), atol=1e-6)
+
+
+def test_langevin_noise_has_the_temperature_it_is_asked_for():
+    # a step of Adam goes by η = 0.2 where the slope hardly changes; noise spreads it by 2ηT = 0.12, a variance that
+    # 8,000 values give to √(2/8000)
+    solver = ILO(restarts=4000, layers=(), radii=(), steps=(1,), learning_rate=0.2, temperature=0.3)
+    before, after = followed(solver, far_problem())[:2]
+    noise = after - before - 0.2
+    assert abs(noise.mean()) < 4 * (0.12 / 8000) ** 0.5
+    assert abs(noise.var() / 0.12 - 1) < 4 * math.sqrt(2 / 8000)
 
 
 def test_langevin_noise_is_each_restarts_own():

@@ -8,7 +8,7 @@ from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.operators import Identity
 from samplers.map import PULSE
 from samplers.map.pulse import geocross
-from tests.samplers.map.generators import DOUBLE, small_problem
+from tests.samplers.map.generators import DOUBLE, far_problem, followed, small_problem
 
 
 @pytest.mark.parametrize("latent_shape", [(6,), (3, 2)])
@@ -32,6 +32,16 @@ def test_returns_the_best_iterate_and_says_when_it_is_not_good_enough():
     assert not estimate.converged.any()
     assert torch.allclose(estimate.loss, estimate.info["loss"].min(0).values)
     assert estimate.info["loss"].shape == (7, 3)  # five steps, the last iterate, the best
+
+
+def test_steps_follow_the_cycle_on_the_sphere():
+    path = followed(PULSE(restarts=4, steps=100, learning_rate=0.7), far_problem())
+    t = torch.arange(100, dtype=DOUBLE)
+    sizes = 0.7 * torch.where(t < 90, 0.1 + 0.9 * (1 - (t / 45 - 1).abs()), 0.1 - 0.0099 * (t - 90))
+    radius = path[0].norm(dim=-1, keepdim=True)
+    for before, after, size in zip(path[:-1], path[1:], sizes, strict=True):
+        free = before + size
+        assert torch.allclose(after, radius * free / free.norm(dim=-1, keepdim=True), atol=1e-6)
 
 
 def test_network_calls_are_counted():

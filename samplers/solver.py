@@ -1,0 +1,143 @@
+"""Solvers: frozen hyper-parameters that find one image for each measurement, and the loop of those that iterate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from posterior.errors import InvalidValueError, check_finite
+from posterior.noise import Noise
+from posterior.problem import Posterior
+from posterior.results import PointEstimate
+from samplers.run import Run
+from samplers.state import Callback, Info, State
+
+StateT = TypeVar("StateT", bound=State)
+
+
+@dataclass(frozen=True)
+class Solver:
+    """An algorithm that finds one image for each measurement: a frozen set of hyper-parameters."""
+
+    @property
+    def name(self) -> str:
+        """What tables and figures call it."""
+        return type(self).__name__
+
+    def check(self, problem: Posterior) -> None:
+        """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
+        raise NotImplementedError
+
+    def __call__(
+        self,
+        problem: Posterior,
+        *,
+        num_samples: int = 1,
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> PointEstimate:
+        """The same as `solve` (the `Method` protocol)."""
+        return self.solve(problem, seed=seed, batch_size=batch_size, progress=progress)
+
+    def solve(
+        self, problem: Posterior, *, seed: int = 0, batch_size: int | None = None, progress: bool = True
+    ) -> PointEstimate:
+        """Estimate the image of every measurement.
+
+        Args:
+            problem: Prior, likelihood and measurements.
+            seed: Any integer; the same seed gives the same estimate.
+            batch_size: Images a network call at the most.
+            progress: Whether to show a progress bar.
+        """
+        raise NotImplementedError
+
+
+class Found(NamedTuple):
+    """An estimate before the network calls that it took are counted; the fields are those of `PointEstimate`."""
+
+    x: Tensor
+    loss: Tensor
+    converged: Tensor
+    info: Info
+    latent: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class IterativeSolver(Solver, Generic[StateT]):
+    """A solver that takes steps, on all measurements together, from a state that a checkpoint can hold.
+
+    Subclasses define `check`, `init`, `step` and `finish`, may define `target` and `num_starts`.
+
+    Attributes:
+        state_type: What `init` and `step` return.
+        remedy: What to do when an estimate or its loss becomes NaN or infinite.
+    """
+
+    state_type: ClassVar[type[Any]] = State
+    remedy: ClassVar[str] = ""
+
+    @property
+    def num_starts(self) -> int:
+        """How many points each measurement is searched from, S of a state's (S, B, *event)."""
+        return 1
+
+    def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
+        """The problem that steps are taken on."""
+        return problem
+
+    def init(self, problem: Any, noise: Noise) -> StateT:
+        """The state before the first step."""
+        raise NotImplementedError
+
+    def step(self, problem: Any, state: StateT, noise: Noise) -> tuple[StateT, Info]:
+        """One step of every measurement that is not done; `Info` holds (B, …) tensors for the record."""
+        raise NotImplementedError
+
+    def finish(self, problem: Any, state: StateT, trace: Info) -> Found:
+        """The estimates of a finished state, given what each step reported, (steps, B, …)."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def solve(
+        self,
+        problem: Posterior,
+        *,
+        seed: int = 0,
+        batch_size: int | None = None,
+        progress: bool = True,
+        callback: Callback | None = None,
+        checkpoint: str | Path | None = None,
+    ) -> PointEstimate:
+        """Estimate the image of every measurement.
+
+        Args:
+            problem: Prior, likelihood and measurements.
+            seed: Any integer; the same seed gives the same estimate.
+            batch_size: Images a network call at the most. Memory depends on it; estimates do up to the network's
+                rounding.
+            progress: Whether to show a progress bar.
+            callback: Called at the end of each step with (step, state, info). A state that it returns takes the place
+                of the solver's: it may change its tensors, or set `done` to stop.
+            checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
+
+        Raises:
+            IncompatibleError: The method does not take this prior or likelihood.
+            InvalidValueError: There are no measurements, or `batch_size` is less than 1.
+            NotFiniteError: An estimate or its loss became NaN or infinite.
+            FileFormatError: The checkpoint is of another run, or unreadable.
+        """
+        self.check(problem)
+        if len(problem) == 0 or (batch_size is not None and batch_size < 1):
+            raise InvalidValueError(
+                f"needs a measurement and a batch_size of at least 1, got {len(problem)} and {batch_size}"
+            )
+        run = Run(self, problem, self.num_starts, 1, seed, batch_size, callback, checkpoint, progress)
+        found = self.finish(run.problem, *run.to_the_end())
+        check_finite(f"{self.name}'s loss", found.loss, self.remedy, problem.ids)
+        return PointEstimate(found.x, found.loss, found.converged, *run.nfe(), found.info, found.latent)
