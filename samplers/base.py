@@ -16,7 +16,7 @@ from posterior.io.checkpoint import Checkpoint
 from posterior.io.codec import from_arrays, to_arrays
 from posterior.moments import Moments
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import PointEstimate, Samples
@@ -36,10 +36,12 @@ class Sampler(Generic[StateT]):
     Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `reasons`.
 
     Attributes:
+        priors: The kinds of prior that it takes.
         state_type: What `init` and `step` return.
         advice: What to do when draws should not be trusted.
     """
 
+    priors: ClassVar[tuple[type[Prior], ...]] = (ScorePrior,)
     state_type: ClassVar[type[Any]] = State
     advice: ClassVar[str] = ""
 
@@ -55,11 +57,7 @@ class Sampler(Generic[StateT]):
 
     def check(self, problem: Posterior) -> None:
         """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
-        if not isinstance(problem.prior, ScorePrior):
-            raise IncompatibleError(
-                f"{self.name} takes a ScorePrior, not a {type(problem.prior).__name__}; "
-                "generator and flow priors have samplers of their own"
-            )
+        _check_kind(self, problem.prior)
 
     def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
         """The posterior that is sampled: that of the latent, where the prior is a generator."""
@@ -219,7 +217,13 @@ class Sampler(Generic[StateT]):
 
 @dataclass(frozen=True)
 class Solver:
-    """An algorithm that finds one image for each measurement: a frozen set of hyper-parameters."""
+    """An algorithm that finds one image for each measurement: a frozen set of hyper-parameters.
+
+    Attributes:
+        priors: The kinds of prior that it takes.
+    """
+
+    priors: ClassVar[tuple[type[Prior], ...]] = (GeneratorPrior,)
 
     @property
     def name(self) -> str:
@@ -228,8 +232,7 @@ class Solver:
 
     def check(self, problem: Posterior) -> None:
         """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
-        if not isinstance(problem.prior, GeneratorPrior):
-            raise IncompatibleError(f"{self.name} takes a GeneratorPrior, not a {type(problem.prior).__name__}")
+        _check_kind(self, problem.prior)
 
     def __call__(
         self,
@@ -255,3 +258,10 @@ class Solver:
             progress: Whether to show a progress bar.
         """
         raise NotImplementedError
+
+
+def _check_kind(method: Sampler | Solver, prior: Prior) -> None:
+    """Raise unless a method takes a prior of this kind."""
+    if not isinstance(prior, method.priors):
+        kinds = " or a ".join(kind.__name__ for kind in method.priors)
+        raise IncompatibleError(f"{method.name} takes a {kinds}, not a {type(prior).__name__}")

@@ -14,6 +14,7 @@ from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteErro
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
+from posterior.priors.base import Prior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from posterior.shapes import expand_right
@@ -55,6 +56,7 @@ class Convex(Solver):
         Chambolle & Pock 2011, A first-order primal–dual algorithm for convex problems, J. Math. Imaging Vis. 40.
     """
 
+    priors: ClassVar = (Prior,)
     weight: float | None = None
     steps: int = 10_000
     tolerance: float = 1e-2
