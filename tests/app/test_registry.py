@@ -13,6 +13,7 @@ import samplers.guided
 import samplers.latent
 import samplers.map
 from posterior import likelihoods, operators
+from posterior.app.commands.priors import CONVERTERS
 from posterior.app.registry import LIKELIHOODS, OPERATORS, PRIORS, REGISTERED, SAMPLERS, SOLVERS
 from posterior.app.specification import build, usage
 from posterior.likelihoods import Likelihood
@@ -89,3 +90,9 @@ def test_every_class_and_every_prior_is_documented(page: str, registered: dict[s
     text = (ROOT / page).read_text(encoding="utf-8")
     names = [name for name in registered if name in PRIORS or (name[0].isupper() and "." not in name)]
     assert not [name for name in names if not re.search(rf"[`.]{name}[`(]", text)]
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_every_converter_is_tested_and_documented(name: str) -> None:
+    assert (ROOT / "tests/priors/checkpoints" / f"test_{name.replace('-', '_')}.py").exists()
+    assert name.replace("-", "_") in (ROOT / "README.md").read_text(encoding="utf-8").lower()
