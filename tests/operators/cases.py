@@ -16,13 +16,13 @@ from torch.nn.functional import avg_pool2d, interpolate
 from posterior.app.specification import build
 from posterior.operators import Operator
 
-GREY, COLOUR = (1, 4, 6), (3, 4, 6)
+EVENT = (3, 4, 6)
 
 # Files {folder}/<name>.npy that texts may name.
 ARRAYS = {
     "mask": np.arange(24).reshape(4, 6) % 3 == 0,
     "kernel": np.array([[0.5, -0.25, 0.0], [0.125, 0.0, 1.0]]),
-    "matrix": np.cos(np.arange(3 * 24)).reshape(3, 24),
+    "matrix": np.cos(np.arange(5 * 72)).reshape(5, 72),
 }
 
 
@@ -31,14 +31,14 @@ class Case(NamedTuple):
 
     Attributes:
         text: As on the command line.
-        event_shape: Shape of its images.
         formula: A(x) of one image written another way, in float64. None where a test in the operator's own file
             compares it with its definition.
+        event_shape: Shape of its images.
     """
 
     text: str
-    event_shape: tuple[int, ...]
     formula: Callable[[Tensor], Tensor] | None = None
+    event_shape: tuple[int, ...] = EVENT
 
     def make(self) -> Operator:
         """Build the operator, with its arrays in files."""
@@ -71,38 +71,34 @@ def bicubic(x: Tensor) -> Tensor:
 
 
 CASES: dict[str, Case] = {
-    "Blur": Case("blur:kernel={folder}/kernel.npy", COLOUR, convolved),
-    "Blur, reflect": Case("blur:kernel={folder}/kernel.npy,boundary=reflect", GREY),
+    "Blur": Case("blur:kernel={folder}/kernel.npy", convolved),
+    "Blur, reflect": Case("blur:kernel={folder}/kernel.npy,boundary=reflect"),
     "Composition": Case(
         "composition:outer=downsampling:factor=2,inner=mask:path={folder}/mask.npy",
-        GREY,
         lambda x: avg_pool2d(x * array("mask"), 2),
     ),
-    "Downsampling": Case("downsampling:factor=2", COLOUR, lambda x: avg_pool2d(x, 2)),
-    "Downsampling, bicubic": Case("downsampling:factor=2,kind=bicubic", GREY, bicubic),
-    "GaussianMeasurement": Case("GaussianMeasurement:num_measurements=5", GREY),
-    "Grayscale": Case(
-        "grayscale", COLOUR, lambda x: torch.einsum("c,chw->hw", x.new_tensor([0.299, 0.587, 0.114]), x)[None]
-    ),
-    "Identity": Case("identity", GREY, lambda x: x),
-    "Inpainting": Case("inpainting:mask={folder}/mask.npy", COLOUR, lambda x: x * array("mask")),
+    "Downsampling": Case("downsampling:factor=2", lambda x: avg_pool2d(x, 2)),
+    "Downsampling, bicubic": Case("downsampling:factor=2,kind=bicubic", bicubic),
+    "GaussianMeasurement": Case("GaussianMeasurement:num_measurements=5"),
+    "Grayscale": Case("grayscale", lambda x: torch.einsum("c,chw->hw", x.new_tensor([0.299, 0.587, 0.114]), x)[None]),
+    "Identity": Case("identity", lambda x: x),
+    "Inpainting": Case("inpainting:mask={folder}/mask.npy", lambda x: x * array("mask")),
     "Magnitude": Case(
-        "magnitude:operator=matrix:path={folder}/matrix.npy", GREY, lambda x: (array("matrix") @ x.flatten()).abs()
+        "magnitude:operator=matrix:path={folder}/matrix.npy", lambda x: (array("matrix") @ x.flatten()).abs()
     ),
-    "Matrix": Case("matrix:path={folder}/matrix.npy", GREY, lambda x: array("matrix") @ x.flatten()),
+    "Matrix": Case("matrix:path={folder}/matrix.npy", lambda x: array("matrix") @ x.flatten()),
     "Stack": Case(
         "stack:operators=[half:keep=top, downsampling:factor=2]",
-        GREY,
         lambda x: torch.cat([top(x).flatten(), avg_pool2d(x, 2).flatten()]),
     ),
     "box": Case(
-        "box:top=1,left=2,height=2,width=3", COLOUR, lambda x: x - torch.nn.functional.pad(x[:, 1:3, 2:5], (2, 1, 1, 1))
+        "box:top=1,left=2,height=2,width=3", lambda x: x - torch.nn.functional.pad(x[:, 1:3, 2:5], (2, 1, 1, 1))
     ),
-    "gaussian": Case("gaussian:num_measurements=5,seed=2", GREY),
-    "gaussian, circulant": Case("gaussian:num_measurements=5,kind=circulant", GREY),
-    "gaussian-blur": Case("gaussian-blur:std=0.6", GREY),
-    "half": Case("half:keep=top", COLOUR, top),
-    "mask": Case("mask:path={folder}/mask.npy", COLOUR, lambda x: x * array("mask")),
-    "motion-blur": Case("motion-blur:length=3,angle=45", COLOUR),
-    "random": Case("random:fraction=0.3,seed=4", COLOUR),
+    "gaussian": Case("gaussian:num_measurements=5,seed=2"),
+    "gaussian, circulant": Case("gaussian:num_measurements=5,kind=circulant"),
+    "gaussian-blur": Case("gaussian-blur:std=0.6"),
+    "half": Case("half:keep=top", top),
+    "mask": Case("mask:path={folder}/mask.npy", lambda x: x * array("mask")),
+    "motion-blur": Case("motion-blur:length=3,angle=45"),
+    "random": Case("random:fraction=0.3,seed=4"),
 }
