@@ -16,7 +16,7 @@ from posterior.io.checkpoint import Checkpoint
 from posterior.io.codec import from_arrays, to_arrays
 from posterior.moments import Moments
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
@@ -36,11 +36,13 @@ class Sampler(Generic[StateT]):
     Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `reasons`.
 
     Attributes:
+        priors: The kinds of prior that it takes.
         state_type: What `init` and `step` return.
         advice: What to do when draws should not be trusted.
         remedy: What to do when a draw becomes NaN or infinite.
     """
 
+    priors: ClassVar[tuple[type[Prior], ...]] = (ScorePrior,)
     state_type: ClassVar[type[Any]] = State
     advice: ClassVar[str] = ""
     remedy: ClassVar[str] = (
@@ -59,11 +61,7 @@ class Sampler(Generic[StateT]):
 
     def check(self, problem: Posterior) -> None:
         """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
-        if not isinstance(problem.prior, ScorePrior):
-            raise IncompatibleError(
-                f"{self.name} takes a ScorePrior, not a {type(problem.prior).__name__}; "
-                "generator and flow priors have samplers of their own"
-            )
+        check_kind(self.name, self.priors, problem.prior)
 
     def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
         """The posterior that is sampled: that of the latent, where the prior is a generator."""
@@ -219,3 +217,10 @@ class Sampler(Generic[StateT]):
                 arrays, header = to_arrays(kept)
                 file.save({"arrays": arrays, "header": header})
         return kept
+
+
+def check_kind(name: str, kinds: tuple[type[Prior], ...], prior: Prior) -> None:
+    """Raise `IncompatibleError` unless a prior is of the kinds that a method takes."""
+    if not isinstance(prior, kinds):
+        takes = " or a ".join(kind.__name__ for kind in kinds)
+        raise IncompatibleError(f"{name} takes a {takes}, not a {type(prior).__name__}")

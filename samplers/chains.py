@@ -70,6 +70,7 @@ class ChainSampler(Sampler[ChainT]):
         return self.chains
 
     def check(self, problem: Posterior) -> None:
+        super().check(problem)
         if self.chains < 1 or self.burn_in < 2 or self.thinning < 1:
             raise InvalidValueError(f"{self.name} needs chains ≥ 1, burn_in ≥ 2 and thinning ≥ 1; got {self}")
 

@@ -11,8 +11,11 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError, check_finite
 from posterior.noise import Noise
+from posterior.priors.base import Prior
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
+from samplers.base import check_kind
 from samplers.run import Run
 from samplers.state import Callback, Info, State
 
@@ -21,7 +24,13 @@ StateT = TypeVar("StateT", bound=State)
 
 @dataclass(frozen=True)
 class Solver:
-    """An algorithm that finds one image for each measurement: a frozen set of hyper-parameters."""
+    """An algorithm that finds one image for each measurement: a frozen set of hyper-parameters.
+
+    Attributes:
+        priors: The kinds of prior that it takes.
+    """
+
+    priors: ClassVar[tuple[type[Prior], ...]] = (GeneratorPrior,)
 
     @property
     def name(self) -> str:
@@ -30,7 +39,7 @@ class Solver:
 
     def check(self, problem: Posterior) -> None:
         """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
-        raise NotImplementedError
+        check_kind(self.name, self.priors, problem.prior)
 
     def __call__(
         self,

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from samplers import population as pop
@@ -125,6 +126,7 @@ class TemperedSMC(Sampler[PopulationState]):
         JCGS 25.
     """
 
+    priors: ClassVar = (ScorePrior, GeneratorPrior)
     state_type: ClassVar = PopulationState
     advice: ClassVar = "take a larger population or accuracy='high'"
     accuracy: Literal["fast", "standard", "high"] = "standard"
@@ -141,7 +143,8 @@ class TemperedSMC(Sampler[PopulationState]):
         return AuxiliaryKernel(PriorSampling(self.budget.steps, self.budget.prior_steps, self.exact_denoise))
 
     def check(self, problem: Posterior) -> None:
-        if not isinstance(problem.prior, GeneratorPrior):
+        super().check(problem)
+        if isinstance(problem.prior, ScorePrior):
             check_auxiliary(self.name, problem)
         if self.accuracy not in BUDGETS:
             raise InvalidValueError(f"accuracy is one of {', '.join(BUDGETS)}, not {self.accuracy!r}")

@@ -18,7 +18,7 @@ from posterior.results import PointEstimate, Samples
 
 COLUMNS = ("problem", "method", "PSNR (dB)", "90 % coverage", "misfit (σ_y)", "network calls", "seconds")
 
-_FEWEST = 19  # draws that a 90 % interval needs
+_FEWEST = 19  # samples that a 90 % interval needs
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Row:
     Attributes:
         psnr: PSNR of the posterior mean or of the point estimate, dB, mean over measurements; None without a truth.
         coverage: Among the pixels in doubt, whose 90 % credible interval is wider than 1 % of the value range, the
-            fraction whose true value lies in it; None for point estimates, few draws, or without a truth.
-        misfit: Root mean squared residual of the draws or of the estimate, in units of σ_y.
-        calls: Network evaluations a draw, backward ones counted too.
+            fraction whose true value lies in it; None for point estimates, few samples, or without a truth.
+        misfit: Root mean squared residual of the samples or of the estimate, in units of σ_y.
+        calls: Network evaluations a sample, backward ones counted too.
         seconds: Wall time.
-        warnings: Why the draws should not be trusted, in plain words.
+        warnings: Why the samples should not be trusted, in plain words.
     """
 
     problem: str

@@ -1,4 +1,4 @@
-"""How words become a call: parsers built from functions, and mistakes told in one line."""
+"""The command line's parser: functions become commands, and mistakes are told in one line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from textwrap import TextWrapper
 from typing import Any, NoReturn
 
 import torch
@@ -20,8 +21,10 @@ from posterior.errors import PosteriorError
 _PROGRAM = "posterior"
 
 
-def parse(args: Sequence[str] | None, commands: dict[str, Any], description: str) -> Callable[[], object]:
-    """What the words ask for, ready to be called.
+def parse(
+    args: Sequence[str] | None, commands: dict[str, Any], description: str, choices: Mapping[str, str] | None = None
+) -> Callable[[], object]:
+    """The call that the words ask for.
 
     A function's arguments become options, named, typed and explained as its signature and docstring say; a function
     without optional arguments takes them as plain words, and so does one whose options are keyword-only. A YAML file
@@ -31,9 +34,10 @@ def parse(args: Sequence[str] | None, commands: dict[str, Any], description: str
         args: The words; those of the command line unless given.
         commands: Functions by name; a nested dictionary is a group of them, explained by its `_help`.
         description: What the program does.
+        choices: What an option of some name takes; printed below the help of every command that has such an option.
     """
     parser, command = _Parser(prog=_PROGRAM, description=description), commands
-    _add_commands(parser, commands)
+    _add_commands(parser, commands, choices or {})
     words = list(sys.argv[1:] if args is None else args)
     if len(words) > 1 and words[1].endswith((".yaml", ".yml")) and not words[1].startswith("-"):
         words.insert(1, "--config")  # `posterior fairness study.yaml`
@@ -70,7 +74,15 @@ def one_line_errors() -> Iterator[None]:
 
 
 class _Help(DefaultHelpFormatter):
-    """Help with defaults, without types."""
+    """Help with defaults, without types, that keeps the lines of what stands below the options."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        wrapper = TextWrapper(width, break_long_words=False, break_on_hyphens=False)
+        lines = []
+        for line in text.splitlines():
+            wrapper.subsequent_indent = "    " if line.startswith(" ") else ""
+            lines += wrapper.wrap(line) or [""]
+        return "\n".join(indent + line for line in lines)
 
     def _get_help_string(self, action: argparse.Action) -> str:
         plain = {"--help": "Print this help.", "--print_config": "Print all arguments as YAML, for --config."}
@@ -99,24 +111,25 @@ class _Parser(ArgumentParser):
         _quit(f"{message}; see {parser.prog} --help", 2)
 
 
-def _add_commands(parser: _Parser, commands: dict[str, Any]) -> None:
-    choices = parser.add_subcommands(required=False, dest="command", title="commands", description=None)
+def _add_commands(parser: _Parser, commands: dict[str, Any], choices: Mapping[str, str]) -> None:
+    group = parser.add_subcommands(required=False, dest="command", title="commands", description=None)
     for name, target in commands.items():
         if name == "_help":
             continue
         text = target["_help"] if isinstance(target, dict) else (inspect.getdoc(target) or name).splitlines()[0]
         sub = parser.commands[name] = _Parser(description=text)
-        choices.add_subcommand(name, sub, help=text)
+        group.add_subcommand(name, sub, help=text)
         sub.prog = f"{parser.prog} {name}"
         if isinstance(target, dict):
-            _add_commands(sub, target)
+            _add_commands(sub, target, choices)
         elif all(argument.default is argument.empty for argument in inspect.signature(target).parameters.values()):
             sub.add_function_arguments(target, as_group=False, as_positional=True)
         else:
             words = _words(target)
             sub.usage = " ".join(["%(prog)s", *(word.upper() for word in words), "[options]"])
             sub.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these arguments.")
-            sub.add_function_arguments(target, as_group=False, as_positional=bool(words))
+            options = sub.add_function_arguments(target, as_group=False, as_positional=bool(words))
+            sub.epilog = "\n\n".join(text for option, text in choices.items() if option in options)
 
 
 def _words(function: Callable[..., object]) -> list[str]:

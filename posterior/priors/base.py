@@ -20,8 +20,11 @@ class Prior(nn.Module):
     Attributes:
         event_shape: Shape of one image.
         value_range: Smallest and largest value of an image, for pictures and PSNR.
+        settings: Arguments beside `network` that a folder of `save_prior` keeps. Only classes that define them are
+            saved and loaded.
     """
 
+    settings: ClassVar[tuple[str, ...]]
     event_shape: tuple[int, ...]
     value_range: tuple[float, float] = (-1.0, 1.0)
 

@@ -33,6 +33,8 @@ class EDMPrior(ScorePrior):
         arXiv:2206.00364.
     """
 
+    settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max")
+
     def __init__(
         self,
         network: nn.Module,

@@ -80,6 +80,8 @@ class NetworkFlow(NetworkGenerator, FlowPrior):
         IncompatibleError: The network lacks one of these.
     """
 
+    settings = ()
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__(network)
         lacking = [type(layer).__name__ for layer in self.layers if not hasattr(layer, "inverse")]

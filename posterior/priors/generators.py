@@ -84,6 +84,8 @@ class NetworkGenerator(GeneratorPrior):
         IncompatibleError: The network lacks one of these.
     """
 
+    settings = ()
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         missing = [name for name in ("latent_shape", "event_shape", "layers") if not hasattr(network, name)]

@@ -36,6 +36,8 @@ class PyramidPrior(ScorePrior):
         ShapeError: event_shape is not (C, H, W).
     """
 
+    settings = ("event_shape", "sigma_data", "sigma_min", "sigma_network")
+
     def __init__(
         self, network: nn.Module, event_shape: Sequence[int], *, sigma_data: float, sigma_min: float,
         sigma_network: float,

@@ -36,6 +36,8 @@ class VESDEPrior(ScorePrior):
         Differential Equations, arXiv:2011.13456.
     """
 
+    settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max", "value_range")
+
     def __init__(
         self,
         network: nn.Module,
@@ -78,6 +80,7 @@ class VPSDEPrior(ScorePrior):
         Differential Equations, arXiv:2011.13456.
     """
 
+    settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max")
     beta_d, beta_min = 19.9, 0.1
 
     def __init__(

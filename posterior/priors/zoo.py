@@ -23,24 +23,9 @@ from posterior.io.folders import (
 from posterior.networks.table import build_network, describe_network
 from posterior.priors.base import Prior
 from posterior.priors.diffusers import from_diffusers
-from posterior.priors.edm import EDMPrior
-from posterior.priors.flows import NetworkFlow
-from posterior.priors.generators import NetworkGenerator
 from posterior.priors.pyramid import PyramidPrior
-from posterior.priors.sde import VESDEPrior, VPSDEPrior
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "priors"
-
-# The classes that a config may name, each built from a network and the settings listed here; nothing else in a folder
-# is ever run.
-PRIORS: dict[str, tuple[type[Prior], tuple[str, ...]]] = {
-    "EDMPrior": (EDMPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
-    "VESDEPrior": (VESDEPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max", "value_range")),
-    "VPSDEPrior": (VPSDEPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_max")),
-    "PyramidPrior": (PyramidPrior, ("event_shape", "sigma_data", "sigma_min", "sigma_network")),
-    "NetworkGenerator": (NetworkGenerator, ()),
-    "NetworkFlow": (NetworkFlow, ()),
-}
 
 
 def list_priors() -> list[str]:
@@ -98,16 +83,22 @@ def save_prior(prior: Prior, folder: str | Path) -> Path:
         IncompatibleError: The prior or its network is of a class that `load_prior` does not know.
     """
     kind = type(prior).__name__
-    if PRIORS.get(kind, (None,))[0] is not type(prior):
-        raise IncompatibleError(
-            f"cannot save a {kind}: it is none of {', '.join(PRIORS)} (posterior.priors.zoo.PRIORS)"
-        )
+    if _saved_classes().get(kind) is not type(prior):
+        raise IncompatibleError(f"cannot save a {kind}: it is none of {', '.join(_saved_classes())}")
     config = {
         "class": kind,
-        "settings": {name: getattr(prior, name) for name in PRIORS[kind][1]},
+        "settings": {name: getattr(prior, name) for name in prior.settings},
         "network": describe_network(getattr(prior, "network", None)),
     }
     return save_folder(folder, config, prior)
+
+
+def _saved_classes(base: type[Prior] = Prior) -> dict[str, type[Prior]]:
+    """The classes that a config may name: the library's own that have `settings`. Nothing else in a folder is run."""
+    found = {base.__name__: base} if "settings" in vars(base) and base.__module__.startswith("posterior.") else {}
+    for kind in base.__subclasses__():
+        found |= _saved_classes(kind)
+    return found
 
 
 def _shipped_folder(name: str) -> Path:
@@ -117,12 +108,13 @@ def _shipped_folder(name: str) -> Path:
 def _build(folder: Path, event_shape: Sequence[int] | None) -> Prior:
     path = folder / "config.json"
     config = read_config(path, "save_prior", "class, settings and network")
-    prior_class, settings = registered(config, PRIORS, path)
+    prior_class = registered(config, _saved_classes(), path)
     network = build_network(entry(config, "network", dict, path), path)
     values = entry(config, "settings", dict, path)
-    if set(values) != set(settings):
+    if set(values) != set(prior_class.settings):
         raise FileFormatError(
-            f"{path}: the settings of {prior_class.__name__} are {sorted(settings)}, but the file has {sorted(values)}"
+            f"{path}: the settings of {prior_class.__name__} are {sorted(prior_class.settings)}, but the file has "
+            f"{sorted(values)}"
         )
     for name, value in values.items():
         numbers = value if name in ("event_shape", "value_range") and isinstance(value, list) else [value]

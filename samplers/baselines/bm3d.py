@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from tqdm import tqdm
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Identity
+from posterior.priors.base import Prior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from samplers.solver import Solver
@@ -29,6 +31,8 @@ class BM3D(Solver):
         Mäkinen, Azzari & Foi 2020, Collaborative filtering of correlated noise: exact transform-domain variance for
         improved shrinkage and patch matching, IEEE Trans. Image Process. 29 (the package).
     """
+
+    priors: ClassVar = (Prior,)
 
     def check(self, problem: Posterior) -> None:
         likelihood, operator, shape = problem.likelihood, problem.operator, problem.event_shape

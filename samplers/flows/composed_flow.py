@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posterior.convergence import ess_mean
 from posterior.diagnostics.importance import pareto_smoothed
-from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError
+from posterior.errors import InvalidValueError, NotFiniteError
 from posterior.noise import Noise
 from posterior.priors.flows import FlowPrior
 from posterior.priors.generators import standard_log_prob
@@ -82,6 +82,7 @@ class ComposedFlow(Sampler[ComposedState]):
         inverse problems, arXiv:2002.11743.
     """
 
+    priors: ClassVar = (FlowPrior,)
     state_type: ClassVar = ComposedState
     advice: ClassVar = "take more steps or a wider pre-generator, or FlowHMC or TemperedSMC"
     steps: int = 1000
@@ -93,7 +94,7 @@ class ComposedFlow(Sampler[ComposedState]):
     candidates: int = 1000
 
     def check(self, problem: Posterior) -> None:
-        check_flow(self.name, problem)
+        super().check(problem)
         if self.correction not in ("none", "importance", "metropolis"):
             raise InvalidValueError(f"correction is 'none', 'importance' or 'metropolis', not {self.correction!r}")
         if min(self.steps, self.batch, self.couplings, self.hidden, self.candidates) < 1 or not self.learning_rate > 0:
@@ -236,14 +237,6 @@ def independence_chain(log_weights: Tensor, uniform: Tensor) -> tuple[Tensor, Te
         path.append(state)
     index = torch.stack(path)
     return index, (index[1:] != index[:-1]).to(log_weights).mean(0)
-
-
-def check_flow(method: str, problem: Posterior) -> None:
-    """Raise `IncompatibleError` unless the prior is a flow."""
-    if not isinstance(problem.prior, FlowPrior):
-        raise IncompatibleError(
-            f"{method} takes a FlowPrior, not a {type(problem.prior).__name__}; TemperedSMC takes every prior"
-        )
 
 
 def log_standard(z: Tensor) -> Tensor:

@@ -11,8 +11,9 @@ from torch import Tensor
 from posterior.errors import InvalidValueError
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
+from posterior.priors.flows import FlowPrior
 from posterior.problem import LatentPosterior, Posterior
-from samplers.flows.composed_flow import ComposedFlow, ComposedState, check_flow, log_standard
+from samplers.flows.composed_flow import ComposedFlow, ComposedState, log_standard
 from samplers.latent.hmc import HMC, HMCState
 from samplers.state import Info, per_draw
 
@@ -59,6 +60,7 @@ class FlowHMC(HMC[FlowHMCState]):
         Lindgren, Whang & Dimakis 2020, arXiv:2002.11743 (the composed flow).
     """
 
+    priors: ClassVar = (FlowPrior,)
     state_type: ClassVar = FlowHMCState
     transport: ComposedFlow = ComposedFlow()
     burn_in: int = 150
@@ -66,11 +68,10 @@ class FlowHMC(HMC[FlowHMCState]):
     leapfrogs: int = 4
 
     def check(self, problem: Posterior) -> None:
-        check_flow(self.name, problem)
+        super().check(problem)
         if not isinstance(self.transport, ComposedFlow):
             raise InvalidValueError(f"{self.name} needs a ComposedFlow as its transport, not {self.transport!r}")
         self.transport.check(problem)
-        super().check(problem)
 
     def init(self, problem: Posterior, noise: Noise) -> FlowHMCState:
         flow = self.transport.init(problem, noise.use("transport"))

@@ -12,10 +12,10 @@ from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Inpainting
+from posterior.priors.flows import FlowPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.chains import ChainSampler, ChainState
-from samplers.flows.composed_flow import check_flow
 from samplers.state import Info
 
 _ACCEPTANCE, _FIRST, _LEAST = 0.3, 0.2, 1e-3
@@ -61,6 +61,7 @@ class PLMCMC(ChainSampler[ProjectedState]):
         Cotter, Roberts, Stuart & White 2013, MCMC methods for functions, arXiv:1202.0709 (the proposal).
     """
 
+    priors: ClassVar = (FlowPrior,)
     state_type: ClassVar = ProjectedState
     width: float = 0.1
     chains: int = 4
@@ -68,7 +69,6 @@ class PLMCMC(ChainSampler[ProjectedState]):
     thinning: int = 20
 
     def check(self, problem: Posterior) -> None:
-        check_flow(self.name, problem)
         super().check(problem)
         if not self.width > 0:
             raise InvalidValueError(f"{self.name} needs a positive width; got {self.width}")

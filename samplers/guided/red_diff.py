@@ -58,13 +58,15 @@ class REDDiff(IterativeSolver[REDDiffState]):
 
     state_type: ClassVar = REDDiffState
     remedy: ClassVar = "check that the denoiser is finite at its noise levels"
+    priors: ClassVar = (ScorePrior,)
     steps: int = 1000
     weight: float = 0.25
     learning_rate: float = 0.1
 
     def check(self, problem: Posterior) -> None:
-        if not isinstance(problem.prior, ScorePrior) or not is_linear_gaussian(problem):
-            raise IncompatibleError(f"{self.name} takes a ScorePrior and Gaussian noise on a linear operator")
+        super().check(problem)
+        if not is_linear_gaussian(problem):
+            raise IncompatibleError(f"{self.name} takes Gaussian noise on a linear operator")
         if self.steps < 2 or not (self.weight > 0 and self.learning_rate > 0):
             raise InvalidValueError(f"{self.name} needs two steps, a positive weight and learning_rate; got {self}")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar  # with defaults, which come with Python 3.13
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
@@ -77,6 +77,7 @@ class HMC(ChainSampler[HMCT]):
         Hoffman & Gelman 2014, The No-U-Turn sampler, JMLR 15, arXiv:1111.4246 (dual averaging).
     """
 
+    priors: ClassVar = (GeneratorPrior,)
     state_type: ClassVar[type[Any]] = HMCState
     chains: int = 4
     burn_in: int = 300
@@ -84,7 +85,6 @@ class HMC(ChainSampler[HMCT]):
     leapfrogs: int = 10
 
     def check(self, problem: Posterior) -> None:
-        check_generator(self.name, problem)
         super().check(problem)
         if self.leapfrogs < 1:
             raise InvalidValueError(f"{self.name} needs leapfrogs ≥ 1; got {self.leapfrogs}")
@@ -156,13 +156,4 @@ class HMC(ChainSampler[HMCT]):
             tuning
             | {name: torch.zeros_like(tuning[name]) for name in anew}
             | {"centre": tuning["average"], "log_step": tuning["average"]}
-        )
-
-
-def check_generator(method: str, problem: Posterior) -> None:
-    """Raise `IncompatibleError` unless the prior has a latent."""
-    if not isinstance(problem.prior, GeneratorPrior):
-        raise IncompatibleError(
-            f"{method} draws latents and takes a GeneratorPrior, not a {type(problem.prior).__name__}; TemperedSMC "
-            "takes both"
         )

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
+from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler
-from samplers.latent.hmc import check_generator
 from samplers.state import Info, State, per_draw
 
 _APART = 1e-2  # distance over which the gradient's change is taken
@@ -61,13 +61,14 @@ class LatentLangevin(Sampler[LangevinState]):
         Song & Ermon 2019, Generative modeling by estimating gradients of the data distribution, arXiv:1907.05600.
     """
 
+    priors: ClassVar = (GeneratorPrior,)
     state_type: ClassVar = LangevinState
     levels: int = 500
     steps: int = 3
     step_size: float = 0.2
 
     def check(self, problem: Posterior) -> None:
-        check_generator(self.name, problem)
+        super().check(problem)
         if self.levels < 2 or self.steps < 1 or not 0 < self.step_size <= 1:
             raise InvalidValueError(f"{self.name} needs levels ≥ 2, steps ≥ 1 and step_size in (0, 1]; got {self}")
 

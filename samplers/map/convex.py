@@ -14,6 +14,7 @@ from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
+from posterior.priors.base import Prior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.solver import Found, IterativeSolver
@@ -87,6 +88,7 @@ class Convex(IterativeSolver[ConvexState]):
 
     state_type: ClassVar = ConvexState
     remedy: ClassVar = "check that the operator is finite, and not zero"
+    priors: ClassVar = (Prior,)
     weight: float | None = None
     steps: int = 10_000
     tolerance: float = 1e-2

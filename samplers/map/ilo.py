@@ -12,7 +12,6 @@ from torch import Tensor
 from posterior.errors import InvalidValueError
 from posterior.metrics.perceptual import Network
 from posterior.noise import Noise
-from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from samplers.map.descent import by_adam, lower, value_and_grad
 from samplers.map.layered import LayeredPosterior
@@ -108,7 +107,6 @@ class ILO(Restarted[ILOState]):
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        assert isinstance(problem.prior, GeneratorPrior)
         count = len(problem.prior.layers)
         if self.layers and self.layers[-1] >= count:
             raise InvalidValueError(

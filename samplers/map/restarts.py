@@ -8,9 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError
 from posterior.noise import Noise
-from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from samplers.map.descent import Optimiser, blank_memory
 from samplers.solver import Found, IterativeSolver
@@ -57,10 +55,6 @@ class Restarted(IterativeSolver[SearchT]):
     @property
     def num_starts(self) -> int:
         return self.restarts
-
-    def check(self, problem: Posterior) -> None:
-        if not isinstance(problem.prior, GeneratorPrior):
-            raise IncompatibleError(f"{self.name} takes a GeneratorPrior, not a {type(problem.prior).__name__}")
 
     def target(self, problem: Posterior, batch_size: int | None) -> LatentPosterior[Any]:
         return LatentPosterior(problem, batch_size)

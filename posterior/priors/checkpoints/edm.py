@@ -13,12 +13,14 @@ from torch import Tensor
 from posterior.errors import InvalidValueError
 from posterior.networks.edm_unet import EDMUNet
 from posterior.priors.base import ScorePrior
-from posterior.priors.checkpoints.reading import Tensors, read
+from posterior.priors.checkpoints.reading import Format, Tensors, read
 from posterior.priors.edm import EDMPrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import save_prior
 
 Preconditioning = Literal["edm", "ve", "vp"]
+
+_FORMAT = Format("a network of EDM", mark="enc.", converter="convert_edm")
 
 
 def convert_edm(
@@ -52,7 +54,7 @@ def convert_edm(
     """
     path = Path(checkpoint).expanduser()
     content = read(path, "the state_dict() of its 'ema'")
-    weights = Tensors(content, path, "a network of EDM", prefixes=("module.", "model."))
+    weights = Tensors(content, path, _FORMAT, prefixes=("module.", "model."))
     weights.pop("map_augment.weight", None)
     size = _size(weights)
     adm = "out_conv.weight" in weights

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from posterior.errors import InvalidValueError
 from posterior.networks.refinenet import RefineNet
-from posterior.priors.checkpoints.reading import Tensors, read
+from posterior.priors.checkpoints.reading import Format, Tensors, read
 from posterior.priors.sde import VESDEPrior
 from posterior.priors.zoo import save_prior
 
-_NETWORK = "a network of NCSNv2"
+_FORMAT = Format("a network of NCSNv2", mark="begin_conv.", converter="convert_ncsnv2")
 
 
 def convert_ncsnv2(
@@ -71,9 +71,9 @@ def convert_ncsnv2(
 def _read(path: Path) -> Tensors:
     content = read(path, "the network's state_dict()")
     if not isinstance(content, list | tuple):
-        return Tensors(content, path, _NETWORK)
+        return Tensors(content, path, _FORMAT)
     # a list: weights, optimiser, epoch, step and, where it was kept, the moving average of parameters
-    weights = Tensors(content[0] if content else None, path, _NETWORK, place="its first entry")
+    weights = Tensors(content[0] if content else None, path, _FORMAT, place="its first entry")
     if len(content) > 4:
-        weights |= Tensors(content[4], path, _NETWORK, place="its moving average")
+        weights |= Tensors(content[4], path, _FORMAT, place="its moving average")
     return weights

@@ -7,6 +7,7 @@ import contextlib
 import math
 import pickle
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,15 +17,27 @@ from torch import Tensor, nn
 from posterior.errors import FileFormatError
 from posterior.io.folders import check_weights, read_safetensors
 
-# what is in some name of every network of a kind, and what converts it
-_MARKS = {
-    "a StyleGAN2 generator": ("to_rgbs.", "convert_stylegan2"),
-    "a network of NCSNv2": ("begin_conv.", "convert_ncsnv2"),
-    "a network of EDM": ("enc.", "convert_edm"),
-    "a network of NCSN++ or DDPM++": ("all_modules.", "convert_score_sde"),
-}
+_FORMATS: list[Format] = []
 
 _Network = TypeVar("_Network", bound=nn.Module)
+
+
+@dataclass(frozen=True)
+class Format:
+    """The checkpoints of one code base, known from now on to the errors of all others.
+
+    Attributes:
+        network: The network that they hold, in words.
+        mark: A part of some name of every such network, and of no other's, by which files are told apart.
+        converter: Name of the function that converts them.
+    """
+
+    network: str
+    mark: str
+    converter: str
+
+    def __post_init__(self) -> None:
+        _FORMATS.append(self)
 
 
 class Tensors(dict[str, Tensor]):
@@ -33,7 +46,7 @@ class Tensors(dict[str, Tensor]):
     Args:
         content: What should be a dictionary of them; prefixes that all names have in common are dropped.
         path: The file.
-        network: What it should hold, for errors: a key of _MARKS.
+        form: The format that it should be of, for errors.
         place: Where in the file it was, for errors.
         prefixes: Prefixes of names that wrappers left, outermost first.
 
@@ -42,10 +55,10 @@ class Tensors(dict[str, Tensor]):
     """
 
     def __init__(
-        self, content: Any, path: Path, network: str, *, place: str = "it", prefixes: tuple[str, ...] = ("module.",)
+        self, content: Any, path: Path, form: Format, *, place: str = "it", prefixes: tuple[str, ...] = ("module.",)
     ) -> None:
         if not isinstance(content, Mapping):
-            raise FileFormatError(f"{path} does not hold {network}: {place} is a {type(content).__name__}")
+            raise FileFormatError(f"{path} does not hold {form.network}: {place} is a {type(content).__name__}")
         for name, tensor in content.items():
             if not (isinstance(name, str) and isinstance(tensor, Tensor)):
                 raise FileFormatError(f"{path}: entry {name!r} of {place} is not a named tensor")
@@ -53,20 +66,17 @@ class Tensors(dict[str, Tensor]):
             if all(name.startswith(prefix) for name in content):
                 content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
         super().__init__(content)
-        self.path, self.network = path, network
+        self.path, self.format = path, form
 
     def error(self, problem: str) -> FileFormatError:
         """What to raise where they are not what they should be."""
+        likely = [form for form in _FORMATS if any(form.mark in name for name in self)]
         hint = ""
-        if not self._has(self.network):
-            others = [(network, function) for network, (_, function) in _MARKS.items() if self._has(network)]
-            hint = (
-                f"; it looks like {others[0][0]}, for {others[0][1]}" if others else "; its names are of no known kind"
-            )
-        return FileFormatError(f"{self.path} does not hold {self.network}: {problem}{hint}")
-
-    def _has(self, network: str) -> bool:
-        return any(_MARKS[network][0] in name for name in self)
+        if not likely:
+            hint = "; its names are of no known kind"
+        elif self.format not in likely:
+            hint = f"; it looks like {likely[0].network}, for {likely[0].converter}"
+        return FileFormatError(f"{self.path} does not hold {self.format.network}: {problem}{hint}")
 
     def size(self, name: str, axis: int, dimensions: int) -> int:
         """Size of an axis of a tensor that has so many.
@@ -116,7 +126,7 @@ class Tensors(dict[str, Tensor]):
         Raises:
             FileFormatError: They do not fit.
         """
-        problem = f"{self.path} does not hold {self.network} of the layout that its sizes suggest"
+        problem = f"{self.path} does not hold {self.format.network} of the layout that its sizes suggest"
         check_weights(self, network.state_dict(), problem)
         network.load_state_dict(self)
 

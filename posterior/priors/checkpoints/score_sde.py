@@ -13,11 +13,11 @@ from posterior.errors import FileFormatError, InvalidValueError
 from posterior.networks.edm_blocks import Block, Conv
 from posterior.networks.edm_unet import EDMUNet
 from posterior.priors.base import ScorePrior
-from posterior.priors.checkpoints.reading import Tensors, read
+from posterior.priors.checkpoints.reading import Format, Tensors, read
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import save_prior
 
-_NETWORK = "a network of NCSN++ or DDPM++"
+_FORMAT = Format("a network of NCSN++ or DDPM++", mark="all_modules.", converter="convert_score_sde")
 _IN_BLOCK = {
     "norm0": "GroupNorm_0", "conv0": "Conv_0", "affine": "Dense_0", "norm1": "GroupNorm_1", "conv1": "Conv_1",
     "skip": "Conv_2",
@@ -73,15 +73,15 @@ def convert_score_sde(
         prior = VESDEPrior(network, network.event_shape, sigma_data=sigma_data, sigma_min=low, sigma_max=high)
     else:
         prior = VPSDEPrior(network, network.event_shape, sigma_data=sigma_data)
-    Tensors(_renamed(weights, network), weights.path, _NETWORK).fill(network)
+    Tensors(_renamed(weights, network), weights.path, _FORMAT).fill(network)
     return save_prior(prior, folder)
 
 
 def _read(path: Path) -> Tensors:
     content = read(path, "the model's state_dict()")
     if not (isinstance(content, dict) and isinstance(content.get("model"), dict)):
-        return Tensors(content, path, _NETWORK)
-    weights = Tensors(content["model"], path, _NETWORK, place="'model'")
+        return Tensors(content, path, _FORMAT)
+    weights = Tensors(content["model"], path, _FORMAT, place="'model'")
     if "ema" not in content:
         return weights
     # a list of what is trained, in the order of the model's parameters: neither levels nor random frequencies
@@ -89,7 +89,7 @@ def _read(path: Path) -> Tensors:
     names = [name for name in weights if name not in ("sigmas", "all_modules.0.W")]
     if not isinstance(averages, list) or len(averages) != len(names):
         raise FileFormatError(f"{path}: the moving averages in 'ema' are not as many as the tensors in 'model'")
-    for name, tensor in Tensors(dict(zip(names, averages, strict=True)), path, _NETWORK, place="'ema'").items():
+    for name, tensor in Tensors(dict(zip(names, averages, strict=True)), path, _FORMAT, place="'ema'").items():
         if tensor.shape != weights[name].shape:
             raise weights.error(f"the moving average of {name} has shape {tuple(tensor.shape)}")
         weights[name] = tensor

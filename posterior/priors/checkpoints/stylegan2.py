@@ -10,9 +10,11 @@ import torch
 from posterior.errors import FileFormatError
 from posterior.networks.stylegan2 import StyleGAN2Generator
 from posterior.noise import Noise
-from posterior.priors.checkpoints.reading import Tensors, read
+from posterior.priors.checkpoints.reading import Format, Tensors, read
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.zoo import save_prior
+
+_FORMAT = Format("a StyleGAN2 generator", mark="to_rgbs.", converter="convert_stylegan2")
 
 
 def convert_stylegan2(checkpoint: str | Path, folder: str | Path, *, latents: Literal["z", "w+"] = "z") -> Path:
@@ -36,7 +38,7 @@ def convert_stylegan2(checkpoint: str | Path, folder: str | Path, *, latents: Li
             found = ", ".join(map(str, content)) if isinstance(content, dict) else f"a {type(content).__name__}"
             raise FileFormatError(f"{path} has no 'g_ema', which is where the generator's weights are; it has {found}")
         content = content["g_ema"]
-    weights = Tensors(content, path, "a StyleGAN2 generator", place="'g_ema'")
+    weights = Tensors(content, path, _FORMAT, place="'g_ema'")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = StyleGAN2Generator(**_config(weights), latents=latents)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from posterior.app import registry
 from posterior.app.compare import default_device
+from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
 from posterior.figures import calibration_figure, save_figure
@@ -28,19 +28,19 @@ def priors_check(
     seed: int = 0,
     progress: bool = True,
 ) -> None:
-    """Check the draws of p(x0 | x0 + ρε = z) that samplers take of a score prior, shipped or your own.
+    """Check the samples of p(x0 | x0 + ρε = z) that samplers take from a score prior, shipped or your own.
 
     Args:
         name: Name of a shipped score prior, or a folder.
         images: Images that the prior has not seen, to judge its network too: a folder of pictures (png, jpg) or an
             array in [-1, 1] (npy, npz). Unless given, images are drawn from the prior, which takes 200 calls each.
         levels: Noise levels ρ, as in [0.1,1]; 0.1, 0.3, 1 and 3 times the images' standard deviation unless given.
-        steps: Network calls a draw.
+        steps: Network calls a sample.
         num_images: Images, at most.
-        num_draws: Draws that each image is ranked among at each level.
+        num_draws: Samples that each image is ranked among at each level.
         out: Folder for prior_check.md.
         batch_size: Images in one network call at the most; 50 unless given.
-        seed: Seed of images, noise and draws.
+        seed: Seed of images, noise and samples.
         progress: Whether to show a progress bar.
     """
     model = load_prior(name, device=default_device())
@@ -69,29 +69,29 @@ def calibration(
     seed: int = 0,
     progress: bool = True,
 ) -> None:
-    """Judge whether a sampler's draws are draws of the posterior; a study that stopped goes on from its checkpoint.
+    """Judge whether a sampler's samples are samples of the posterior; a study that stopped goes on from its checkpoint.
 
     Args:
-        prior: Name of a shipped score prior (see `posterior priors list`), or a folder.
-        operator: Forward operator, as in `posterior sample`.
+        prior: Name of a shipped prior, or a folder.
+        operator: Forward operator.
         noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
-        sampler: What is judged, as in `posterior sample`, with settings of your own as in
+        sampler: The sampler that is judged, with settings of your own as in
             TemperedSMC:accuracy=fast,population=64.
         images: Images that the prior has not seen, as truths, to judge the prior too: a folder of pictures (png, jpg)
             or an array in [-1, 1] (npy, npz). Unless given, truths are drawn from the prior and judge the sampler.
         num_problems: Problems, at most as many as images.
-        num_samples: Draws that each truth is ranked among; two more are drawn.
-        thin: Use one of so many draws. Those of a chain must be as far apart as it takes to forget.
+        num_samples: Samples that each truth is ranked among; two more are drawn.
+        thin: Use one of so many samples: those of a chain must be nearly independent.
         batch: Problems answered at a time.
         out: Folder for calibration.md, calibration.png and the checkpoint.
         batch_size: Images in one network call at the most; lower it if memory runs out.
-        seed: Seed of truths, measurements and draws.
+        seed: Seed of truths, measurements and samples.
         progress: Whether to show a progress bar.
     """
     device = default_device()
     model = load_prior(prior, device=device)
-    forward = registry.build("operator", registry.OPERATORS, operator, event_shape=model.event_shape).to(device)
-    method = registry.build("sampler", registry.SAMPLERS, sampler)
+    forward = build("operator", operator, event_shape=model.event_shape).to(device)
+    method = build("sampler", sampler)
     truth = None if images is None else load_images(images, model.event_shape)
     out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
     result = calibrate(
@@ -105,7 +105,7 @@ def calibration(
 
 
 def _report(result: Calibration | PriorCheck, file: Path | None) -> None:
-    """Print what a study found, and keep it."""
+    """Print the result of a study, and save it."""
     text = f"{result.table()}\n\n{result.summary()}\n"
     print(text)
     if file is not None:

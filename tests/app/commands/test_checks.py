@@ -3,33 +3,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from posterior.app.cli import main
-from posterior.networks.unet import UNet
-from posterior.networks.vae import VAEDecoder
 from posterior.noise import Noise
-from posterior.priors.edm import EDMPrior
-from posterior.priors.generators import NetworkGenerator
-from posterior.priors.zoo import save_prior
-
-SHAPE = (1, 8, 8)
-QUIET = "--progress=false"
+from tests.app.commands.workplace import QUIET, SHAPE, mistake, save_priors
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A working folder with priors of random weights, and images."""
     monkeypatch.chdir(tmp_path)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        save_prior(EDMPrior(UNet(1, (8,), 1), SHAPE, sigma_data=0.5), "score")
-        save_prior(NetworkGenerator(VAEDecoder(2, (8,), SHAPE)), "generator")
+    save_priors()
     np.savez("x.npz", x=(2 * Noise.of(0).uniform((4, *SHAPE))[0, 0] - 1).numpy())
     Image.fromarray(np.zeros((9, 9), np.uint8)).save("large.png")
     Path("file").write_text("in the way")
-    return tmp_path
 
 
 def check(*args: str, prior: str = "./score") -> None:
@@ -40,16 +28,6 @@ def calibrate(*args: str) -> None:
     sampler = "AnnealedLangevin:levels=3"
     sizes = ("--num_problems=3", "--num_samples=4", "--batch=2", "--noise_std=1")
     main(["calibrate", "--prior=./score", f"--sampler={sampler}", *sizes, QUIET, *args])
-
-
-def mistake(capsys: pytest.CaptureFixture[str], call: object, *args: str, **options: str) -> str:
-    """The one line on stderr that a command ends with."""
-    with pytest.raises(SystemExit) as stop:
-        call(*args, **options)  # type: ignore[operator]
-    assert stop.value.code not in (0, None)
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("posterior: ")
-    return line
 
 
 @pytest.mark.parametrize(("command", "words"), [("priors check", " NAME"), ("calibrate", "")])
@@ -110,7 +88,7 @@ def test_mistakes_of_check(args: list[str], message: str, capsys: pytest.Capture
 def test_mistakes_about_the_prior(capsys: pytest.CaptureFixture[str]) -> None:
     assert "give a ScorePrior" in mistake(capsys, check, prior="./generator")
     assert "no prior is called 'digit'" in mistake(capsys, check, prior="digit")
-    assert "required: name" in mistake(capsys, main, ["priors", "check"])  # type: ignore[arg-type]
+    assert "required: name" in mistake(capsys, main, ["priors", "check"])
     assert "takes a ScorePrior" in mistake(capsys, calibrate, "--prior=./generator")
 
 

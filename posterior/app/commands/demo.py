@@ -36,8 +36,8 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
     """Draw posterior samples of three real digits, and compare them with MAP.
 
     Args:
-        out: Folder for the figures, the table and the draws.
-        num_samples: Draws of each posterior.
+        out: Folder for the figures, the table and the samples.
+        num_samples: Samples of each posterior.
         seed: Seed of the measurement noise and of all methods.
         progress: Whether to show progress bars.
     """
@@ -61,22 +61,22 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
         estimate, row = run(name, problem.with_prior(generator), CSGM(), truth=truth, seed=seed, progress=progress)
         assert isinstance(estimate, PointEstimate)
         rows.append(row)
-        draws: dict[str, Samples] = {}
+        samples: dict[str, Samples] = {}
         for sampler in (TemperedSMC(accuracy="fast", population=192), AnnealedLangevin()):
             result, row = run(
                 name, problem, sampler, truth=truth, num_samples=num_samples, seed=seed, progress=progress
             )
             assert isinstance(result, Samples)
             rows.append(row)
-            draws[sampler.name] = result
+            samples[sampler.name] = result
             result.save(out / f"{path.stem}-{sampler.name}.npz")
             # The first sampler's picture is there to look at while the second runs.
-            figure = posterior_figure(truth, y, draws, estimate, score.value_range, title=name, mask=mask)
+            figure = posterior_figure(truth, y, samples, estimate, score.value_range, title=name, mask=mask)
             save_figure(figure, path)
             heading = f"{name}, {sampler.name}"
             figure = uncertainty_figure(result, truth, groups=digits, value_range=score.value_range, title=heading)
             save_figure(figure, out / f"{path.stem}-{sampler.name}-uncertainty.png")
-            print(f"  {path}: {', '.join(draws)}  ({time.perf_counter() - start:.0f} s since the start)")
+            print(f"  {path}: {', '.join(samples)}  ({time.perf_counter() - start:.0f} s since the start)")
     print("\n" + report(rows))
     print("\nPSNR is that of the posterior mean or of MAP; coverage that of the 90 % intervals of pixels in doubt.")
     (out / "table.md").write_text(report(rows) + "\n", encoding="utf-8")

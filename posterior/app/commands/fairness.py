@@ -1,4 +1,4 @@
-"""The command that says what methods do to groups: `posterior fairness`."""
+"""The command that measures the fairness of methods to groups: `posterior fairness`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import torch
 
-from posterior.app import registry
 from posterior.app.compare import default_device
+from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.diagnostics.calibration import draw_truth
 from posterior.fairness import FairnessStudy, class_groups, load_classifier
@@ -35,39 +35,35 @@ def fairness_study(
     seed: int = 0,
     progress: bool = True,
 ) -> None:
-    """Measure what methods do to groups of images; a study that stopped goes on from its checkpoint.
+    """Measure the fairness of methods to groups of images; a study that stopped goes on from its checkpoint.
 
     Args:
-        prior: Name of a shipped prior (see `posterior priors list`), or a folder.
+        prior: Name of a shipped prior, or a folder.
         classifier: Name of a shipped classifier, digits, fashion or gender, or a folder; it says who is in an image,
             and no better than its card says.
         groups: Groups of its classes, as in {"3 or 5":["3","5"],"8":["8"]}, the classes left being one more; each class
             is a group unless given.
-        operators: Forward operators as in `posterior sample`, like [downsampling:factor=7,half:keep=top]; the first
-            unless given.
+        operators: Forward operators, as in [downsampling:factor=7,half:keep=top]; the first of these unless given.
         noise_std: Standard deviations of the measurement noise, each with each operator; [1] unless given.
-        methods: Samplers and solvers as in `posterior sample` and `posterior solve`, all on this prior;
-            [TemperedSMC:accuracy=fast,CSGM] unless given. Write a method with several settings in a YAML file.
-        reference: Name of the method whose draws estimate P(X in a | y), for CPR gaps.
+        methods: Samplers and solvers, all on this prior; [TemperedSMC:accuracy=fast,CSGM] unless given. Write a method
+            with several settings in a YAML file.
+        reference: Name of the method whose samples estimate P(X in a | y), for CPR gaps.
         images: True images, which the prior has not seen: a folder of pictures (png, jpg) or an array in [-1, 1] (npy,
-            npz). Unless given, truths are drawn from the prior, and exact draws have no PR gap.
+            npz). Unless given, truths are drawn from the prior, and exact samples have no PR gap.
         num_images: Images, at most.
-        num_samples: Draws of each measurement, even.
+        num_samples: Samples of each measurement, even.
         out: Folder for fairness.md, fairness.png and the checkpoint.
         batch_size: Images in one network call at the most; lower it if memory runs out.
-        seed: Seed of truths, measurements and draws.
+        seed: Seed of truths, measurements and samples.
         progress: Whether to show a progress bar.
     """
     device = default_device()
     model, judge = load_prior(prior, device=device), load_classifier(classifier, device=device)
     forward = {
-        text: registry.build("operator", registry.OPERATORS, text, event_shape=model.event_shape).to(device)
+        text: build("operator", text, event_shape=model.event_shape).to(device)
         for text in operators or ["downsampling:factor=7"]
     }
-    asked = [
-        registry.build("method", {**registry.SAMPLERS, **registry.SOLVERS}, text)
-        for text in methods or ["TemperedSMC:accuracy=fast", "CSGM"]
-    ]
+    asked = [build("method", text) for text in methods or ["TemperedSMC:accuracy=fast", "CSGM"]]
     who = class_groups(judge, groups)
     out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
     noise = Noise.of(seed, num_images, 1, device=device).use("fairness")

@@ -1,0 +1,182 @@
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from posterior.app.cli import main
+from posterior.app.commands import answer
+from posterior.app.registry import SAMPLERS
+from posterior.noise import Noise
+from posterior.results import PointEstimate, Samples
+from tests.app.commands.workplace import SHAPE, SOLVER, mistake, sample, save_priors, solve
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder with priors of random weights, pictures and measurements."""
+    monkeypatch.chdir(tmp_path)
+    save_priors()
+    values = Noise.of(0).uniform((3, *SHAPE))[0, 0]
+    Path("pictures").mkdir()
+    for i, picture in enumerate((255 * values).byte().numpy()):
+        Image.fromarray(picture[0]).save(f"pictures/{i}.png")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save("large.png")
+    x = (2 * values - 1).numpy()
+    np.savez("x.npz", x=x)
+    y = x[:2].copy()
+    np.save("everywhere.npy", y)
+    y[:, :, 4:] = 0
+    np.save("y.npy", y.astype(np.float64))
+    np.save("one.npy", y[0])
+    y[1, 0, 0, 0] = np.nan
+    np.save("nan.npy", y)
+
+
+def test_sample_of_pictures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    sample("--image=pictures", "--out=out", "--seed=3")
+    result = Samples.load("out/samples.npz")
+    assert result.x.shape == (3, 3, *SHAPE)
+    for ending in (".png", "-uncertainty.png", ".gif"):
+        assert all(Path(f"out/00{index}{ending}").stat().st_size for index in range(3))
+    text = capsys.readouterr().out
+    assert "| half:keep=top | TemperedSMC |" in text
+    assert "figures: out/000.png … 002.png" in text
+    monkeypatch.setattr(answer, "_FIGURES", 1)
+    monkeypatch.setattr(answer, "_FRAMES", 2)
+    sample("--image=x.npz", "--out=again", "--seed=3", "--batch_size=2")
+    names = sorted(path.name for path in Path("again").iterdir())
+    assert names == ["000-uncertainty.png", "000.gif", "000.png", "samples.npz"]
+    with Image.open("again/000.gif") as gif:
+        assert gif.n_frames == 2
+    # Pictures are rounded to 255 levels, and arrays are not: nearly the same problem, the same noise.
+    torch.testing.assert_close(Samples.load("again/samples.npz").x, result.x, atol=0.05, rtol=0)
+
+
+@pytest.mark.parametrize("sampler", ["AuxiliaryGibbs", "AuxiliaryMH", "ReplicaExchange"])
+def test_chains(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
+    spec = f"--sampler={sampler}:chains=2,burn_in=2,thinning=1,steps=3,prior_steps=3"
+    sample("--measurement=y.npy", spec, "--num_samples=4", "--out=out")
+    assert Samples.load("out/samples.npz").chains == 2
+    assert f"| {sampler} |" in capsys.readouterr().out
+    assert "multiple of 2, not 3" in mistake(capsys, sample, "--measurement=y.npy", spec)
+
+
+def test_warnings_are_printed_once_below_the_table(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yes = torch.tensor([True, True])
+    monkeypatch.setattr(SAMPLERS["TemperedSMC"], "reasons", lambda *args: {"one reason": yes, "another": yes})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sample("--measurement=y.npy", "--out=out")
+    captured = capsys.readouterr()
+    assert all(captured.out.count(f"1: {text};") == 1 for text in ("one reason", "another"))
+    assert captured.out.index("| TemperedSMC") < captured.out.index("Warnings:") < captured.out.index("saved to")
+    assert captured.err == ""
+
+
+def test_sample_of_measurements() -> None:
+    sample("--measurement=y.npy", "--num_samples=1", "--out=out")
+    assert Samples.load("out/samples.npz").x.shape == (1, 2, *SHAPE)
+    assert Path("out/001.png").exists()
+
+
+def test_solve(capsys: pytest.CaptureFixture[str]) -> None:
+    solve("--image=pictures/1.png", "--out=out")
+    assert PointEstimate.load("out/estimate.npz").x.shape == (1, *SHAPE)
+    assert Path("out/000.png").exists()
+    assert "figures: out/000.png\n" in capsys.readouterr().out
+
+
+def test_config_files(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        solve("--image=pictures/0.png", "--print_config")
+    config = yaml.safe_load(capsys.readouterr().out)
+    assert config["image"] == "pictures/0.png"
+    assert config["solver"] == SOLVER
+    assert config["measurement"] is None
+    Path("job.yaml").write_text(yaml.safe_dump(config | {"seed": 5}))
+    main(["solve", "--config=job.yaml", "--out=config"])
+    solve("--image=pictures/0.png", "--out=words", "--seed=5")
+    one, two = (PointEstimate.load(f"{name}/estimate.npz") for name in ("config", "words"))
+    assert torch.equal(one.x, two.x)
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        ([], "either --image .* or --measurement"),
+        (["--image=pictures", "--measurement=y.npy"], "either --image .* or --measurement"),
+        (["--image=nowhere.png"], "nowhere.png does not exist"),
+        (["--image=large.png"], r"\(1, 9, 9\); expected \(1, 8, 8\)"),
+        (["--measurement=nan.npy"], "NaN or infinity"),
+        (["--measurement=one.npy"], "batch dimension"),
+        (["--measurement=everywhere.npy"], "measures nothing"),
+        (["--measurement=x.npz"], "cannot read an npy array"),
+        (["--measurement=y.npy", "--operator=downsampling:factor=4"], r"expected \(B, 1, 2, 2\)"),
+        (["--image=pictures", "--operator=hal:keep=top"], "did you mean 'half'"),
+        (["--image=pictures", "--operator=half"], "'keep'"),
+        (["--image=pictures", "--sampler=Tempered"], "did you mean 'TemperedSMC'"),
+        (["--image=pictures", "--sampler=TemperedSMC:population=1"], "population"),
+        (["--image=pictures", "--prior=nothing"], "no prior is called 'nothing'"),
+        (["--image=pictures", "--prior=./nothing"], "no folder nothing"),
+        (["--image=pictures", "--prior=./pictures"], "no config.json"),
+        (["--image=pictures", "--prior=./generator", "--sampler=AuxiliaryMH"], "takes a ScorePrior"),
+        (["--image=pictures", "--noise_std=0"], "noise_std must be positive"),
+        (["--image=pictures", "--num_samples=0"], "at least 1"),
+        (["--image=pictures", "--batch_size=0"], "at least 1"),
+        (["--image=pictures", "--out=large.png"], "large.png: File exists"),
+        (["--num_samples=few"], "num_samples cannot be 'few'; see posterior sample --help"),
+        (["--batch_size=2.5"], "batch_size cannot be '2.5'"),
+        (["--samples=3"], "unrecognized arguments: --samples=3; see posterior sample --help"),
+        (["--config=nowhere.yaml"], "does not exist"),
+        (["--config=large.png"], "not text"),
+    ],
+)
+def test_mistakes_of_sample(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert re.search(message, mistake(capsys, sample, *args))
+
+
+def test_mistakes_of_solve_and_of_files(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "takes a GeneratorPrior" in mistake(capsys, solve, "--image=pictures", "--prior=./score")
+    Path("bad.yaml").write_text("samples: 3\n")
+    assert "'samples'" in mistake(capsys, sample, "--config=bad.yaml")
+
+
+@pytest.mark.parametrize(
+    "solver",
+    [
+        "pulse:restarts=2,steps=5",
+        "ilo:restarts=1,layers=[1],radii=[0.1],steps=[3,2]",
+        "LASSO",
+        "totalvariation:steps=9",
+    ],
+)
+def test_every_kind_of_solver_answers(solver: str, capsys: pytest.CaptureFixture[str]) -> None:
+    solve("--image=pictures/1.png", f"--solver={solver}", "--out=out")
+    assert f"| {solver.partition(':')[0].lower()} " in capsys.readouterr().out.lower()
+    assert PointEstimate.load("out/estimate.npz").x.shape == (1, *SHAPE)
+
+
+@pytest.mark.parametrize(
+    "sampler",
+    [
+        "HMC:chains=2,burn_in=4,thinning=1,leapfrogs=2",
+        "TemperedSMC:accuracy=fast,population=8",
+        "LatentLangevin:levels=4",
+    ],
+)
+@pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
+def test_latent_samplers_answer(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
+    sample("--image=pictures/1.png", "--prior=./generator", f"--sampler={sampler}", "--num_samples=8", "--out=out")
+    assert f"| {sampler.partition(':')[0]} " in capsys.readouterr().out
+    assert Samples.load("out/samples.npz").x.shape == (8, 1, *SHAPE)
+    if not sampler.startswith("Tempered"):
+        assert "takes a GeneratorPrior" in mistake(
+            capsys, sample, "--image=pictures/1.png", f"--sampler={sampler}", "--num_samples=8", "--out=out"
+        )

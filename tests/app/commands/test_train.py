@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from posterior.app.cli import main
+from posterior.noise import Noise
+from tests.app.commands.workplace import QUIET, SHAPE, mistake, sample, solve
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working folder with images."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("x.npz", x=(2 * Noise.of(0).uniform((3, *SHAPE))[0, 0] - 1).numpy())
+
+
+def train(what: str, *args: str) -> None:
+    main(["train", what, "--data=x.npz", "--out=out", "--batch_size=2", QUIET, *args])
+
+
+def test_train_score_then_sample(capsys: pytest.CaptureFixture[str]) -> None:
+    train("score", "--widths=[8]", "--steps=2", "--held_out=1")
+    assert "--prior out" in capsys.readouterr().out
+    train("score", "--widths=[8]", "--steps=3", "--held_out=1")
+    log = [json.loads(line) for line in Path("out/log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [2, 3]
+    assert {"samples-2.png", "samples-3.png"} < {path.name for path in Path("out").iterdir()}
+    sample("--image=x.npz", "--prior=./out", "--out=drawn", "--num_samples=1")
+    assert "another run: its method or model" in mistake(capsys, train, "score", "--widths=[4]", "--steps=4")
+
+
+def test_train_vae_then_solve() -> None:
+    train("vae", "--latent=2", "--hidden=4", "--steps=2")
+    assert Path("out/samples-2.png").exists()
+    solve("--image=x.npz", "--prior=./out", "--out=solved")
+
+
+def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "posterior train --help" in mistake(capsys, main, ["train", "gan"])
+    assert "required: data, out" in mistake(capsys, main, ["train", "vae"])
+    assert "fewer than the images" in mistake(capsys, train, "vae", "--held_out=3")
+    assert "multiples of patch = 3" in mistake(capsys, train, "score", "--patch=3")
+    assert "dropout" in mistake(capsys, train, "score", "--dropout=1")
+    assert "latent" in mistake(capsys, train, "vae", "--latent=0")
+    for arguments in ("--steps=0", "--batch_size=0", "--learning_rate=0"):
+        assert "learning_rate" in (line := mistake(capsys, train, "vae", arguments)) or "at least 1" in line

@@ -1,0 +1,47 @@
+"""Shared by the tests of commands: small priors, two commands on them, and the line that a mistake ends with."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from posterior.app.cli import main
+from posterior.networks.unet import UNet
+from posterior.networks.vae import VAEDecoder
+from posterior.priors.edm import EDMPrior
+from posterior.priors.generators import NetworkGenerator
+from posterior.priors.zoo import save_prior
+
+SHAPE = (1, 8, 8)
+QUIET = "--progress=false"
+SAMPLER = "TemperedSMC:accuracy=fast,population=8"
+SOLVER = "CSGM:restarts=2,steps=5"
+
+
+def save_priors() -> None:
+    """Write priors of random weights to the folders score and generator."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_prior(EDMPrior(UNet(1, (8,), 1), SHAPE, sigma_data=0.5), "score")
+        save_prior(NetworkGenerator(VAEDecoder(2, (8,), SHAPE)), "generator")
+
+
+def sample(*args: str) -> None:
+    """Run `posterior sample` on the prior score."""
+    main(["sample", "--prior=./score", f"--sampler={SAMPLER}", "--noise_std=1", "--num_samples=3", QUIET, *args])
+
+
+def solve(*args: str) -> None:
+    """Run `posterior solve` on the prior generator."""
+    main(["solve", "--prior=./generator", f"--solver={SOLVER}", QUIET, *args])
+
+
+def mistake(capsys: pytest.CaptureFixture[str], call: Callable[..., object], *args: Any, **options: Any) -> str:
+    """The one line on stderr that a command ends with."""
+    with pytest.raises(SystemExit) as stop:
+        call(*args, **options)
+    assert stop.value.code not in (0, None)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("posterior: ")
+    return str(line)

@@ -1,0 +1,44 @@
+import re
+
+import pytest
+import torch
+
+from posterior.app.catalogue import methods, operators
+from posterior.app.registry import SAMPLERS, SOLVERS
+from posterior.app.specification import build
+from posterior.errors import PosteriorError
+from posterior.likelihoods import GaussianLikelihood
+from posterior.operators import Identity
+from posterior.priors import Prior
+from posterior.problem import Posterior
+from tests.problems import DOUBLE, mixture
+from tests.samplers.flows.flows import LinearFlow
+from tests.samplers.latent.generators import Linear
+
+
+def test_methods_stand_by_the_kinds_of_prior() -> None:
+    lines = methods("sampler").splitlines()
+    assert "  AmbientVI, ComposedFlow, FlowHMC, PLMCMC (flows)" in lines
+    assert "  HMC, LatentLangevin (generators and flows)" in lines
+    assert "  TemperedSMC (score priors, generators and flows)" in lines
+    assert "  BM3D, Lasso, TotalVariation (any prior)" in methods("solver").splitlines()
+
+
+@pytest.mark.parametrize("name", list(SAMPLERS | SOLVERS))
+@pytest.mark.parametrize("prior", [mixture(), Linear(), LinearFlow()], ids=["score", "generator", "flow"])
+def test_methods_take_those_kinds_and_refuse_others(name: str, prior: Prior) -> None:
+    method = build("method", name)
+    y = torch.zeros(1, *prior.event_shape, dtype=DOUBLE)
+    problem, message = Posterior(prior, GaussianLikelihood(Identity(prior.event_shape), 1.0), y), ""
+    try:
+        method.check(problem)
+    except PosteriorError as error:
+        message = str(error)
+    refused = re.search(r"takes a \w*Prior.*, not a", message) is not None
+    assert refused != isinstance(prior, method.priors)
+
+
+def test_operators_stand_with_their_arguments() -> None:
+    lines = operators().splitlines()
+    assert "  half:keep=top|bottom|left|right" in lines
+    assert lines[1].startswith("  Blur:")
