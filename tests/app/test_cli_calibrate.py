@@ -13,6 +13,7 @@ from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.zoo import save_prior
+from tests.tables import cells
 
 SHAPE = (1, 8, 8)
 QUIET = "--progress=false"
@@ -68,7 +69,7 @@ def test_check_of_given_images(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     kept = Path("out/deep/prior_check.md").read_text()
     assert kept in text and "saved to out/deep/prior_check.md" in text
-    assert "3 given images" in text and "| 0.1 |" in text and "| 1 |" in text
+    assert "3 given images" in text and [row[0] for row in cells(kept)] == ["ρ", "0.1", "1"]
 
 
 def test_check_of_the_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
