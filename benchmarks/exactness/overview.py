@@ -84,10 +84,13 @@ def figure(parts: dict[str, list[Outcome]]) -> Figure:
         axes.set_xscale("log")
         axes.set_xticks([0.5, 1, 2, 5, 10, 30, 100], ["0.5", "1", "2", "5", "10", "30", "≥ 100"])
         axes.set_yticks(range(len(rows)), [f"{PARTS[part]}, {cell}" for part, cell in rows])
-        axes.invert_yaxis()
-        axes.set_xlabel("error ÷ floor, one point a run (1: as good as as many exact draws)")
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.hlines([y + 0.5 for y in range(len(rows))], *axes.get_xlim(), color="#cccccc", linewidth=0.3)
+        axes.margins(x=0)
+        axes.set_xlabel("relative error of a run (1: as good as exact sampling)")
+        axes.set_ylabel("problem")
         axes.grid(axis="x", linewidth=0.3)
-        axes.legend(loc="upper right", frameon=True, fontsize=7)
+        shown.legend(loc="outside upper center", ncols=3, fontsize=7, markerscale=2)
         return shown
 
 
