@@ -1,15 +1,19 @@
-# `make demo` does the library's main job, `make test` passes its tests; each sets up what it needs, once.
+# `make demo` does the library's main job, `make test` passes its tests, `make integration` runs benchmarks and notebooks
+# in their smoke mode; each sets up what it needs, once.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test lint bench clean
+.PHONY: demo test integration lint bench clean
 
 demo: $(STAMP)
 	$(VENV)/bin/posterior demo
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -q
+
+integration: $(STAMP)
+	$(VENV)/bin/python -m pytest -q -m integration
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
@@ -19,8 +23,8 @@ lint: $(STAMP)
 
 BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlinear exactness.digits exactness.latent \
 	exactness.guided exactness.calibration exactness.reverse_diffusion exactness.photographs exactness.denoiser \
-	exactness.overhead flows.flows flows.flows_digits generators.generators fairness.fairness fairness.gender \
-	fairness.conformal fairness.faces fairness.learned exactness.exactness
+	exactness.overhead flows.accuracy flows.digits generators.comparison fairness.gaps fairness.gender \
+	fairness.conformal fairness.faces fairness.learned exactness.overview
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

@@ -24,6 +24,7 @@ def test_there_are_notebooks():
 
 
 @each_notebook
+@pytest.mark.integration
 @pytest.mark.filterwarnings("default")  # of the client's event loop, which are not ours
 def test_runs_in_smoke_mode(path, monkeypatch):
     monkeypatch.setenv("POSTERIOR_SMOKE", "1")

@@ -1,1 +1,1 @@
-"""What benchmarks share: arguments, tables, records."""
+"""Pages and records, which all benchmarks have."""

@@ -1,4 +1,4 @@
-"""What a run on a problem with a known posterior comes to, and its record under docs/measured/outcomes/."""
+"""Runs on problems with known posteriors: their errors, and the record under docs/measured/outcomes/."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from torch import Tensor
 
-from benchmarks.common.table import DOCS, bootstrap
+from benchmarks.common.pages import DOCS
 from posterior.errors import TrustWarning
 from posterior.problem import Posterior
 from posterior.results import Samples
 from samplers.base import Sampler
+
+RELATIVE_ERROR = (
+    "The relative error is the error divided by the Monte Carlo error of an exact sample of equal size: 1 is as good "
+    "as exact sampling."
+)
+SUMMARY = [
+    "relative error, median", "mean [95 %]", "worst", "network calls (most)", "seconds", "error of log p(y)",
+    "within 3 reported errors", "warned",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -25,23 +35,24 @@ class Outcome:
     """One run.
 
     Attributes:
-        cell, problem, sampler: What was run on what.
-        ratio: Error in units of its floor, what as many exact draws give.
-        calls: Network calls a draw.
+        cell, problem, sampler: Kind and number of the problem, and who solved it.
+        relative_error: Error divided by that of an exact sample of equal size.
+        calls: Network calls a sample, forward and backward.
         seconds: Wall time.
-        evidence, evidence_error: Error of the estimate of log p(y) and the error that is reported, NaN without one.
-        warned: Whether the sampler said not to trust the draws.
+        log_evidence_error: Error of the estimate of log p(y), NaN without one.
+        reported_error: The standard error that the sampler gives for it, NaN without one.
+        warned: Whether the sampler said not to trust its samples.
         extra: Other figures.
     """
 
     cell: str
     problem: int
     sampler: str
-    ratio: float
+    relative_error: float
     calls: float
     seconds: float
-    evidence: float
-    evidence_error: float
+    log_evidence_error: float
+    reported_error: float
     warned: bool
     extra: tuple[float, ...] = ()
 
@@ -57,7 +68,7 @@ def measure(
     judge: Callable[[Tensor], tuple[float, ...]],
     seed: int = 0,
 ) -> Outcome:
-    """Draw `size` samples of one measurement and judge them: `judge(x)` gives the ratio to the floor and extras."""
+    """Draw `size` samples of one measurement and judge them: `judge(x)` gives the relative error and extras."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)
@@ -70,7 +81,7 @@ def outcome_of(
     cell: str, index: int, name: str, samples: Samples, which: int, seconds: float, log_evidence: float,
     judged: tuple[float, ...],
 ) -> Outcome:  # fmt: skip
-    """The outcome of one of several measurements; `judged` is the ratio to the floor, then extras."""
+    """The outcome of one of several measurements; `judged` is the relative error, then extras."""
     info = samples.info
     known = "log_evidence_error" in info
     return Outcome(
@@ -103,22 +114,25 @@ def pick(outcomes: list[Outcome], cell: str, sampler: str) -> list[Outcome]:
 
 
 def summary(outcomes: list[Outcome]) -> list[str]:
-    """What `SUMMARY` names, as text."""
-    ratio = np.array([o.ratio for o in outcomes])
-    low, high = bootstrap(ratio)
-    error = np.array([o.evidence for o in outcomes])
+    """The figures that `SUMMARY` names, as text."""
+    errors = np.array([o.relative_error for o in outcomes])
+    low, high = bootstrap(errors)
+    error = np.array([o.log_evidence_error for o in outcomes])
     calls = [o.calls for o in outcomes]
     known = not np.isnan(error).any()
-    within = np.mean([abs(o.evidence) <= 3 * o.evidence_error for o in outcomes])
+    within = np.mean([abs(o.log_evidence_error) <= 3 * o.reported_error for o in outcomes])
     return [
-        f"{np.median(ratio):.2f}", f"{ratio.mean():.2f} [{low:.2f}, {high:.2f}]", f"{ratio.max():.2f}",
+        f"{np.median(errors):.2f}", f"{errors.mean():.2f} [{low:.2f}, {high:.2f}]", f"{errors.max():.2f}",
         f"{np.mean(calls):.0f} ({max(calls):.0f})", f"{np.mean([o.seconds for o in outcomes]):.1f}",
         f"{error.mean():+.3f} ± {error.std() / len(error) ** 0.5:.3f}" if known else "–",
         f"{within:.0%}" if known else "–", f"{sum(o.warned for o in outcomes)}/{len(outcomes)}",
     ]  # fmt: skip
 
 
-SUMMARY = [
-    "median ÷ floor", "mean [95 %]", "worst", "network calls (most)", "seconds", "error of log p(y)", "within 3 errors",
-    "warned",
-]  # fmt: skip
+def bootstrap(values: ArrayLike, resamples: int = 4000) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of the mean."""
+    array = np.asarray(values, dtype=float)
+    generator = np.random.default_rng(0)
+    means = generator.choice(array, (resamples, len(array))).mean(1)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,10 +1,10 @@
 """How good a denoiser the prior `photographs` is, and how sure of itself.
 
-The middle squares of four photographs that come with scikit-image, one noise each (seed 0). PSNR of D(x, σ) is on
-256 × 256 pixels. For an exact denoiser E‖D − x0‖² = σ² tr ∂D/∂x: the ratio of the two, median over the photographs
-(128 × 128 pixels), is of one noise and eight random directions of the trace, by central differences. The grey values
-are the mean of D less that of the image, in units of [−1, 1], the largest over the photographs. Cost: two minutes on
-one core; --quick: seconds.
+Images are the middle squares of four photographs that come with scikit-image, with one noise each (seed 0). The PSNR of
+D(x, σ) is on 256 × 256 pixels. For an exact denoiser E‖D − x0‖² = σ² tr ∂D/∂x; the ratio of the two, median over the
+photographs (128 × 128 pixels), is of one noise and eight random directions of the trace, by central differences. The
+change of the mean grey value is the mean of D less that of the image, in units of [−1, 1], the largest over the
+photographs. Cost: two minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -16,11 +16,18 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from benchmarks.common.table import markdown, run
+from benchmarks.common.pages import page, run
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.zoo import load_prior
+from posterior.tables import markdown_table
 
+FINDING = (
+    "The network of `photographs`, which was made for 5 to 75 grey levels of noise, fails well beyond them: at 300 it "
+    "reaches 13.0 dB alone, and the pyramid of pooled images 22.3 dB. Its squared errors are 1.1 to 2.4 times what "
+    "its own derivative implies, so that the prior it stands for is narrower than photographs are, and posteriors are "
+    "too sure."
+)
 NAMES, GREY_LEVEL, PROBES, STEP = ("astronaut", "chelsea", "coffee", "rocket"), 2 / 255, 8, 1e-3
 LEVELS = (5, 10, 15, 25, 50, 75, 100, 120, 240, 480, 960)  # in grey levels of 255
 SIGMAS = (0.02, 0.04, 0.1, 0.2, 0.4, 0.6, 0.8, 0.94, 1.2, 3.0, 6.0, 20.0)
@@ -96,22 +103,23 @@ def main(quick: bool) -> str:
         (level, *(float(Denoised.of(p, middles(small), level * GREY_LEVEL).psnr().mean()) for p in (alone, prior)))
         for level in NETWORK_ALONE
     ]
-    return "\n\n".join([
-        "# The denoiser of `photographs`", (__doc__ or "").split("\n\n", 1)[1].strip(),
-        markdown(
+    return page("The denoiser of `photographs`", FINDING, [
+        markdown_table(
             ["PSNR (dB) of D at σ, in grey levels of 255", *map(str, levels)],
             [[name, *cells(row, 1)] for name, row in zip(NAMES, psnr, strict=True)],
         ),
-        markdown(["σ", *map(str, sigmas)], [
-            ["error ÷ what D implies", *cells([one.error_ratio() for one in at], 1)],
+        "The squared error relative to what D implies, σ² tr ∂D/∂x, would be 1 for an exact denoiser:",
+        markdown_table(["σ", *map(str, sigmas)], [
+            ["squared error relative to what D implies", *cells([one.error_ratio() for one in at], 1)],
             ["change of the mean grey value", *cells([one.grey_value() for one in at], 3)],
         ]),
-        "Above 1 the prior that D stands for is narrower than photographs are, and posteriors are too sure.",
-        markdown(["grey levels", "network alone, PSNR (dB)", "the pyramid"],
-                 [[str(level), *cells(pair, 1)] for level, *pair in compared]),
-        "The network was made for 5 to 75 grey levels; the prior pools images above 120.",
-    ])  # fmt: skip
+        "The prior pools images above 120 grey levels:",
+        markdown_table(
+            ["grey levels", "network alone, PSNR (dB)", "the pyramid, PSNR (dB)"],
+            [[str(level), *cells(pair, 1)] for level, *pair in compared], "r",
+        ),
+    ], __doc__)  # fmt: skip
 
 
 if __name__ == "__main__":
-    run(main, "denoiser.md", __doc__ or "")
+    run(main, "denoiser.md", __doc__)

@@ -2,11 +2,11 @@
 
 Held-out digits 0–19, in the order of the shipped hundred, are measured in four ways: 10 rows seen (the upper ones, σ
 = 0.5), 14 rows seen (the upper ones, σ = 1), 4× block means (σ = 0.25), and magnitudes of 49 orthonormal rows (the
-block means of unit length, in a seeded rotation, σ = 1), whose exact posterior comes by one-dimensional quadrature.
-256 particles, sampler seed 0, library defaults, chosen with other held-out digits in view; runs of `10 rows` on these
-very digits had been seen before. The error is the total variation between the sampler's class probabilities (exact
-responsibilities of its draws) and the exact ones; beside it that of 256 exact draws, and the energy distance to 256
-exact draws over that between two exact sets. Cost: 30 minutes on one core; --quick: seconds.
+block means of unit length, in a seeded rotation, σ = 1), whose exact posterior comes from one-dimensional quadrature.
+`TemperedSMC()` has 256 particles, seed 0 and the library's defaults, which were chosen with other held-out digits in
+view; runs of `10 rows` on these very digits had been seen before. TV is the total variation between the sampler's class
+probabilities (exact responsibilities of its samples) and the exact ones; beside it stands that of 256 exact samples.
+The relative error is of the energy distance to 256 exact samples. Cost: 30 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common.outcomes import Outcome, save
-from benchmarks.common.table import bootstrap, markdown, run
+from benchmarks.common.outcomes import RELATIVE_ERROR, Outcome, bootstrap, save
+from benchmarks.common.pages import page, run
 from posterior.data import load_digits
 from posterior.diagnostics import energy_distance, mode_weight_error
 from posterior.errors import TrustWarning
@@ -29,8 +29,15 @@ from posterior.noise import Noise
 from posterior.operators import Downsampling, Inpainting, Magnitude, Matrix
 from posterior.priors import EmpiricalPrior
 from posterior.problem import Posterior
+from posterior.tables import markdown_table
 from samplers import TemperedSMC
 
+FINDING = (
+    "`TemperedSMC()` gets the classes of the digits right: the total variation of its class probabilities from the "
+    "exact ones averages 0.003 to 0.047, within the target for all four measurements. Its samples are as close to the "
+    "posterior as exact ones are where 10 or 14 rows are seen (relative errors of 1.03 and 1.06), less so for block "
+    "means (1.41), and not for magnitudes (12.33)."
+)
 SHAPE, STD, PARTICLES, MEASUREMENTS, CALLS = (1, 28, 28), 0.2, 256, 20, 400
 CELLS = ["10 rows", "14 rows", "block means", "magnitudes"]
 
@@ -82,7 +89,7 @@ def main(quick: bool) -> str:
             return mode_weight_error(prior.responsibilities(x).double().mean(0) @ classes, probabilities)
 
         exact_sets = [exact.sample(size, seed=1 + k).float() for k in range(3)]
-        floor = torch.stack([share(x) for x in exact_sets]).mean(0)
+        of_exact = torch.stack([share(x) for x in exact_sets]).mean(0)
         start = time.perf_counter()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)
@@ -98,47 +105,41 @@ def main(quick: bool) -> str:
             reported, warned = float(samples.info["log_evidence_error"][b]), bool(samples.info["warned"][b])
             outcomes.append(Outcome(
                 cell, b, "TemperedSMC", float(energy[b]), float(samples.nfe[b]), seconds, float(evidence[b]), reported,
-                warned, (float(variation[b]), float(floor[b])),
+                warned, (float(variation[b]), float(of_exact[b])),
             ))  # fmt: skip
             details.append([
-                f"{cell} #{b}", f"{variation[b]:.3f}", f"{floor[b]:.3f}", f"{energy[b]:.2f}", f"{samples.nfe[b]:.0f}",
-                f"{evidence[b]:+.2f}", f"{samples.info['log_evidence_error'][b]:.2f}",
+                f"{cell} #{b}", f"{variation[b]:.3f}", f"{of_exact[b]:.3f}", f"{energy[b]:.2f}",
+                f"{samples.nfe[b]:.0f}", f"{evidence[b]:+.2f}", f"{samples.info['log_evidence_error'][b]:.2f}",
             ])  # fmt: skip
-        bar = max(0.05, 1.5 * float(floor.mean()))
-        met = float(variation.mean()) <= bar and float(samples.nfe.max()) <= CALLS
+        target = max(0.05, 1.5 * float(of_exact.mean()))
+        met = float(variation.mean()) <= target and float(samples.nfe.max()) <= CALLS
         low, high = bootstrap(variation.numpy())
         table.append([
-            cell, f"{variation.mean():.3f} [{low:.3f}, {high:.3f}]", f"{variation.max():.3f}", f"{floor.mean():.3f}",
+            cell, f"{variation.mean():.3f} [{low:.3f}, {high:.3f}]", f"{variation.max():.3f}", f"{of_exact.mean():.3f}",
             f"{np.median(energy.numpy()):.2f}", f"{samples.nfe.mean():.0f} ({samples.nfe.max():.0f})", f"{seconds:.1f}",
             f"{evidence.mean():+.2f} ± {float(evidence.std()) / math.sqrt(count):.2f}",
         ])  # fmt: skip
-        verdicts.append(f"- {cell}: {variation.mean():.3f}, bar {bar:.3f}: {'met' if met else 'MISSED'}")
-        print(markdown(["", "", "", "", "", "", "", ""], table[-1:]), flush=True)
+        verdicts.append(f"- {cell}: {variation.mean():.3f}, target {target:.3f}: {'met' if met else 'MISSED'}")
+        print(table[-1], flush=True)
     if not quick:
         save("digits", outcomes)
     head = [
-        "measurement", "TV of classes, mean [95 %]", "worst", "of exact draws", "energy distance ÷ floor, median",
+        "measurement", "TV of classes, mean [95 %]", "worst", "of exact samples", "relative error, median",
         "network calls (most)", "seconds", "error of log p(y)",
     ]  # fmt: skip
     each = [
-        "measurement",
-        "TV",
-        "of exact draws",
-        "energy ÷ floor",
-        "network calls",
-        "error of log p(y)",
-        "as reported",
-    ]
-    return "\n\n".join([
-        "# Digits with an exact posterior",
-        (__doc__ or "").split("\n\n", 1)[1].strip(),
-        "Bar: mean TV at most the larger of 0.05 and 1.5 × that of exact draws, with at most 400 network calls.",
+        "measurement", "TV", "of exact samples", "relative error", "network calls", "error of log p(y)", "as reported",
+    ]  # fmt: skip
+    return page("Digits with an exact posterior", FINDING, [
+        f"{RELATIVE_ERROR} TV is the total variation of class probabilities.",
+        markdown_table(head, table),
+        f"Target: the mean TV is at most the larger of 0.05 and 1.5 times that of exact samples, with at most {CALLS} "
+        "network calls.",
         "\n".join(verdicts),
-        markdown(head, table),
         "## Every measurement",
-        markdown(each, details),
-    ])  # fmt: skip
+        markdown_table(each, details),
+    ], __doc__)  # fmt: skip
 
 
 if __name__ == "__main__":
-    run(main, "digits.md", __doc__ or "")
+    run(main, "digits.md", __doc__)

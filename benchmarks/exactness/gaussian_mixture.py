@@ -1,13 +1,14 @@
-"""The Gaussian-mixture table: how far the draws are from an exact posterior with separate modes.
+"""Gaussian mixtures: how far samples are from an exact posterior with separate modes.
 
-25 components N((−8i, −8j, −8i, −8j, …), I), i, j ∈ {−2 … 2}, random weights; a random operator with singular values
-in (0, 1); random noise (Cardoso et al. 2023, arXiv:2308.07983). The prior is reached through its denoiser and the
-ordinary reverse diffusion, as a learned one would be. Problems 0–19 (0–5 at d = 800), sampler seed 0, 1,000 samples,
-library defaults, which were chosen on other problems of the kind, but for the first noise level of prior draws,
-√(2n)·sigma_data, which came after these problems at d = 800 had shown a lower one to be wrong, and for the 30 moves at
-β = 1 in all, which were 35 until one of these problems took 422 calls. The error is the sliced W1 on 400 fixed
-projections to exact draws, averaged over 4 sets of 1,000; the floor is its mean over the 6 pairs of those sets. The
-other samplers take problems 0–1. Cost: 40 minutes on one core; --quick: seconds.
+The prior has 25 components N((−8i, −8j, −8i, −8j, …), I), i, j ∈ {−2 … 2}, with random weights; the operator is random
+with singular values in (0, 1), and so is the noise (Cardoso et al. 2023, arXiv:2308.07983). The prior is reached
+through its denoiser and the ordinary reverse diffusion, as a learned one would be. (d, d_y) are the sizes of image and
+measurement. Problems are 0–19 (0–5 at d = 800), the sampler's seed is 0, and each run makes 1,000 samples. Defaults are
+the library's, which were chosen on other problems of the kind, with two exceptions: the first noise level of prior
+samples, √(2n)·sigma_data, came after these problems at d = 800 had shown a lower one to be wrong, and the 30 moves at
+β = 1 in all were 35 until one of these problems took 422 calls. The error is the sliced W1 distance on 400 fixed
+projections to exact samples, averaged over 4 sets of 1,000; the Monte Carlo error is its mean over the 6 pairs of those
+sets. The other samplers take problems 0–1. Cost: 40 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -16,18 +17,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common.outcomes import SUMMARY, Outcome, measure, pick, save, summary
-from benchmarks.common.table import markdown, run
+from benchmarks.common.outcomes import RELATIVE_ERROR, SUMMARY, Outcome, measure, pick, save, summary
+from benchmarks.common.pages import page, run
 from posterior.diagnostics import mode_weight_error, sliced_wasserstein, sliced_wasserstein_monte_carlo_error
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Matrix
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
+from posterior.tables import markdown_table
 from samplers import AnnealedLangevin, AuxiliaryGibbs, ReplicaExchange, Sampler, TemperedSMC
 
+FINDING = (
+    "The median relative error of `TemperedSMC()` is between 0.97 and 1.34 in all nine cells, at 200 to 242 network "
+    "calls a sample on average, and its weights of the modes are off by at most 0.038 in total variation. The other "
+    "samplers lose or misjudge modes: their medians reach 17.75 (`ReplicaExchange`), 133.89 (`AuxiliaryGibbs`) and "
+    "118.07 (`AnnealedLangevin`)."
+)
 CELLS = [(d, d_y) for d in (8, 80, 800) for d_y in (1, 2, 4)]
-BARS = {1: 1.6, 2: 1.3, 4: 1.3}
+TARGETS = {1: 1.6, 2: 1.3, 4: 1.3}
 SAMPLES, PROJECTIONS, CALLS, VERSUS = 1000, 400, 400, 1.2
 
 
@@ -57,11 +65,12 @@ def solve(
     """Run samplers on one problem."""
     exact = problem.prior.posterior(problem.likelihood, problem.y)
     sets = [exact.sample(size, seed=1 + k)[:, 0] for k in range(4)]
-    floor = float(sliced_wasserstein_monte_carlo_error(sets, num_projections=PROJECTIONS))
+    monte_carlo = float(sliced_wasserstein_monte_carlo_error(sets, num_projections=PROJECTIONS))
 
     def judge(x: Tensor) -> tuple[float, ...]:
         distance = float(np.mean([sliced_wasserstein(x, s, num_projections=PROJECTIONS) for s in sets]))
-        return distance / floor, float(mode_weight_error(problem.prior.responsibilities(x).mean(0), exact.weights[0]))
+        weights = problem.prior.responsibilities(x).mean(0)
+        return distance / monte_carlo, float(mode_weight_error(weights, exact.weights[0]))
 
     evidence = float(exact.log_evidence[0])
     return [measure(cell, index, name, m, problem, evidence, size, judge, seed) for name, m in methods.items()]
@@ -71,7 +80,7 @@ def main(quick: bool) -> str:
     """The tables, as Markdown."""
     ours: dict[str, Sampler] = {
         "TemperedSMC": TemperedSMC(),
-        "TemperedSMC, exact draws": TemperedSMC(exact_denoise=True),
+        "TemperedSMC, exact denoising": TemperedSMC(exact_denoise=True),
     }
     others: dict[str, Sampler] = {
         "AuxiliaryGibbs": AuxiliaryGibbs(burn_in=10 if quick else 100),
@@ -93,17 +102,18 @@ def main(quick: bool) -> str:
             rows = pick(outcomes, cell, name)
             if rows:
                 table.append([cell, name, f"{np.mean([o.extra for o in rows]):.3f}", *summary(rows)])
-                print(markdown(["cell", "sampler", "TV", *SUMMARY], table[-1:]), flush=True)
+                print(table[-1], flush=True)
         rows, exact = (pick(outcomes, cell, name) for name in ours)
-        ratio, versus = np.median([o.ratio for o in rows]), np.median([o.ratio for o in exact])
+        error, versus = (np.median([o.relative_error for o in runs]) for runs in (rows, exact))
         calls = max(o.calls for o in rows)
-        met = ratio <= BARS[d_y] and calls <= CALLS and ratio <= VERSUS * versus
+        met = error <= TARGETS[d_y] and calls <= CALLS and error <= VERSUS * versus
         verdicts.append([
-            cell, f"{ratio:.2f}", f"{BARS[d_y]}", f"{calls:.0f}", f"{ratio / versus:.2f}", "met" if met else "MISSED",
+            cell, f"{error:.2f}", f"{TARGETS[d_y]}", f"{calls:.0f}", f"{error / versus:.2f}",
+            "met" if met else "MISSED",
         ])  # fmt: skip
-        if ratio > VERSUS * versus and not quick:  # a ratio of two medians is noisy: is it the sampler or the seed?
+        if error > VERSUS * versus and not quick:  # a ratio of two medians is noisy: is it the sampler or the seed?
             again = [
-                [o.ratio for o in solve(make_problem(d, d_y, index), cell, index, ours, size, seed)]
+                [o.relative_error for o in solve(make_problem(d, d_y, index), cell, index, ours, size, seed)]
                 for seed in (1, 2, 3)
                 for index in range(count)
             ]
@@ -113,18 +123,19 @@ def main(quick: bool) -> str:
             )
     if not quick:
         save("gaussian_mixture", outcomes)
-    head = ["(d, d_y)", "median W1 ÷ floor", "bar", "network calls, most", "÷ that with exact draws (bar 1.2)", ""]
-    return "\n\n".join([
-        "# The Gaussian-mixture table",
-        (__doc__ or "").split("\n\n", 1)[1].strip(),
-        "`TemperedSMC()` against its bars (at most 400 network calls on every problem); ‘exact draws’ is the same "
-        "sampler with `exact_denoise=True`, which shows what reverse diffusion costs.",
-        markdown(head, verdicts),
+    head = [
+        "(d, d_y)", "relative error, median", "target", "network calls, most", "ratio to exact denoising (target 1.2)",
+        "",
+    ]  # fmt: skip
+    return page("Gaussian mixture", FINDING, [
+        f"{RELATIVE_ERROR} The targets of `TemperedSMC()` include at most 400 network calls on every problem; ‘exact "
+        "denoising’ is the same sampler with `exact_denoise=True`, which shows what reverse diffusion costs.",
+        markdown_table(head, verdicts, "lrrrrl"),
         *notes,
-        "Every sampler, by W1 ÷ floor; TV is the total variation of the mode weights:",
-        markdown(["cell", "sampler", "TV", *SUMMARY], table),
-    ])  # fmt: skip
+        "Every sampler; TV is the total variation of the mode weights:",
+        markdown_table(["(d, d_y)", "sampler", "TV", *SUMMARY], table, "ll"),
+    ], __doc__)  # fmt: skip
 
 
 if __name__ == "__main__":
-    run(main, "gaussian_mixture.md", __doc__ or "")
+    run(main, "gaussian_mixture.md", __doc__)

@@ -1,11 +1,13 @@
 """Latent posteriors: a linear generator in closed form, a bent one by quadrature, the digits VAE by long chains.
 
-Linear: x = W z with 10 latents of very different weight and 16 pixels, 6 random measurements, σ = 0.1. Bent:
-x = R (z1, z2 + z1² − 1), R a random rotation, its first value seen with σ = 0.3; the posterior is curved and often has
-two arms. For both 12 problems, sampler seed 0, 1,000 samples, library defaults, which were chosen before the first run;
-the error is the sliced W1 of images to 4 sets of 1,000 exact draws, the floor its mean over their pairs. VAE: 100
-Gaussian measurements with σ = 0.1 of 4 digits that the VAE draws itself, 256 samples; the exact sets are 4 of 256 draws
-of 16 chains of `HMC` with 1,000 moves of burn-in. Cost: 20 minutes on one core; --quick: seconds.
+The linear generator is x = W z, with 10 latents of very different weight and 16 pixels, of which there are 6 random
+measurements with σ = 0.1. The bent one is x = R (z1, z2 + z1² − 1), R a random rotation, whose first value is seen with
+σ = 0.3; the posterior is curved and often has two arms. Of both there are 12 problems; the sampler's seed is 0, and
+each run makes 1,000 samples. Defaults are the library's, which were chosen before the first run. The error is the
+sliced W1 distance of images to 4 sets of 1,000 exact samples, the Monte Carlo error its mean over their pairs. Of the
+VAE, 4 digits that it generates itself are seen by 100 Gaussian measurements with σ = 0.1, and 256 samples are made; in
+place of exact sets there are 4 of 256 samples of 16 chains of `HMC` with 1,000 moves of burn-in. Cost: 20 minutes on
+one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmarks.common.outcomes import SUMMARY, Outcome, measure, pick, save, summary
-from benchmarks.common.table import markdown, run
+from benchmarks.common.outcomes import RELATIVE_ERROR, SUMMARY, Outcome, measure, pick, save, summary
+from benchmarks.common.pages import page, run
 from posterior.diagnostics import sliced_wasserstein, sliced_wasserstein_monte_carlo_error
 from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood
@@ -28,10 +30,16 @@ from posterior.operators import GaussianMeasurement, Inpainting, Matrix
 from posterior.priors import GeneratorPrior
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
+from posterior.tables import markdown_table
 from samplers import Sampler, TemperedSMC
 from samplers.latent import HMC, LatentLangevin
 
-PROBLEMS, SAMPLES, BAR = 12, 1000, 1.3
+FINDING = (
+    "On generators with a known posterior `TemperedSMC()` has median relative errors of 0.97 and 1.07, and on the "
+    "digits VAE it agrees with long chains (0.98). `HMC` comes near with fewer network calls (1.44, 1.17 and 1.01), "
+    "and `LatentLangevin` is biased (5.34 to 10.65)."
+)
+PROBLEMS, SAMPLES, TARGET = 12, 1000, 1.3
 DIGITS, DIGIT_SAMPLES = 4, 256
 
 
@@ -66,7 +74,8 @@ class Bent(nn.Module):
         return torch.stack([z[:, 0], z[:, 1] + z[:, 0] ** 2 - 1], 1) @ self.rotation.T
 
 
-Known = tuple[Posterior, float, Callable[[int, Noise], Tensor]]  # a problem, log p(y), and draws of images, (S, pixels)
+# A problem, log p(y), and exact samples of images, (S, pixels), by their number and noise.
+Known = tuple[Posterior, float, Callable[[int, Noise], Tensor]]
 
 
 def linear(index: int) -> Known:
@@ -123,9 +132,9 @@ def digit(index: int) -> Posterior:
 
 
 def judge_of(sets: list[Tensor]) -> Callable[[Tensor], tuple[float, ...]]:
-    """Sliced W1 to exact sets, in units of that between them."""
-    floor = float(sliced_wasserstein_monte_carlo_error(sets))
-    return lambda x: (float(np.mean([sliced_wasserstein(x.flatten(1), exact) for exact in sets])) / floor,)
+    """Sliced W1 to exact sets, relative to that between them."""
+    monte_carlo = float(sliced_wasserstein_monte_carlo_error(sets))
+    return lambda x: (float(np.mean([sliced_wasserstein(x.flatten(1), exact) for exact in sets])) / monte_carlo,)
 
 
 def main(quick: bool) -> str:
@@ -139,11 +148,11 @@ def main(quick: bool) -> str:
     outcomes: list[Outcome] = []
     table, verdicts, references = [], [], []
 
-    def close(cell: str, bar: bool) -> None:
+    def close(cell: str, exact: bool) -> None:
         table.extend([cell, name, *summary(pick(outcomes, cell, name))] for name in methods)
-        print(markdown(["cell", "sampler", *SUMMARY], table[-len(methods) :]), flush=True)
-        median = np.median([o.ratio for o in pick(outcomes, cell, "TemperedSMC")])
-        verdict = f": {'met' if median <= BAR else 'MISSED'}" if bar else " (no bar: the reference is chains)"
+        print(*table[-len(methods) :], sep="\n", flush=True)
+        median = np.median([o.relative_error for o in pick(outcomes, cell, "TemperedSMC")])
+        verdict = f": {'met' if median <= TARGET else 'MISSED'}" if exact else " (no target: the reference is chains)"
         verdicts.append(f"- {cell}: median {median:.2f}{verdict}")
 
     for cell, make in (("linear generator", linear), ("bent generator", bent)):
@@ -153,7 +162,7 @@ def main(quick: bool) -> str:
             judge = judge_of([draw(size, source.use(f"set {k}")) for k in range(4)])
             for name, sampler in methods.items():
                 outcomes.append(measure(cell, index, name, sampler, problem, evidence, size, judge))
-        close(cell, bar=True)
+        close(cell, exact=True)
     for index in range(0 if quick else DIGITS):
         problem = digit(index)
         with warnings.catch_warnings():
@@ -167,19 +176,18 @@ def main(quick: bool) -> str:
                 measure("digits VAE", index, name, sampler, problem, unknown, DIGIT_SAMPLES, judge_of(sets))
             )
     if references:
-        close("digits VAE", bar=False)
+        close("digits VAE", exact=False)
         text = ", ".join(f"{r_hat:.3f} ({effective:.0f})" for r_hat, effective in references)
         verdicts.append(f"- R-hat of the reference chains (effective samples of {4 * DIGIT_SAMPLES}): {text}")
     if not quick:
         save("latent", outcomes)
-    return "\n\n".join([
-        "# Latent posteriors",
-        (__doc__ or "").split("\n\n", 1)[1].strip(),
-        f"Bar: sliced W1 of `TemperedSMC()` at most {BAR} × the floor, median of the problems.",
+    return page("Latent posteriors", FINDING, [
+        RELATIVE_ERROR,
+        markdown_table(["problem", "sampler", *SUMMARY], table, "ll"),
+        f"Target: the median relative error of `TemperedSMC()` is at most {TARGET}.",
         "\n".join(verdicts),
-        markdown(["cell", "sampler", *SUMMARY], table),
-    ])  # fmt: skip
+    ], __doc__)  # fmt: skip
 
 
 if __name__ == "__main__":
-    run(main, "latent.md", __doc__ or "")
+    run(main, "latent.md", __doc__)

@@ -1,1 +1,1 @@
-"""What reconstructions do to groups."""
+"""Shares of groups among reconstructions."""

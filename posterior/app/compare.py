@@ -15,6 +15,7 @@ from posterior.methods import Method
 from posterior.metrics import psnr
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
+from posterior.tables import markdown_table
 
 COLUMNS = ("problem", "method", "PSNR (dB)", "90 % coverage", "misfit (σ_y)", "network calls", "seconds")
 
@@ -101,16 +102,8 @@ def run(
 
 
 def table(rows: Sequence[Row]) -> str:
-    """The rows as a table in Markdown, with columns lined up."""
-    lines = [COLUMNS, *(row.cells() for row in rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(COLUMNS))]
-
-    def text(cells: Sequence[str]) -> str:
-        padded = (c.ljust(w) if i < 2 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True)))
-        return "| " + " | ".join(padded) + " |"
-
-    rule = ["-" * w if i < 2 else "-" * (w - 1) + ":" for i, w in enumerate(widths)]
-    return "\n".join([text(COLUMNS), text(rule), *(text(row.cells()) for row in rows)])
+    """The rows as a table in Markdown."""
+    return markdown_table(COLUMNS, [row.cells() for row in rows], align="ll")
 
 
 def report(rows: Sequence[Row]) -> str:

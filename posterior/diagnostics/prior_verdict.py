@@ -11,6 +11,7 @@ from torch import Tensor
 from posterior.diagnostics.agreement import Disagreement
 from posterior.diagnostics.uniformity import detectable_effect
 from posterior.diagnostics.verdict import SIGNIFICANCE, Check
+from posterior.tables import markdown_table
 
 _CONVERGED = 0.05  # of the spread: below it, steps are hardly what a fault comes from
 
@@ -69,19 +70,18 @@ class PriorCheck:
     def table(self) -> str:
         """A row for each level, as a table in Markdown."""
         names = [check.name for check in self.checks[0]]
-        lines = [f"| ρ | spread | change by {2 * self.steps} calls | {' | '.join(names)} |"]
-        lines.append("|" + "---:|" * (3 + len(names)))
+        rows = []
         for k, rho in enumerate(self.levels):
             cells = [
                 f"{c.adjusted:.2g} / {z:+.1f}" for c, z in zip(self.checks[k], self.drift[k].tolist(), strict=True)
             ]
-            start = f"| {rho:.3g} | {float(self.spread[k]):.3g} | {float(self.doubling[k]):.1%} |"
-            lines.append(f"{start} {' | '.join(cells)} |")
+            rows.append([f"{rho:.3g}", f"{float(self.spread[k]):.3g}", f"{float(self.doubling[k]):.1%}", *cells])
+        table = markdown_table(["ρ", "spread", f"change by {2 * self.steps} calls", *names], rows, align="r")
         note = (
             "Spread: standard deviation of draws given z. Change: of a draw by twice the calls, RMS, in units of the "
             "spread. Functionals: adjusted p-value of uniform ranks / z-score of the mean change from image to draw."
         )
-        return "\n".join([self.title, "", *lines, "", note])
+        return "\n\n".join([self.title, table, note])
 
     def summary(self) -> str:
         """The finding in plain words, and what to do."""

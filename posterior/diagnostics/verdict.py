@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from posterior.diagnostics.uniformity import DetectableEffect
+from posterior.tables import markdown_table
 
 Kind = Literal["rank", "TARP", "coverage"]
 
@@ -124,14 +125,15 @@ class Calibration:
     def table(self) -> str:
         """The checks as a table in Markdown, the scores below."""
         shown = " / ".join(f"{level:.0%}".rstrip("%") for level in _SHOWN)
-        lines = [f"| check | p | p, adjusted | coverage at {shown} % | finding |", "|---|---:|---:|---:|---|"]
+        rows = []
         for check in self.checks:
             covered = " / ".join(f"{100 * check.at(level):.0f}" for level in _SHOWN) if check.kind != "rank" else "–"
             finding = "–" if check.passed else check.reading()
-            lines.append(f"| {check.name} | {check.p_value:.2g} | {check.adjusted:.2g} | {covered} | {finding} |")
+            rows.append([check.name, f"{check.p_value:.2g}", f"{check.adjusted:.2g}", covered, finding])
+        table = markdown_table(["check", "p", "p, adjusted", f"coverage at {shown} %", "finding"], rows, "lrrrl")
         crps, energy = _mean_and_error(self.crps), _mean_and_error(self.energy_score)
         scores = f"CRPS {crps}, energy score {energy} (mean ± standard error over problems; smaller is better)"
-        return "\n".join([self.title, "", *lines, "", scores])
+        return "\n\n".join([self.title, table, scores])
 
     def summary(self) -> str:
         """The finding in plain words."""

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from posterior.fairness.measures import Fairness, Interval
 from posterior.io.archive import Archived
+from posterior.tables import markdown_table
 
 HEADER = ("problem", "method", "PR gap", "RDP gap", "CPR gap", "SPE gap", "calibration gap")
 
@@ -69,10 +70,9 @@ class FairnessReport(Archived):
         return rows
 
     def __str__(self) -> str:
-        header = self.header()
-        lines = ["| " + " | ".join(line) + " |" for line in [header, ["---"] * len(header), *self.rows()]]
+        table = markdown_table(self.header(), self.rows(), align="ll")
         doubts = [f"- {one.problem}: {warning}" for one in self.findings for warning in one.warnings]
-        return "\n".join([*lines, *(["", "Warnings:", "", *doubts] if doubts else [])])
+        return "\n".join([table, *(["", "Warnings:", "", *doubts] if doubts else [])])
 
 
 def _largest(gaps: Interval, names: Sequence[str]) -> str:

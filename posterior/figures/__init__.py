@@ -1,4 +1,4 @@
-"""Every picture the library draws."""
+"""Every figure of the library."""
 
 from posterior.figures.animation import save_gif
 from posterior.figures.calibration import calibration_figure

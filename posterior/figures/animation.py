@@ -1,4 +1,4 @@
-"""Draws one after the other."""
+"""Images one after the other."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def save_gif(images: Tensor, path: str | Path, value_range: Range = (-1.0, 1.0),
     """Write images to a gif that shows one after the other, again and again; small ones in enlarged pixels.
 
     Args:
-        images: Such as the draws of one measurement, (S, C, H, W) with 1, 2 or 3 channels; two are complex and shown by
-            magnitude.
+        images: Such as the samples of one measurement, (S, C, H, W) with 1, 2 or 3 channels; two are complex and shown
+            by magnitude.
         path: A file that ends in .gif.
         value_range: Values shown as black and white; beyond them pictures saturate.
         seconds: Each image is shown.

@@ -1,4 +1,4 @@
-"""What methods do to groups, on one page."""
+"""Gaps and recalls of groups, on one page."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from posterior.errors import InvalidValueError
 from posterior.figures.page import SMALL_LETTER, Page, Panel, house_style
-from posterior.figures.panels import FRAME
+from posterior.figures.panels import FRAME, plot_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
     and CPR gaps, where P(X ∈ a | y) is known or estimated. The grey band is ±0.05. Each block has one scale.
 
     Args:
-        report: What a study found.
+        report: The findings of a study.
         title: Heading of the figure.
 
     Raises:
@@ -50,8 +50,8 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
         page.title(title)
         page.legend(legend)
         for heading, note, which in (
-            ("PR gap", "share of those made − of the true", "representation"),
-            ("Recall", "how often a member comes back as one", "recall"),
+            ("PR gap", "P(X̂ ∈ a) − P(X ∈ a)", "representation"),
+            ("Recall", "P(X̂ ∈ a | X ∈ a)", "recall"),
             ("CPR gap", "rms of P(X̂ ∈ a | y) − P(X ∈ a | y)", "conditional"),
         ):
             known = [one for one in report.findings if getattr(one.fairness, which) is not None]
@@ -60,7 +60,7 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
                 low, high = _limits(shown, which)
                 page.header(heading, note)
                 panels: list[tuple[str, Panel]] = [
-                    (name, partial(_show, found, which, low, high)) for name, found in shown.items()
+                    (name, partial(_show, found, which, heading, low, high)) for name, found in shown.items()
                 ]
                 for start in range(0, len(panels), columns):
                     page.panels(panels[start : start + columns])
@@ -74,7 +74,7 @@ def _by_problem(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     return problems
 
 
-def _show(found: list[Finding], which: str, low: float, high: float, axes: Axes) -> str:
+def _show(found: list[Finding], which: str, label: str, low: float, high: float, axes: Axes) -> str:
     """Draw a line a method, its groups beside each other."""
     if which != "recall":
         axes.axvspan(-_MARGIN, _MARGIN, color=_BAND, linewidth=0)
@@ -90,9 +90,8 @@ def _show(found: list[Finding], which: str, low: float, high: float, axes: Axes)
             axes.plot(float(gaps.value[a]), height, mark, color=colour, markersize=2.6)
         axes.text(low, row - 0.3, f" {one.method}", fontsize=5.5, va="center", ha="left", color="#666666")
     axes.set(xlim=(low, high), ylim=(len(found) - 0.45, -0.5))
-    if which == "recall":
-        low, high = 0, 1
-    return f"{low:.2g} … {high:.2g}".replace("-", "−")
+    plot_axes(axes, label, "")  # methods are named above their marks
+    return ""
 
 
 def _limits(problems: dict[str, list[Finding]], which: str) -> tuple[float, float]:

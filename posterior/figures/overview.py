@@ -1,4 +1,4 @@
-"""What is known about one image, on one page."""
+"""Truth, measurement, estimate and samples of one image, on one page."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from posterior.results import PointEstimate, Samples
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LEVEL, FEWEST = 0.9, 19  # level of the interval, and the draws that it needs
+LEVEL, FEWEST = 0.9, 19  # level of the interval, and the samples that it needs
 GAUSSIAN_WIDTH = 3.29  # a Gaussian's 90 % interval in standard deviations
 
 
@@ -34,32 +34,32 @@ def posterior_figure(
     mask: Tensor | None = None,
     index: int = 0,
 ) -> Figure:
-    """What is known about one image: truth, measurement, point estimate, posterior mean, spread, and draws.
+    """Truth, measurement, point estimate, posterior mean, spread and samples of one image.
 
     The spread is each pixel's standard deviation and the width of its equal-tailed 90 % credible interval, averaged
     over channels. Their colour scales are common to all samplers and stand in the ratio 1 : 3.29, so that a Gaussian
-    posterior looks the same in both. The draws shown are evenly spaced among all, the first and the last included.
+    posterior looks the same in both. The samples shown are evenly spaced among all, the first and the last included.
     Images with two channels are complex and shown by magnitude.
 
     Args:
         truth: True images (B, C, H, W), or None where they are unknown.
         measurement: Measurements (B, *measurement_shape): images of any size, complex k-space (shown as log magnitude,
             coils combined by root sum of squares) or vectors.
-        samples: Draws (S, B, C, H, W), or those of several samplers by name, which get a block of the figure each;
+        samples: Samples (S, B, C, H, W), or those of several samplers by name, which get a block of the figure each;
             None for a figure of the point estimate alone.
         estimate: Point estimates (B, C, H, W).
         value_range: Values shown as black and white; beyond them pictures saturate.
         title: Heading of the figure.
-        num_samples: How many draws to show.
+        num_samples: How many samples to show.
         mask: Where something was measured, broadcastable to one measurement, or one for each; the rest is shown in
             blue, or in grey where the measurement is in colour.
         index: Which of the B measurements to show.
 
     Raises:
         ShapeError: Parts do not fit together, or images do not have 1, 2 or 3 channels.
-        InvalidValueError: No measurement has that index, there are neither draws nor an estimate, or the value range
+        InvalidValueError: No measurement has that index, there are neither samples nor an estimate, or the value range
             is empty.
-        NotFiniteError: A draw, the estimate or the truth holds NaN or infinity.
+        NotFiniteError: A sample, the estimate or the truth holds NaN or infinity.
     """
     blocks = {"": samples} if isinstance(samples, Samples) else dict(samples or {})
     point = estimate.x if isinstance(estimate, PointEstimate) else estimate
@@ -121,14 +121,14 @@ def _check(
     check_range(value_range)
     if (not blocks and point is None) or num_samples < 1:
         raise InvalidValueError("a figure needs samples or an estimate, and num_samples ≥ 1")
-    parts = {f"draws of {name!r}" if name else "draws": block.x for name, block in blocks.items()}
+    parts = {f"samples of {name!r}" if name else "samples": block.x for name, block in blocks.items()}
     parts |= {what: images for what, images in (("estimate", point), ("truth", truth)) if images is not None}
     first, leader = next(iter(parts.items()))
     shape = tuple(leader.shape)[-4:]
     if len(shape) != 4 or shape[1] not in (1, 2, 3):
         raise ShapeError(f"{first}: shape {tuple(leader.shape)}; expected ([S,] B, C, H, W), C 1, 2 or 3")
     for what, x in parts.items():
-        lead = ("S",) if what.startswith("draws") else ()
+        lead = ("S",) if what.startswith("samples") else ()
         if x.ndim != len(lead) + 4 or tuple(x.shape[-4:]) != shape or 0 in x.shape:
             expected = ", ".join(map(str, (*lead, *shape)))
             raise ShapeError(f"{what}: shape {tuple(x.shape)}; expected ({expected}), as {first} say(s)")
@@ -143,7 +143,7 @@ def _check(
 
 
 def spread(block: Samples) -> tuple[Tensor | None, Tensor | None]:
-    """Standard deviation and width of the interval of each pixel, (H, W), where there are draws enough."""
+    """Standard deviation and width of the interval of each pixel, (H, W), where there are samples enough."""
     std = block.std()[0].mean(0) if len(block) > 1 else None
     if len(block) < FEWEST:
         return std, None
@@ -162,17 +162,17 @@ def _mask_of(mask: Tensor, y: Tensor, index: int) -> Tensor:
 
 
 def evenly(size: int, count: int) -> Tensor:
-    """Numbers of at most `count` draws among `size`, as far apart as can be, the first and the last included."""
+    """Numbers of at most `count` samples among `size`, as far apart as can be, the first and the last included."""
     return torch.linspace(0, size - 1, min(size, count), dtype=torch.float64).round().long()
 
 
 def _of(shown: int, size: int) -> str:
     if shown < size:
-        return f"{shown} of {size:,} draws"
-    return "the only draw" if size == 1 else f"all {size} draws"
+        return f"{shown} of {size:,} samples"
+    return "the only sample" if size == 1 else f"all {size} samples"
 
 
 def _cost(block: Samples, index: int) -> str:
     forward, backward = (float(calls.flatten()[index]) for calls in (block.nfe, block.nfe_grad))
-    calls = f"{forward:,.0f} network calls a draw"
+    calls = f"{forward:,.0f} network calls a sample"
     return calls + (f", {backward:,.0f} backward" if backward else "")

@@ -1,4 +1,4 @@
-"""Where things stand on a page: rows of panels with their texts, laid out and written to a file."""
+"""Pages: rows of panels with their texts, laid out and written to a file."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-# What a panel shows: it draws into axes and returns a caption, or the picture that needs a colour bar.
+# A panel draws into axes and returns a caption, or the picture that needs a colour bar.
 Panel = Callable[["Axes"], "str | AxesImage"]
 Box = tuple[float, float, float, float]  # left, top or bottom, width, height
 
 _PANEL, _GAP, _SIDE = 1.45, 0.09, 0.12  # inches: width of a panel, between panels, around all
+_TICKS = 0.44, 0.32  # inches left of a plot and below it: ticks and the label of an axis
 _TITLE, _HEADER, _LABEL, _CAPTION = 0.28, 0.24, 0.19, 0.36  # inches: heights of the bands of text
 _LETTER, SMALL_LETTER = 0.088, 0.072  # inches: width of a title's letter and of other text's, more or less
 _SMALL = 7.5  # points: captions
@@ -51,7 +52,7 @@ class Page:
         self.aspect, self.panel = aspect, panel
         self.width = columns * (panel + _GAP) - _GAP
         self.cursor = 0.0
-        self._parts: list[tuple[Box, Panel]] = []
+        self._parts: list[tuple[Box, Panel, str]] = []
         self._texts: list[tuple[float, float, str, dict[str, Any]]] = []
 
     def title(self, text: str) -> None:
@@ -79,9 +80,8 @@ class Page:
     def panels(self, panels: list[tuple[str, Panel]]) -> None:
         """A row of panels with their labels above and captions below."""
         for column, (label, panel) in enumerate(panels):
-            left = column * (self.panel + _GAP)
-            self._label(left + self.panel / 2, label)
-            self._parts.append(((left, self.cursor + _LABEL, self.panel, self.panel * self.aspect), panel))
+            box = column * (self.panel + _GAP), self.cursor + _LABEL, self.panel, self.panel * self.aspect
+            self._parts.append((box, panel, label))
         self.cursor += _LABEL + self.panel * self.aspect + _CAPTION
 
     def band_of_tiles(self, label: str, images: Tensor, value_range: Range) -> None:
@@ -114,7 +114,7 @@ class Page:
         for i, image in enumerate(images):
             row, column = divmod(i, columns)
             corner = left + column * (tile + _GAP), self.cursor + row * (tile * self.aspect + _GAP)
-            self._parts.append(((*corner, tile, tile * self.aspect), partial(show_picture, image, value_range)))
+            self._parts.append(((*corner, tile, tile * self.aspect), partial(show_picture, image, value_range), ""))
         self.cursor += math.ceil(len(images) / columns) * (tile * self.aspect + _GAP) - _GAP
 
     def figure(self) -> Figure:
@@ -126,10 +126,17 @@ class Page:
         def box(left: float, top: float, wide: float, tall: float) -> Box:
             return (left + _SIDE) / width, 1 - (top + tall + _SIDE) / height, wide / width, tall / height
 
-        for (left, top, wide, tall), panel in self._parts:
+        for (left, top, wide, tall), panel, label in self._parts:
             axes = figure.add_axes(box(left, top, wide, tall))
             axes.set(xticks=[], yticks=[])
             shown = panel(axes)
+            # ticks take room within the panel, or below it where there is no caption
+            ticks = _TICKS[0] if axes.get_ylabel() else 0.0
+            below = _TICKS[1] if axes.get_xlabel() and shown else 0.0
+            axes.set_position(box(left + ticks, top, wide - ticks, tall - below))
+            if label:
+                x, y, *_ = box(left + (wide + ticks) / 2, top - 0.5 * _LABEL, 0, 0)
+                figure.text(x, y, label, ha="center", va="center_baseline")
             if isinstance(shown, str):
                 x, y, *_ = box(left + wide / 2, top + tall + 0.04, 0, 0)
                 figure.text(x, y, shown, ha="center", va="top", fontsize=_SMALL, color=_PALE, linespacing=1.1)

@@ -1,4 +1,4 @@
-"""What one panel shows: a picture, a heat map, or a measurement of any kind."""
+"""Panels: a picture, a heat map, a measurement of any kind, and the axes of a plot."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ _SPREAD = "viridis"  # perceptually uniform, and safe for colour-blind readers
 _SIGNED = "PuOr"  # both sides are told apart by colour-blind readers, and 0 is white
 _BLUE = (0.337, 0.706, 0.914)  # not measured: sky blue of Okabe & Ito's colour-blind-safe palette
 _GREY = (0.5, 0.5, 0.5)  # the same where blue may be a colour of the picture
+_TICK = 6.5  # points
 _DECADES = 4  # of k-space magnitude that are shown
 _STEMS = 60  # vectors up to this length are drawn entry by entry
 
@@ -33,6 +34,18 @@ def check_range(value_range: Range) -> None:
         raise InvalidValueError(f"value_range is (value of black, value of white), got {value_range}")
 
 
+def plot_axes(axes: Axes, x: str, y: str) -> None:
+    """Give axes ticks and labels; none where there is no label."""
+    from matplotlib.ticker import MaxNLocator
+
+    for axis, label in ((axes.xaxis, x), (axes.yaxis, y)):
+        if label:
+            axis.set_major_locator(MaxNLocator(4, steps=[1, 2, 5, 10]))
+            axis.set_label_text(label, fontsize=_TICK)
+            axis.labelpad = 1.5
+    axes.tick_params(labelsize=_TICK, length=2, width=0.5, pad=1.5)
+
+
 def show_picture(image: Tensor, value_range: Range, axes: Axes) -> str:
     """Draw an image (C, H, W)."""
     axes.imshow(rgb(image, value_range), interpolation="nearest", aspect="equal")
@@ -40,9 +53,9 @@ def show_picture(image: Tensor, value_range: Range, axes: Axes) -> str:
 
 
 def show_heat(values: Tensor | None, high: float, fewest: int, axes: Axes) -> str | AxesImage:
-    """Draw a map (H, W) in colours from 0 to `high`; None stands for one that too few draws leave unknown."""
+    """Draw a map (H, W) in colours from 0 to `high`; None stands for one that too few samples leave unknown."""
     if values is None:
-        axes.text(0.5, 0.5, f"needs at least\n{fewest} draws", ha="center", va="center", transform=axes.transAxes)
+        axes.text(0.5, 0.5, f"needs at least\n{fewest} samples", ha="center", va="center", transform=axes.transAxes)
         return ""
     return axes.imshow(values.numpy(), cmap=_SPREAD, vmin=0, vmax=high, interpolation="nearest", aspect="equal")
 
@@ -92,9 +105,8 @@ def _vector(values: Tensor, measured: Tensor | None, axes: Axes) -> str:
     else:
         axes.plot(places.numpy(), heights, color=_LINE, linewidth=0.5)
     axes.margins(0.04, 0.08)
-    what = "magnitudes" if values.is_complex() else "numbers"
-    ends = f"{_number(heights.min())} … {_number(heights.max())}" if len(places) else "nothing measured"
-    return f"{len(places):,} {what}\n{ends}"
+    plot_axes(axes, "entry", "magnitude" if values.is_complex() else "value")
+    return f"{len(places):,} entries" if len(places) else "nothing measured"
 
 
 def _number(value: float) -> str:

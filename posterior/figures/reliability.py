@@ -1,4 +1,4 @@
-"""What was said to be likely against what happened."""
+"""Observed frequencies against stated probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from posterior.errors import ShapeError
 from posterior.figures.page import Page, Panel, house_style
-from posterior.figures.panels import FRAME
+from posterior.figures.panels import FRAME, plot_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from posterior.fairness.reliability import Reliability
 
 _LINE, _BAR = "#0072B2", "#56B4E9"  # blue and sky blue of Okabe & Ito's colour-blind-safe palette
-_COLUMNS, _PANEL = 5, 1.5
+_COLUMNS, _PANEL = 5, 1.8
 
 
 def reliability_figure(studies: Mapping[str, Reliability], names: Sequence[str], title: str = "") -> Figure:
@@ -26,8 +26,8 @@ def reliability_figure(studies: Mapping[str, Reliability], names: Sequence[str],
     Points on the diagonal are right. Lines are 95 % intervals; the bars below say how often so much was stated.
 
     Args:
-        studies: What `posterior.fairness.reliability` found, by method.
-        names: What the classes are called, (K,).
+        studies: Results of `posterior.fairness.reliability`, by method.
+        names: Names of the classes, (K,).
         title: Heading of the figure.
 
     Raises:
@@ -40,7 +40,7 @@ def reliability_figure(studies: Mapping[str, Reliability], names: Sequence[str],
         page = Page(min(_COLUMNS, max(3, len(names))), 1.0, panel=_PANEL)
         page.title(title)
         for method, found in studies.items():
-            page.header(method, "observed over stated")
+            page.header(method, "bars: how often each was stated")
             panels: list[tuple[str, Panel]] = [(name, partial(_show, found, a)) for a, name in enumerate(names)]
             for start in range(0, len(panels), _COLUMNS):
                 page.panels(panels[start : start + _COLUMNS])
@@ -59,4 +59,5 @@ def _show(found: Reliability, group: int, axes: Axes) -> str:
     axes.vlines(stated, *zip(*ends, strict=True), color=_LINE, linewidth=0.8)
     axes.plot(stated, found.observed.value[group, some].tolist(), "o", color=_LINE, markersize=2.5)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
-    return f"0 … 1, {int(count.sum()):,} measurements"
+    plot_axes(axes, "stated probability", "observed frequency")
+    return f"{int(count.sum()):,} measurements"

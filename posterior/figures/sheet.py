@@ -1,4 +1,4 @@
-"""Images side by side: what a prior draws."""
+"""Images side by side, such as samples of a prior."""
 
 from __future__ import annotations
 

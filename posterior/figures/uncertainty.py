@@ -1,4 +1,4 @@
-"""How draws of one posterior differ, on one page."""
+"""How samples of one posterior differ, on one page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from posterior.diagnostics.components import principal_components
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.figures.overview import FEWEST, GAUSSIAN_WIDTH, spread
 from posterior.figures.page import Page, Panel, house_style
-from posterior.figures.panels import FRAME, Range, check_range, show_heat, show_picture, show_signed
+from posterior.figures.panels import FRAME, Range, check_range, plot_axes, show_heat, show_picture, show_signed
 from posterior.results import Samples
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def uncertainty_figure(
     title: str = "",
     index: int = 0,
 ) -> Figure:
-    """Where the draws of one posterior differ, how, and whether by as much as their mean errs.
+    """Where the samples of one posterior differ, how, and whether by as much as their mean errs.
 
     First row: mean, standard deviation, width of the 90 % interval (on scales as in `posterior_figure`); with a truth
     its absolute difference from the mean, and that difference over the standard deviation of each entry, with lines
@@ -45,27 +45,27 @@ def uncertainty_figure(
     the eye than an image of the posterior, which is no Gaussian. Maps are means over channels.
 
     Args:
-        samples: Draws (S, B, C, H, W) with 1, 2 or 3 channels; two are complex, with pictures shown by magnitude.
+        samples: Samples (S, B, C, H, W) with 1, 2 or 3 channels; two are complex, with pictures shown by magnitude.
         truth: True images (B, C, H, W).
-        groups: Who the draws may show: a classifier's classes, or any rule.
-        components: How many; fewer if there are few draws.
+        groups: Groups that the samples may show: a classifier's classes, or any rule.
+        components: How many; fewer if there are few samples.
         value_range: Values shown as black and white; beyond them pictures saturate.
         title: Heading of the figure.
         index: Which of the B measurements to show.
 
     Raises:
-        ShapeError: Draws are no images, or truths do not fit them.
-        InvalidValueError: There are fewer than two draws, no such measurement, or the value range is empty.
-        NotFiniteError: A draw or the truth holds NaN or infinity.
+        ShapeError: Samples are no images, or truths do not fit them.
+        InvalidValueError: There are fewer than two samples, no such measurement, or the value range is empty.
+        NotFiniteError: A sample or the truth holds NaN or infinity.
     """
     check_range(value_range)
     if samples.x.ndim != 5 or samples.x.shape[2] not in (1, 2, 3):
-        raise ShapeError(f"draws have shape {tuple(samples.x.shape)}; expected (S, B, C, H, W) with C 1, 2 or 3")
+        raise ShapeError(f"samples have shape {tuple(samples.x.shape)}; expected (S, B, C, H, W) with C 1, 2 or 3")
     if truth is not None and truth.shape != samples.x.shape[1:]:
-        raise ShapeError(f"truths have shape {tuple(truth.shape)}; the draws need {tuple(samples.x.shape[1:])}")
+        raise ShapeError(f"truths have shape {tuple(truth.shape)}; the samples need {tuple(samples.x.shape[1:])}")
     if len(samples) < 2 or not 0 <= index < samples.x.shape[1]:
         raise InvalidValueError(
-            f"needs two draws or more and an index below {samples.x.shape[1]}; got {len(samples)} and {index}"
+            f"needs two samples or more and an index below {samples.x.shape[1]}; got {len(samples)} and {index}"
         )
     if truth is not None:
         check_finite("truth", truth[index], "repair it")
@@ -82,7 +82,7 @@ def uncertainty_figure(
         error = (truth[index].detach().cpu() - mean).abs()
         largest = float(error.mean(0).max()) or 1.0
         top.append(("error of the mean", partial(show_heat, error.mean(0), largest, 1)))
-        top.append(("error over std", partial(_show_errors, one.std()[0].flatten(), error.flatten())))
+        top.append(("error against std", partial(_show_errors, one.std()[0].flatten(), error.flatten())))
     if groups is not None:
         members = groups.of(samples.x[:, index], samples.x.shape[2:]).mean(0).cpu()
         top.append(("probabilities", partial(_show_bars, members, groups.names)))
@@ -114,6 +114,7 @@ def _show_errors(std: Tensor, error: Tensor, axes: Axes) -> str:
         std.numpy(), error.numpy(), "o", color=_POINT, markersize=1, alpha=0.4, markeredgewidth=0, rasterized=True
     )
     axes.set(xlim=(0, high), ylim=(0, high))
+    plot_axes(axes, "standard deviation", "|truth − mean|")
     inside = [float((error <= factor * std).double().mean()) for factor in (0.674, 1.96)]
     return f"below lines {inside[0]:.0%}, {inside[1]:.0%}\n(Gaussian: 50 %, 95 %)"
 
@@ -125,4 +126,5 @@ def _show_bars(probabilities: Tensor, names: tuple[str, ...], axes: Axes) -> str
     for row, name, value in zip(rows, names, probabilities.tolist(), strict=True):
         axes.text(0.02, row, f"{name}  {value:.2f}", va="center", fontsize=max(4.0, min(7.0, 70 / len(names))))
     axes.set(xlim=(0, 1), ylim=(len(names) - 0.5, -0.5))
-    return "share of the draws"
+    plot_axes(axes, "share of the samples", "")
+    return ""

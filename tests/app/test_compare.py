@@ -12,6 +12,7 @@ from posterior.operators import Identity
 from posterior.priors import ScorePrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
+from tests.tables import cells
 
 SHAPE = (1, 2, 2)
 
@@ -93,7 +94,8 @@ def test_table() -> None:
     rows = [Row("a", "Long name", 21.27, 0.914, 1.0, 12345.6, 3.21), Row("b", "B", None, None, 0.5, 1, 100)]
     lines = table(rows).splitlines()
     assert len({len(line) for line in lines}) == 1
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert cells[0] == list(COLUMNS)
-    assert cells[2] == ["a", "Long name", "21.3", "91%", "1.00", "12,346", "3.2"]
-    assert cells[3] == ["b", "B", "–", "–", "0.50", "1", "100.0"]
+    assert cells(table(rows)) == [
+        list(COLUMNS),
+        ["a", "Long name", "21.3", "91%", "1.00", "12,346", "3.2"],
+        ["b", "B", "–", "–", "0.50", "1", "100.0"],
+    ]

@@ -14,6 +14,7 @@ from posterior.noise import Noise
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.priors.generators import NetworkGenerator
 from tests.problems import DOUBLE, mixture
+from tests.tables import cells
 
 SHAPE = (1, 4, 4)
 PRIOR = mixture(SHAPE)
@@ -102,10 +103,10 @@ def test_results_do_not_depend_on_the_batch_size_or_on_other_levels(exact: Prior
 
 
 def test_words(exact: PriorCheck, wrong: PriorCheck) -> None:
-    lines = exact.table().splitlines()
-    assert lines[0] == exact.title
-    assert lines[2].startswith("| ρ | spread | change by 12 calls | centre pixel | image mean |")
-    assert sum(line.startswith("| ") for line in lines) == 1 + 4
+    header, *rows = cells(exact.table())
+    assert exact.table().startswith(f"{exact.title}\n\n")
+    assert header[:5] == ["ρ", "spread", "change by 12 calls", "centre pixel", "image mean"]
+    assert len(rows) == 4
     assert "Draws with 6 calls are calibrated at ρ = " in exact.summary()
     assert "Draws are off at ρ = " in wrong.summary()
     assert "the denoiser seems not to be that of these images" in wrong.summary()

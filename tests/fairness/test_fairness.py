@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.fairness.fairness_toy import ExactDraws, MixtureMAP
+from benchmarks.fairness.toy import ExactDraws, MixtureMAP
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.fairness import ComponentGroups, FairnessStudy, Groups, Interval, by_group, fairness
 from posterior.likelihoods import GaussianLikelihood
@@ -13,6 +13,7 @@ from posterior.noise import Noise
 from posterior.operators import Identity
 from posterior.priors import EmpiricalPrior, GaussianMixturePrior
 from posterior.problem import Posterior
+from tests.tables import cells
 
 DOUBLE = torch.float64
 SHARES = torch.tensor([0.867, 0.133], dtype=DOUBLE)
@@ -206,6 +207,6 @@ def test_exact_probabilities_stand_in_for_truths_only_if_these_are_of_the_prior(
 def test_the_report_is_a_table():
     problem, truth, groups = two_groups(1.0, size=40)
     report = FairnessStudy({"toy": (problem, truth)}, [ExactDraws(), MixtureMAP()], groups).run(8, progress=False)
-    lines = str(report).splitlines()
-    assert len(lines) == 4 and "| toy | MAP |" in lines[3] and "group 0" in lines[3]
+    table = cells(str(report))
+    assert len(table) == 3 and table[2][:2] == ["toy", "MAP"] and "group 0" in table[2][5]
     assert isinstance(report.findings[0].errors["PSNR (dB)"], Interval)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from benchmarks.fairness.fairness_toy import ExactDraws, MixtureMAP
+from benchmarks.fairness.toy import ExactDraws, MixtureMAP
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
 from posterior.fairness import FairnessReport, FairnessStudy, Interval
 from posterior.figures import fairness_figure, save_figure

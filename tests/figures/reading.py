@@ -1,9 +1,10 @@
-"""Draws to make figures of, and what can be read off a figure."""
+"""Samples to make figures of, and readings of a figure."""
 
 from typing import Any
 
 import numpy as np
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -35,6 +36,12 @@ def texts(figure: Figure) -> list[str]:
 def pictures(figure: Figure) -> list[Any]:
     """The pictures of the figure's panels in their order, colour bars left out."""
     return [axes.images[0].get_array() for axes in figure.axes if axes.images]
+
+
+def is_standard(axes: Axes) -> bool:
+    """Whether a plot has ticks and labels."""
+    axes_of = ((axes.get_xlabel(), axes.get_xticks()), (axes.get_ylabel(), axes.get_yticks()))
+    return all(label and len(ticks) > 1 for label, ticks in axes_of)
 
 
 def grey(x: Tensor) -> np.ndarray:

@@ -3,7 +3,7 @@ import pytest
 from posterior.diagnostics import Calibration, calibrate
 from posterior.figures import calibration_figure, save_figure
 from tests.diagnostics.methods import KnownDraws, PriorDraws
-from tests.figures.reading import texts
+from tests.figures.reading import is_standard, texts
 from tests.problems import gaussian, gaussian_problem
 
 
@@ -18,6 +18,7 @@ def test_every_check_has_a_panel(tmp_path) -> None:
     assert len(figure.axes) == len(result.checks) == 8
     assert set(texts(figure)) >= {check.name for check in result.checks} | {result.title}
     for axes, check in zip(figure.axes, result.checks, strict=True):
+        assert is_standard(axes)
         zero, curve = axes.get_lines()
         assert zero.get_ydata()[0] == 0
         assert curve.get_ydata().tolist() == pytest.approx((check.observed - check.levels).tolist())

@@ -14,7 +14,7 @@ def test_one_sampler() -> None:
     figure = posterior_figure(truth, y, samples, point, title="A title with $ and _", index=1)
     shown = texts(figure)
     labels = ("truth", "measurement", "point estimate (MAP)", "posterior mean", "standard deviation")
-    for label in (*labels, "width of 90 % interval", "12 of 20 draws", "A title with $ and _"):
+    for label in (*labels, "width of 90 % interval", "12 of 20 samples", "A title with $ and _"):
         assert label in shown
     panels = pictures(figure)
     assert len(panels) == 6 + 12
@@ -39,8 +39,8 @@ def test_several_samplers_share_their_scales() -> None:
     figure = posterior_figure(x, x, {"Narrow": draws(scale=0.2), "Wide": draws(30, seed=1)}, num_samples=5, index=1)
     shown = texts(figure)
     assert shown.count("posterior mean") == 2
-    assert {"Narrow", "Wide", "5 of 20 draws", "5 of 30 draws"} <= set(shown)
-    assert "1,200 network calls a draw, 30 backward" in shown
+    assert {"Narrow", "Wide", "5 of 20 samples", "5 of 30 samples"} <= set(shown)
+    assert "1,200 network calls a sample, 30 backward" in shown
     assert len(pictures(figure)) == 2 + 2 * (3 + 5)
     limits = {axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2}
     (_, std), (_, width) = sorted(limits)  # one for the standard deviations, one for the widths
@@ -66,15 +66,15 @@ def test_two_channels_are_shown_by_magnitude() -> None:
 def test_few_draws_have_no_interval() -> None:
     x = normal(2, 1, 6, 8)
     figure = figure_of(x, x, draws(18))
-    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["needs at least\n19 draws"]
+    assert [text.get_text() for axes in figure.axes for text in axes.texts] == ["needs at least\n19 samples"]
 
 
 def test_one_draw_has_no_spread() -> None:
     x = normal(2, 1, 6, 8)
     figure = figure_of(x, x, draws(1))
     notes = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert notes == ["needs at least\n2 draws", "needs at least\n19 draws"]
-    assert "the only draw" in texts(figure)
+    assert notes == ["needs at least\n2 samples", "needs at least\n19 samples"]
+    assert "the only sample" in texts(figure)
 
 
 def test_a_point_estimate_alone() -> None:
@@ -90,7 +90,7 @@ def test_a_point_estimate_alone() -> None:
 
 def test_all_draws_are_shown_where_there_are_few() -> None:
     x = normal(2, 1, 6, 8)
-    assert "all 4 draws" in texts(figure_of(x, x, draws(4), num_samples=4))
+    assert "all 4 samples" in texts(figure_of(x, x, draws(4), num_samples=4))
 
 
 def test_draws_that_are_all_equal() -> None:
@@ -110,7 +110,7 @@ def test_parts_that_do_not_fit() -> None:
     with pytest.raises(ShapeError, match="'b'"):
         posterior_figure(x, x, {"a": samples, "b": draws(event=(1, 8, 6))})
     for wrong in (draws(event=(4, 6, 8)), draws(event=(6, 8)), draws(0)):
-        with pytest.raises(ShapeError, match="draws"):
+        with pytest.raises(ShapeError, match="samples"):
             posterior_figure(None, x, wrong)
     with pytest.raises(ShapeError, match="C, H, W"):
         posterior_figure(None, x, None, x[0])

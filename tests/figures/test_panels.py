@@ -3,7 +3,7 @@ import pytest
 import torch
 from matplotlib.colors import to_hex
 
-from tests.figures.reading import draws, figure_of, normal, pictures, texts
+from tests.figures.reading import draws, figure_of, is_standard, normal, pictures, texts
 
 BLUE = "#56b4e9"
 
@@ -42,6 +42,7 @@ def test_vectors_are_plotted(length: int) -> None:
     if length <= 60:
         assert len(axes.collections[0].get_segments()) == length
     np.testing.assert_allclose(axes.lines[-1].get_ydata(), y[1])
+    assert is_standard(axes)
 
 
 def test_vectors_with_a_mask_and_complex_ones() -> None:

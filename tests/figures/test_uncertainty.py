@@ -1,4 +1,4 @@
-"""How draws differ: what the figure and the gif show."""
+"""The figure of how samples differ, and the gif."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError,
 from posterior.fairness import Groups
 from posterior.figures import save_figure, save_gif, uncertainty_figure
 from posterior.results import Samples
-from tests.figures.reading import draws, grey, normal, pictures, texts
+from tests.figures.reading import draws, grey, is_standard, normal, pictures, texts
 
 
 def test_what_is_shown(tmp_path) -> None:
@@ -18,7 +18,7 @@ def test_what_is_shown(tmp_path) -> None:
     groups = Groups(["dark", "light"], lambda x: (x.mean((1, 2, 3)) > 0).long())
     figure = uncertainty_figure(samples, truth, groups=groups, components=2, title="Title", index=1)
     shown, panels = texts(figure), pictures(figure)
-    assert {"posterior mean", "error of the mean", "error over std", "probabilities", "+2 σ", "Title"} <= set(shown)
+    assert {"posterior mean", "error of the mean", "error against std", "probabilities", "+2 σ", "Title"} <= set(shown)
     mean, found = samples.mean()[1], principal_components(Samples(samples.x[:, 1:], torch.ones(1), torch.ones(1)), 2)
     np.testing.assert_allclose(panels[0][..., 0], grey(mean), atol=1e-6)
     np.testing.assert_allclose(panels[1], samples.std()[1, 0], atol=1e-6)
@@ -27,6 +27,8 @@ def test_what_is_shown(tmp_path) -> None:
     far = mean - 2 * found.std[0, 0] * found.directions[0, 0]
     np.testing.assert_allclose(panels[5][..., 0], grey(far), atol=1e-5)
     assert len(panels) == 4 + 2 * 6
+    assert [axes.get_ylabel() for axes in figure.axes if is_standard(axes)] == ["|truth − mean|"]
+    assert "share of the samples" in [axes.get_xlabel() for axes in figure.axes]
     light = float((samples.x[:, 1].mean((1, 2, 3)) > 0).double().mean())
     assert any(f"light  {light:.2f}" == text.get_text() for axes in figure.axes for text in axes.texts)
     assert f"1: {float(found.share[0, 0]):.0%} of variance" in shown
@@ -36,7 +38,7 @@ def test_what_is_shown(tmp_path) -> None:
 def test_two_draws_are_enough_and_one_is_not() -> None:
     figure = uncertainty_figure(draws(2))
     assert "1: 100% of variance" in texts(figure)
-    with pytest.raises(InvalidValueError, match="two draws"):
+    with pytest.raises(InvalidValueError, match="two samples"):
         uncertainty_figure(draws(1))
 
 

@@ -8,6 +8,7 @@ from PIL import Image
 from posterior.app.cli import main
 from posterior.noise import Noise
 from tests.app.commands.workplace import QUIET, SHAPE, mistake, save_priors
+from tests.tables import cells
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +47,7 @@ def test_check_of_given_images(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     kept = Path("out/deep/prior_check.md").read_text()
     assert kept in text and "saved to out/deep/prior_check.md" in text
-    assert "3 given images" in text and "| 0.1 |" in text and "| 1 |" in text
+    assert "3 given images" in text and [row[0] for row in cells(kept)] == ["ρ", "0.1", "1"]
 
 
 def test_check_of_the_model(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

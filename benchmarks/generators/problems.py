@@ -1,4 +1,4 @@
-"""What the generators' benchmark reconstructs, and with what."""
+"""Images, measurements and errors of the generators' benchmark."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def error(x: Tensor, truth: Tensor) -> float:
 
 
 def answer(method: Method, problem: Posterior, num_samples: int = 64) -> PointEstimate | Samples:
-    """What a method finds; warnings are counted in the tables."""
+    """The answer of a method; warnings are counted in the tables."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)
         return method(problem, num_samples=num_samples)

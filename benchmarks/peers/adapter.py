@@ -42,8 +42,8 @@ class Peer:
 
     Attributes:
         method: DDRM, DiffPIR, DPS, PiGDM, MMPS (deepinv's MomentMatching), ALD, ULA or SKRock.
-        settings: What is not as by default.
-        calls: Denoiser calls a draw of the last run, and backward passes.
+        settings: Those that differ from the defaults.
+        calls: Denoiser calls a sample of the last run, and backward passes.
     """
 
     method: str

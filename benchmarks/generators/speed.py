@@ -8,12 +8,12 @@ import time
 import torch
 from torch import Tensor
 
-from benchmarks.common.table import markdown
-from benchmarks.generators.generators_problems import problem_of
+from benchmarks.generators.problems import problem_of
 from posterior.noise import Noise
 from posterior.operators import Downsampling
 from posterior.priors import GeneratorPrior
 from posterior.problem import Posterior
+from posterior.tables import markdown_table
 from samplers.map import CSGM
 
 SPEED = ["16 faces", "restarts", "steps", "seconds", "RMS residual at the end"]
@@ -30,7 +30,7 @@ def speed(prior: GeneratorPrior, quick: bool) -> str:
         CSGM(restarts, steps).solve(problem, batch_size=size)
         rows.append([name, str(restarts), str(steps), f"{time.perf_counter() - start:.1f}", "–"])
     if importlib.util.find_spec("deepinv") is None:
-        return markdown(SPEED, rows)
+        return markdown_table(SPEED, rows)
 
     for steps in (2,) if quick else (100, 250):
         start = time.perf_counter()
@@ -42,7 +42,7 @@ def speed(prior: GeneratorPrior, quick: bool) -> str:
     start = time.perf_counter()
     x = deepinv_csgm(prior, problem, steps)
     rows.append(["deepinv CSGMGenerator", "1", str(steps), f"{time.perf_counter() - start:.1f}", rms(problem, x)])
-    return markdown(SPEED, rows)
+    return markdown_table(SPEED, rows)
 
 
 def rms(problem: Posterior, x: Tensor) -> str:
@@ -51,7 +51,7 @@ def rms(problem: Posterior, x: Tensor) -> str:
 
 
 def deepinv_csgm(prior: GeneratorPrior, problem: Posterior, steps: int) -> Tensor:
-    """What deepinv's CSGM finds, one image after the other: it has neither restarts nor batches."""
+    """The estimates of deepinv's CSGM, one image after the other: it has neither restarts nor batches."""
     import deepinv  # type: ignore[import-not-found]
 
     class Backbone(torch.nn.Module):

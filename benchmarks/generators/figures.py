@@ -32,11 +32,11 @@ def curves(found: Mapping[str, Mapping[str, Mapping[int, float]]]) -> Figure:
                     list(values), list(values.values()), marker="o", markersize=3, linewidth=1.2, color=COLOURS[name],
                     label=name, **style,
                 )  # fmt: skip
-            axes.set(title=title, xscale="log", yscale="log", xlabel="measurements m")
+            axes.set(title=title, xscale="log", yscale="log", xlabel="number of measurements m")
             for axis in (axes.xaxis, axes.yaxis):
                 axis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.grid(linewidth=0.3)
-        figure.axes[0].set_ylabel("mean squared error, images in [0, 1]")
+        figure.supylabel("mean squared error, images in [0, 1]", fontsize=8.5)
         figure.legend(*figure.axes[0].get_legend_handles_labels(), fontsize=7, loc="outside right upper")
         return figure
 
@@ -57,10 +57,10 @@ def panels(truth: Tensor, pictures: list[tuple[str, Tensor]]) -> Figure:
         return figure
 
 
-def spread(truth: Tensor, draws: Samples) -> Figure:
-    """Truth, mean, three draws and the standard deviation, one column a digit."""
-    mean, std = draws.mean(), draws.std()
-    rows = [("truth", truth), ("mean", mean), *((f"draw {i + 1}", draws.x[i]) for i in range(3)), ("std", std)]
+def spread(truth: Tensor, samples: Samples) -> Figure:
+    """Truth, mean, three samples and the standard deviation, one column a digit."""
+    mean, std = samples.mean(), samples.std()
+    rows = [("truth", truth), ("mean", mean), *((f"sample {i + 1}", samples.x[i]) for i in range(3)), ("std", std)]
     with house_style():
         from matplotlib.figure import Figure
 
@@ -69,9 +69,12 @@ def spread(truth: Tensor, draws: Samples) -> Figure:
         for line, (name, images) in zip(grid, rows, strict=True):
             for axes, picture in zip(line, images, strict=True):
                 if name == "std":
-                    axes.imshow(picture[0].numpy(), cmap="viridis", vmin=0, vmax=float(std.max()))
+                    shown = axes.imshow(picture[0].numpy(), cmap="viridis", vmin=0, vmax=float(std.max()))
                 else:
                     axes.imshow(picture[0].numpy(), cmap="gray", vmin=-1, vmax=1)
                 axes.set(xticks=[], yticks=[])
             line[0].set_ylabel(name, rotation=0, ha="right", va="center", fontsize=7)
+        bar = figure.colorbar(shown, ax=grid, location="bottom", aspect=60, shrink=0.5, pad=0.02)
+        bar.set_label("standard deviation (std), images in [−1, 1]", fontsize=7)
+        bar.ax.tick_params(labelsize=7)
         return figure

@@ -1,4 +1,4 @@
-"""What deepinv's samplers and ours cost beside the network: milliseconds a step, and memory."""
+"""Cost of deepinv's samplers and ours beside the network: milliseconds a step, and memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import torch
 from deepinv.sampling.sde_solver import BaseSDESolver
 from torch import Tensor
 
-from benchmarks.common.table import markdown
-from benchmarks.peers.deepinv_peers import Denoiser, Peer
+from benchmarks.peers.adapter import Denoiser, Peer
 from posterior.data import load_digits
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
@@ -23,6 +22,7 @@ from posterior.operators import Inpainting
 from posterior.priors import ScorePrior
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
+from posterior.tables import markdown_table
 from samplers import DDRM, DPS, MMPS, DiffPIR, PiGDM, PredictorCorrector
 from samplers.guided.base import Guided
 
@@ -107,15 +107,15 @@ def overhead_table(quick: bool) -> list[str]:
             method, *(f"{value:.2f}" for library in ("deepinv", "ours") for value in row[library]), f"{share:.2f}",
             "met" if share <= HALF else "MISSED",
         ])  # fmt: skip
-    head = ["method", "deepinv, a step", "beyond", "ours, a step", "beyond", "ratio", f"bar {HALF}"]
+    head = ["method", "deepinv, a step", "beyond", "ours, a step", "beyond", "ratio", f"target {HALF}"]
     return [
         f"Milliseconds a step at batch {BATCH} of 1×32×32, one thread, a denoiser of one multiplication, half of the "
         "pixels seen; the least of 7 runs. ‘Beyond’ is without noise, which is zeros then, and less the time of the "
         "denoiser's calls and backward passes alone. ALD of ours is `PredictorCorrector`, of two calls a step; MMPS "
         "needs one iteration here.",
-        markdown(head, table),
-        f"A draw of noise for the batch takes {noise[0]:.2f} ms from torch's generator, and {noise[1]:.2f} ms from "
-        "ours, which does not depend on batch size, order or device.",
+        markdown_table(head, table),
+        f"Noise for the batch takes {noise[0]:.2f} ms from torch's generator, and {noise[1]:.2f} ms from ours, which "
+        "does not depend on batch size, order or device.",
     ]
 
 
@@ -134,10 +134,10 @@ JOBS: dict[str, Callable[[Posterior], object]] = {
     ),
     "deepinv DPS, 64 samples": lambda problem: Peer("DPS", {"steps": 10}).sample(problem, 64),
     "ours DPS, 64 samples": lambda problem: DPS(steps=10).sample(problem, 64, progress=False),
-    'ours DDRM, 100 draws, keep="moments"': lambda problem: DDRM(steps=3).sample(
+    'ours DDRM, 100 samples, keep="moments"': lambda problem: DDRM(steps=3).sample(
         problem, 100, batch_size=100, keep="moments", progress=False
     ),
-    'ours DDRM, 10,000 draws, keep="moments"': lambda problem: DDRM(steps=3).sample(
+    'ours DDRM, 10,000 samples, keep="moments"': lambda problem: DDRM(steps=3).sample(
         problem, 10_000, batch_size=100, keep="moments", progress=False
     ),
 }
@@ -149,7 +149,7 @@ def memory_table(quick: bool) -> list[str]:
     peaks = {}
     for name in names:
         done = subprocess.run(
-            [sys.executable, "-m", "benchmarks.peers.peers_cost", name],
+            [sys.executable, "-m", "benchmarks.peers.cost", name],
             capture_output=True,
             text=True,
             check=True,
@@ -158,14 +158,14 @@ def memory_table(quick: bool) -> list[str]:
     table = [[name, f"{peak:.0f}", f"{peak - peaks['nothing']:.0f}"] for name, peak in peaks.items()]
     lines = [
         "Peak resident memory, MB: the `digits` network, half of a digit, one thread, a process each; 10 steps, or 3.",
-        markdown(["job", "peak", "above a process that denoises one image"], table),
+        markdown_table(["job", "peak", "above a process that denoises one image"], table),
     ]
     if not quick:
         hundred, many = (peaks[name] for name in names[-2:])
         verdict = "met" if many - hundred <= MEGABYTES else "MISSED"
         lines.append(
-            f"10,000 draws take {many - hundred:.0f} MB more than 100 (bar {MEGABYTES:g}): {verdict}. Kept as they "
-            "are they would take 30."
+            f"10,000 samples take {many - hundred:.0f} MB more than 100 (target {MEGABYTES:g}): {verdict}. If all were "
+            "kept they would take 30."
         )
     return lines
 

@@ -1,6 +1,11 @@
-"""The exactness page: what all benches with known posteriors found, sampler by sampler, and how well warnings work.
+"""The exactness page: errors of every sampler on all problems with known posteriors, and how well warnings work.
 
-Reads the outcomes that the other benchmarks leave in docs/measured/outcomes/; runs nothing itself. Cost: seconds.
+Each page linked above defines its error and has its targets and all runs. The error is that of the covariance on linear
+Gaussian problems, the energy distance on digits, and the sliced W1 distance on all others. The outcomes that the other
+benchmarks leave in docs/measured/outcomes/ are read; nothing is run. `exact_denoise=True` tells the errors of a sampler
+from those of its conditional samples: on an analytic prior it then draws p(x0 | x0 + ρε = z) exactly, and the error
+that remains is the sampler's. [What the integrator costs](measured/reverse_diffusion.md), by network calls, is measured
+where the answer is known, and `posterior priors check` measures it on a prior of your own. Cost: seconds.
 """
 
 from __future__ import annotations
@@ -9,13 +14,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.common.outcomes import Outcome, load
-from benchmarks.common.table import DOCS, markdown, run
+from benchmarks.common.outcomes import RELATIVE_ERROR, Outcome, load
+from benchmarks.common.pages import DOCS, page, run
 from posterior.figures.page import house_style, save_figure
+from posterior.tables import markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+FINDING = (
+    "The median relative error of `TemperedSMC()` is at most 1.41 on every problem with a known posterior but one: "
+    "magnitudes of digits, where it is 12.33. Its warnings tell most failures: they came with 23 of the 29 runs whose "
+    "error was more than 3 times that of exact sampling, and with 19 of the 300 where it was less than 1.3 times."
+)
 PARTS = {
     "linear_gaussian": "linear Gaussian",
     "gaussian_mixture": "Gaussian mixture",
@@ -34,7 +45,7 @@ SAMPLERS = {
     "AnnealedLangevin, LatentLangevin": ["AnnealedLangevin", "LatentLangevin"],
 }
 WARNING = ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC", "ComposedFlow", "FlowHMC"]
-BAD, GOOD, WORST = 3.0, 1.3, 999.0  # times the floor
+BAD, GOOD, WORST = 3.0, 1.3, 999.0  # relative errors
 
 
 def cells(outcomes: list[Outcome]) -> list[str]:
@@ -43,14 +54,14 @@ def cells(outcomes: list[Outcome]) -> list[str]:
 
 
 def text_of(rows: list[Outcome]) -> str:
-    """Median ratio and mean number of network calls."""
+    """Median relative error and mean number of network calls."""
     if not rows:
         return "–"
-    return f"{np.median([o.ratio for o in rows]):.2f} ({np.mean([o.calls for o in rows]):.0f})"
+    return f"{np.median([o.relative_error for o in rows]):.2f} ({np.mean([o.calls for o in rows]):.0f})"
 
 
 def figure(parts: dict[str, list[Outcome]]) -> Figure:
-    """Every run's error ÷ floor, by problem and sampler."""
+    """The relative error of every run, by problem and sampler."""
     colours = ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#1a1a1a", "#D55E00"]  # Okabe & Ito
     rows = [(part, cell) for part, outcomes in parts.items() for cell in cells(outcomes)]
     with house_style():
@@ -60,7 +71,7 @@ def figure(parts: dict[str, list[Outcome]]) -> Figure:
         axes = shown.add_subplot()
         for (label, names), colour in zip(SAMPLERS.items(), colours, strict=True):
             found = [
-                (min(o.ratio, 100.0), y)
+                (min(o.relative_error, 100.0), y)
                 for y, (part, cell) in enumerate(rows)
                 for o in parts[part]
                 if o.cell == cell and o.sampler in names
@@ -73,10 +84,13 @@ def figure(parts: dict[str, list[Outcome]]) -> Figure:
         axes.set_xscale("log")
         axes.set_xticks([0.5, 1, 2, 5, 10, 30, 100], ["0.5", "1", "2", "5", "10", "30", "≥ 100"])
         axes.set_yticks(range(len(rows)), [f"{PARTS[part]}, {cell}" for part, cell in rows])
-        axes.invert_yaxis()
-        axes.set_xlabel("error ÷ floor, one point a run (1: as good as as many exact draws)")
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.hlines([y + 0.5 for y in range(len(rows))], *axes.get_xlim(), color="#cccccc", linewidth=0.3)
+        axes.margins(x=0)
+        axes.set_xlabel("relative error of a run (1: as good as exact sampling)")
+        axes.set_ylabel("problem")
         axes.grid(axis="x", linewidth=0.3)
-        axes.legend(loc="upper right", frameon=True, fontsize=7)
+        shown.legend(loc="outside upper center", ncols=3, fontsize=7, markerscale=2)
         return shown
 
 
@@ -86,37 +100,37 @@ def guided_table() -> str:
     names = [n for n in dict.fromkeys(o.sampler for o in outcomes) if not n.endswith(", tuned")]
 
     def text(cell: str, name: str) -> str:
-        rows = [o.ratio for o in outcomes if o.cell == cell and o.sampler == name]
+        rows = [o.relative_error for o in outcomes if o.cell == cell and o.sampler == name]
         return "–" if not rows else f"{np.mean(rows):.1f}" if np.mean(rows) < WORST else f"> {WORST:.0f}"
 
     table = [[n, *(f"{text(cell, n)} / {text(cell, f'{n}, tuned')}" for cell in cells(outcomes))] for n in names]
-    return markdown(["sampler", *cells(outcomes)], table)
+    return markdown_table(["sampler", *cells(outcomes)], table)
 
 
 def warnings_table(parts: dict[str, list[Outcome]]) -> str:
-    """How often a sampler says not to trust its draws, by how far off they are."""
+    """How often a sampler says not to trust its samples, by how far off they are."""
     rows = []
     for name in WARNING:
         runs = [o for outcomes in parts.values() for o in outcomes if o.sampler == name]
         bands = [
-            [o.warned for o in runs if low <= o.ratio < high]
+            [o.warned for o in runs if low <= o.relative_error < high]
             for low, high in ((0, GOOD), (GOOD, BAD), (BAD, float("inf")))
         ]
         rows.append([name, *(f"{sum(b)} of {len(b)}" for b in bands)])
-    return markdown(["sampler", f"error < {GOOD} × floor", f"{GOOD}–{BAD:g} ×", f"> {BAD:g} ×"], rows)
+    return markdown_table(["sampler", f"relative error < {GOOD}", f"{GOOD}–{BAD:g}", f"> {BAD:g}"], rows)
 
 
 def evidence_table(parts: dict[str, list[Outcome]]) -> str:
     """Errors of log p(y), and how often the reported ones hold."""
     rows = []
     for part, outcomes in parts.items():
-        runs = [o for o in outcomes if o.sampler == "TemperedSMC" and not np.isnan(o.evidence)]
-        means = [np.mean([o.evidence for o in runs if o.cell == cell]) for cell in cells(runs)]
-        within = np.mean([abs(o.evidence) <= 3 * o.evidence_error for o in runs])
+        runs = [o for o in outcomes if o.sampler == "TemperedSMC" and not np.isnan(o.log_evidence_error)]
+        means = [np.mean([o.log_evidence_error for o in runs if o.cell == cell]) for cell in cells(runs)]
+        within = np.mean([abs(o.log_evidence_error) <= 3 * o.reported_error for o in runs])
         worst = float(max(means, key=abs))
-        mean = np.mean([o.evidence for o in runs])
+        mean = np.mean([o.log_evidence_error for o in runs])
         rows.append([PARTS[part], str(len(runs)), f"{mean:+.3f}", f"{worst:+.3f}", f"{within:.0%}"])
-    return markdown(["problem", "runs", "mean error", "of the worst cell", "within 3 reported errors"], rows)
+    return markdown_table(["problem", "runs", "mean error", "of the worst cell", "within 3 reported errors"], rows)
 
 
 def main(quick: bool) -> str:
@@ -133,34 +147,27 @@ def main(quick: bool) -> str:
             )
     if not quick:
         save_figure(figure(parts), DOCS / "exactness.png")
-    return "\n\n".join([
-        "# How exact",
-        "[Which method converges to what](samplers.md#what-converges-to-what) is known; here is how far off each is.",
-        "The errors of a sampler are told apart by `exact_denoise=True` on an analytic prior: it then draws p(x0 | z) "
-        "exactly, and what remains is the sampler's. [What the integrator costs](measured/reverse_diffusion.md), by "
-        "network calls, is measured where the answer is known; `posterior priors check` measures it on a prior of your "
-        "own.",
-        "## Measured",
-        "Median error ÷ the floor of as many exact draws, with default settings; in brackets network calls a draw. "
-        "Each page has the error's definition, every bar, and the runs; linear Gaussian: covariance; mixture, "
-        "nonlinear and latent: sliced W1; digits: energy distance.",
-        markdown(["problem", *SAMPLERS], table),
-        "![Every run's error in units of the floor](measured/exactness.png)",
+    return page("Exactness", FINDING, [
+        f"{RELATIVE_ERROR} The table shows medians with default settings, and in brackets the network calls a sample.",
+        markdown_table(["problem", *SAMPLERS], table),
+        "![Relative errors of every run](measured/exactness.png)",
+        "[Which method converges to what](samplers.md#what-converges-to-what) is known; the table says how far off "
+        "each is.",
         "## Guided diffusion",
-        "Error ÷ floor with default settings / with those that an oracle picked on another problem of the cell; "
-        "[every run](measured/guided.md), and [beside deepinv's](measured/peers.md).",
+        "Relative errors with default settings / with those that an oracle picked on another problem of the same kind; "
+        "[every run](measured/guided.md), and a [comparison with deepinv's](measured/peers.md).",
         guided_table(),
         "## Evidence",
-        "Error of `TemperedSMC`'s estimate of log p(y), in nats; its reported errors come from islands of particles "
-        "that do not meet. On the digits, points apart in 784 dimensions, they are too small: they cannot tell of what "
-        "all islands missed.",
+        "Error of `TemperedSMC`'s estimate of log p(y), in nats. Its reported errors come from islands of particles "
+        "that do not meet; on the digits, points apart in 784 dimensions, they are too small, as they cannot tell of "
+        "modes that all islands missed.",
         evidence_table(parts),
-        "## Do the warnings work?",
-        "Runs with a warning, by how far off the draws were. A mode that all particles missed leaves no trace in what "
-        "a sampler can see of itself, and no warning can tell.",
+        "## Warnings",
+        "Runs with a warning, by the relative error of their samples. A mode that all particles missed leaves no trace "
+        "in anything a sampler can see of itself, and no warning can tell.",
         warnings_table(parts),
-    ])  # fmt: skip
+    ], __doc__)  # fmt: skip
 
 
 if __name__ == "__main__":
-    run(main, "../exactness.md", __doc__ or "")
+    run(main, "../exactness.md", __doc__)

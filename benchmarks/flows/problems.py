@@ -21,7 +21,7 @@ from posterior.training import train_flow
 DOUBLE = torch.float64
 SIZE, MEASURED = 16, 6
 
-# Several measurements, the log p(y) of each, (B,), and draws of images, (S, B, n), of a count and a source of them.
+# Several measurements, the log p(y) of each, (B,), and exact samples of images, (S, B, n), by their number and noise.
 Known = tuple[Posterior, Tensor, Callable[[int, Noise], Tensor]]
 
 

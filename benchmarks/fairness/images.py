@@ -2,12 +2,12 @@
 
 The prior is a thousand training images of the package, each blurred by a Gaussian of standard deviation 0.1: digits 3
 and 5 against 6, 8 and 9, or T-shirts and dresses (tops), pullovers and coats (outer), and shirts. Weights make the
-groups as large as the mix says. Truths are its draws; blocks of f × f pixels are averaged, with noise σ_y. P(X ∈ a | y)
-is then exact, as are draws, posterior mean and MAP (the mean of the likeliest component, whose Gaussians hardly
-overlap). 500 measurements, two runs of 32 draws; of samplers that are no part of a bar, and of CSGM, 200 measurements
-and two runs of 2 draws. Groups of all images are the exact responsibilities of the prior's components. CSGM has
-another prior: a VAE of all ten digits. TemperedSMC is TemperedSMC("fast", population=64), the others are as they come.
-Groups and problems were chosen after trials by hand, in which gaps of MAP were seen.
+groups as large as the mix says. Truths are its samples; blocks of f × f pixels are averaged, with noise σ_y.
+P(X ∈ a | y) is then exact, as are samples, posterior mean and MAP (the mean of the likeliest component, whose Gaussians
+hardly overlap). There are 500 measurements and two runs of 32 samples; of samplers that have no target, and of CSGM,
+200 measurements and two runs of 2 samples. Groups of all images are the exact responsibilities of the prior's
+components. CSGM has another prior: a VAE of all ten digits. TemperedSMC is TemperedSMC("fast", population=64), the
+others have their defaults. Groups and problems were chosen after trials by hand, in which gaps of MAP were seen.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.common.table import DOCS, markdown
-from benchmarks.fairness.fairness_toy import ExactDraws, MixtureMAP
+from benchmarks.common.pages import DOCS
+from benchmarks.fairness.toy import ExactDraws, MixtureMAP
 from posterior.data import load_digits, load_fashion
 from posterior.fairness import ComponentGroups, FairnessReport, FairnessStudy, Finding, fairness, reliability
 from posterior.figures import fairness_figure, reliability_figure, save_figure
@@ -31,6 +31,7 @@ from posterior.priors import EmpiricalPrior, GaussianMixturePrior
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
+from posterior.tables import markdown_table
 from samplers import AnnealedLangevin, TemperedSMC
 from samplers.guided import DPS
 from samplers.map import CSGM
@@ -68,7 +69,7 @@ HARDEST = (CELLS[3], CELLS[5], CELLS[9], CELLS[11])  # the least is measured, an
 
 @dataclass(frozen=True)
 class PosteriorMean:
-    """The exact mean of the posterior: what has the least mean squared error."""
+    """The exact mean of the posterior, which has the least mean squared error."""
 
     name: str = "posterior mean"
 
@@ -99,7 +100,7 @@ class OfDigits:
 
 
 def problem_of(cell: Cell, count: int) -> tuple[Posterior, Tensor, ComponentGroups]:
-    """Measurements of draws of the cell's prior, and who is in it."""
+    """Measurements of samples of the cell's prior, and the groups in it."""
     images, labels = (load_digits if cell.data == "digits" else load_fashion)("training")
     members = MEMBERS[cell.data]
     which = torch.full((10,), -1)
@@ -117,7 +118,7 @@ def problem_of(cell: Cell, count: int) -> tuple[Posterior, Tensor, ComponentGrou
 
 
 def measured(cell: Cell, quick: bool) -> list[Finding]:
-    """What the library's measures say of all methods: the exact ones of many measurements, the others of few."""
+    """The library's measures of all methods: of exact ones on many measurements, of the others on few."""
     many, few, draws = (12, 4, 4) if quick else (500, 200, 64)
     exact: list[Method] = [ExactDraws(), TemperedSMC("fast", population=8 if quick else 64), MixtureMAP()]
     others: list[Method] = [] if quick else [AnnealedLangevin(), DPS()]
@@ -135,7 +136,7 @@ def measured(cell: Cell, quick: bool) -> list[Finding]:
 
 
 def sharp(quick: bool) -> str:
-    """A measurement that leaves a few narrow peaks, as Markdown: who finds them, and who says that he did not."""
+    """A measurement that leaves a few narrow peaks, as Markdown: which methods find them, and which warn."""
     cell = Cell("digits", (80, 20), 7, 0.1)
     problem, truth, groups = problem_of(cell, 4 if quick else 40)
     methods: dict[str, Method] = {"exact posterior": ExactDraws(), "MAP": MixtureMAP()}
@@ -152,11 +153,11 @@ def sharp(quick: bool) -> str:
         assert gaps.conditional is not None
         told = "yes" if found.warnings else "no"
         rows.append([name, str(gaps.representation.worst()), str(gaps.conditional.worst()), told])
-    return markdown([str(cell), "PR gap", "CPR gap", "warns"], rows)
+    return markdown_table([str(cell), "PR gap", "CPR gap", "warns"], rows)
 
 
 def agreement(findings: list[Finding]) -> tuple[int, int]:
-    """How many CPR intervals by the draws of TemperedSMC meet those by the exact P(X ∈ a | y), and of how many."""
+    """How many CPR intervals by the samples of TemperedSMC meet those by the exact P(X ∈ a | y), and of how many."""
     known = {(one.problem, one.method): one for one in findings}
     met = total = 0
     for one in findings:
@@ -172,7 +173,7 @@ def agreement(findings: list[Finding]) -> tuple[int, int]:
 
 
 def tables(quick: bool) -> str:
-    """PR and CPR gaps of every cell and method, and the bars, as Markdown."""
+    """PR and CPR gaps of every cell and method, and the targets, as Markdown."""
     cells = (CELLS[0], CELLS[6]) if quick else CELLS
     found = {cell: measured(cell, quick) for cell in cells}
     reports = [
@@ -191,11 +192,11 @@ def tables(quick: bool) -> str:
         for cell in shown:
             given = [cells_of.get((str(cell), name)) for name in names]
             rows.append([str(cell), *("–" if row is None else row[column] for row in given)])
-        parts.append(f"### {title}\n\n{markdown(['problem', *names], rows)}")
+        parts.append(f"### {title}\n\n{markdown_table(['problem', *names], rows)}")
     return "\n\n".join([
-        *parts, "### The bars", bars(found), "### Beyond the twelve: a sharp measurement", sharp(quick),
-        "The twelve leave much open. Where little is open the posterior is a few narrow peaks, which a population that "
-        "starts from the prior has to find; forty measurements.",
+        *parts, "### Targets", targets(found), "### A sharp measurement", sharp(quick),
+        "The twelve problems leave much open. Where little is open, as in these forty measurements, the posterior is a "
+        "few narrow peaks, which a population that starts from the prior has to find.",
     ])  # fmt: skip
 
 
@@ -211,7 +212,7 @@ def draw(reports: list[FairnessReport]) -> None:
     save_figure(reliability_figure(shown, reports[-1].groups, str(CELLS[9])), DOCS / "fairness-reliability.png")
 
 
-def bars(found: dict[Cell, list[Finding]]) -> str:
+def targets(found: dict[Cell, list[Finding]]) -> str:
     """Equivalence of sampling to no gap, and the gap of MAP."""
     of = {(cell, one.method): one.fairness for cell, findings in found.items() for one in findings}
     lines = []
@@ -227,7 +228,7 @@ def bars(found: dict[Cell, list[Finding]]) -> str:
     lines.append(f"- MAP: some PR interval beyond ±{MARGIN:g} in {len(out)} of the {len(hardest)} hardest problems.")
     met, total = agreement([one for findings in found.values() for one in findings])
     lines.append(
-        f"- CPR gaps estimated by the draws of TemperedSMC: {met} of {total} intervals meet those of the exact "
-        "P(X ∈ a | y) (exact draws, MAP, posterior mean)."
+        f"- CPR gaps estimated by the samples of TemperedSMC: {met} of {total} intervals meet those of the exact "
+        "P(X ∈ a | y) (exact samples, MAP, posterior mean)."
     )
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 Group a is x = −1, with probability .867, group b is x = 1; y = x + σ_y ε. With t = σ_y²/2 · log(.867/.133), MAP says b
 where y > t, so that P(X̂ = b | X = x) = Φ((x − t)/σ_y); sampling says b with probability p(b | y), whose mean given x is
 an integral over y, as is the root mean square that is the CPR gap of MAP. TemperedSMC has a narrow Gaussian (0.01) on
-each point. 2,000 measurements, 64 draws of each in two runs.
+each point. There are 2,000 measurements, and 64 samples of each in two runs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ HEAD = ["σ_y", "method", "PR gap of b", "formula", "RDP gap", "formula", "CPR g
 
 @dataclass(frozen=True)
 class ExactDraws:
-    """Draws of the exact posterior of the problem's prior, or of `prior`."""
+    """Samples of the exact posterior of the problem's prior, or of `prior`."""
 
     prior: GaussianMixturePrior | None = None
     name: str = "exact posterior"
@@ -38,7 +38,7 @@ class ExactDraws:
         self, problem: Posterior, *, num_samples: int = 64, seed: int = 0, batch_size: int | None = None,
         progress: bool = True,
     ) -> Samples:  # fmt: skip
-        """Independent draws, without a network call."""
+        """Independent samples, without a network call."""
         prior = self.prior or problem.prior
         assert isinstance(prior, GaussianMixturePrior)
         x = prior.posterior(problem.likelihood, problem.y).sample(num_samples, seed=seed).to(problem.y)
@@ -78,7 +78,7 @@ def closed_form(noise_std: float, sampling: bool) -> tuple[float, float, float]:
 
 
 def measured(noise_std: float, count: int, methods: list[Method], draws: int) -> list[tuple[str, Fairness]]:
-    """What the library's measures say of `count` measurements."""
+    """The library's measures on `count` measurements."""
     means = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
     prior = GaussianMixturePrior(means, SHARES, WIDTH)
     truth = prior.exact_sample(1, Noise.of(0, count, dtype=torch.float64))[0]

@@ -1,16 +1,14 @@
-"""The shipped flow of digits: calibration of its latent posterior, and what a composed flow is worth at equal cost.
+"""The shipped flow of digits: calibration of its latent posterior, and a composed flow at equal cost.
 
-Truths are draws of `digits-flow`. Calibrated is `TemperedSMC("fast")`, of whose draws 19 are ranked, on 100 problems of
-each kind: the upper half seen with σ_y = 1, and means of 4 × 4 pixels with σ_y = 0.5, by 64 particles; and the half by
-128, which was added when 64 had been found at fault. Compared at equal cost, some 8,000 network calls there and back
-for 64 draws of each of 8 measurements, the upper half with σ_y = 0.25: `ComposedFlow` and `AmbientVI` with 1,000 steps
-of 8 draws, `LatentLangevin` with 31 levels of 3 steps; weights, `FlowHMC` and `TemperedSMC` with 64 particles take what
-they take. Misfit is ‖y − Ax‖²/(σ_y² m) of draws, 1 on average where they are of the posterior, for then they are
-exchangeable with the truth; the energy score, smaller is better, is least for the posterior. Cost: an hour on two
-cores, and a calibration that stopped goes on from results/flows (the time below is then that of the last part);
---quick: seconds.
-
-Bar: in each study the least p of calibration, adjusted after Holm, is above 0.01.
+Truths are samples of `digits-flow`. The samplers make 64 samples of each of 8 measurements, the upper half with
+σ_y = 0.25. `ComposedFlow` and `AmbientVI` with 1,000 steps of 8 samples and `LatentLangevin` with 31 levels of 3 steps
+have equal cost, some 8,000 network calls there and back; `FlowHMC` and `TemperedSMC` with 64 particles take as many as
+they need. Misfit is ‖y − Ax‖²/(σ_y² m) of samples, which is 1 on average where they are of
+the posterior, for then they are exchangeable with the truth; the energy score is least for the posterior. Calibration
+is that of `TemperedSMC("fast")`, of whose samples 19 are ranked, on 100 problems of each kind: the upper half seen with
+σ_y = 1, and means of 4 × 4 pixels with σ_y = 0.5, by 64 particles; and the half by 128, which was added when 64 had
+been found at fault. Cost: an hour on two cores, and a calibration that stopped goes on from results/flows (the time
+below is then that of the last part); --quick: seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.common.table import DOCS, markdown, run
+from benchmarks.common.pages import DOCS, page, run
 from posterior.data import load_digits
 from posterior.diagnostics import calibrate, energy_score
 from posterior.errors import TrustWarning
@@ -32,10 +30,17 @@ from posterior.priors import FlowPrior
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.results import Samples
+from posterior.tables import markdown_table
 from samplers import Sampler, TemperedSMC
 from samplers.flows import AmbientVI, ComposedFlow, FlowHMC
 from samplers.latent import LatentLangevin
 
+FINDING = (
+    "`FlowHMC` and `TemperedSMC` have the best energy scores (5.43 and 5.60) and misfits near 1 (1.05 and 1.07), for "
+    "about twice the network calls of a composed flow (6.09 and 1.21). Where half of the digit is seen, pixel "
+    "intervals of `TemperedSMC` are slightly too narrow (those of 90 % hold 88 or 89 %, with 64 or 128 particles); "
+    "for block means calibration finds no fault."
+)
 SHAPE, DRAWS = (1, 28, 28), 64
 LEAST_P = 0.01
 FOLDER = Path("results/flows")  # where a calibration that stopped goes on from
@@ -104,7 +109,8 @@ def equal_cost(prior: FlowPrior, quick: bool) -> str:
             "–" if k is None else f"{k.min():.1f} … {k.max():.1f}", f"{len(samples.warnings) > 0}",
         ])  # fmt: skip
         print(rows[-1], flush=True)
-    return markdown(["method", "calls, there and back", "misfit, mean (worst)", "energy score", "k̂", "warned"], rows)
+    head = ["method", "calls, there and back", "misfit, mean (worst)", "energy score", "k̂", "warned"]
+    return markdown_table(head, rows)
 
 
 def pictures(prior: FlowPrior) -> None:
@@ -133,17 +139,16 @@ def main(quick: bool) -> str:
     assert isinstance(prior, FlowPrior)
     if not quick:
         pictures(prior)
-    return "\n\n".join([
-        "# A flow of digits",
-        (__doc__ or "").split("\n\n", 1)[1].strip(),
+    return page("A flow of digits", FINDING, [
         "## Equal cost",
         equal_cost(prior, quick),
         "## Calibration",
+        f"Target: in each study the least p, adjusted after Holm, is above {LEAST_P}.",
         calibration(prior, quick),
         "## One measurement, two priors",
         "![The same half of a digit under the flow and under the score prior](flows-digits.png)",
-    ])  # fmt: skip
+    ], __doc__)  # fmt: skip
 
 
 if __name__ == "__main__":
-    run(main, "flows_digits.md", __doc__ or "")
+    run(main, "flows_digits.md", __doc__)
