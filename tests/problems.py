@@ -1,5 +1,7 @@
 """Small problems with known posteriors, shared by the tests of priors and samplers."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -7,6 +9,7 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Inpainting, Matrix, Operator
 from posterior.priors import GaussianMixturePrior
+from posterior.priors.exact import ExactPosterior
 from posterior.problem import Posterior
 
 DOUBLE = torch.float64
@@ -46,6 +49,30 @@ def gaussian_problem(n: int = 4, batch: int = 1) -> Posterior:
     """Half of a smooth Gaussian vector seen."""
     mask = torch.arange(n) % 2 == 0
     return measure(gaussian(n), Inpainting(mask), 0.3, batch)
+
+
+def copies(problem: Posterior, count: int) -> Posterior:
+    """The first measurement `count` times, under ids of their own, so that the samples of all can be pooled."""
+    return Posterior(problem.prior, problem.likelihood, problem.y[:1].expand(count, *problem.y.shape[1:]))
+
+
+def check_normal(samples: Tensor, mean: Tensor, covariance: Tensor, bias: float = 0.0) -> None:
+    """Samples (N, n) have the mean (n,) and the covariance (n, n) of the Gaussian that they are to be of.
+
+    In coordinates in which that is N(0, I) a mean of N independent samples has a standard error of 1/√N, a variance
+    one of √(2/N), a covariance one of 1/√N: 4.5 of these, and `bias` besides.
+    """
+    size = len(samples)
+    white = torch.linalg.solve_triangular(torch.linalg.cholesky(covariance), (samples - mean).T, upper=False).T
+    second = white.T @ white / size - torch.eye(len(mean), dtype=samples.dtype)
+    assert white.mean(0).abs().max() < 4.5 / math.sqrt(size) + bias, white.mean(0)
+    assert second.diag().abs().max() < 4.5 * math.sqrt(2 / size) + 2 * bias, second
+    assert (second - second.diag().diag()).abs().max() < 4.5 / math.sqrt(size) + 2 * bias, second
+
+
+def check_gaussian(samples: Tensor, exact: ExactPosterior, bias: float = 0.0) -> None:
+    """`check_normal` of the samples (S, B, *event) of copies of one measurement, pooled."""
+    check_normal(samples.flatten(2).flatten(0, 1), exact.mean()[0].flatten(), exact.covariance()[0], bias)
 
 
 def relative_error(estimate: Tensor, exact: Tensor) -> float:
