@@ -22,8 +22,8 @@ def test_levels_run_from_first_to_last():
 
 
 def test_the_flow_is_integrated_to_fourth_order():
-    # N(m, s²) has the flow u → m + s u. Levels at even distances in τ = (v + t²)^−½ from 0 to v^−½: half the step leaves
-    # a sixteenth of the error, but for terms of higher order.
+    # N(m, s²) has the flow u → m + s u. Levels are at even distances in τ = (v + t²)^−½, from 0 to v^−½: half the step
+    # leaves a sixteenth of the error, but for terms of higher order.
     mean, std, variance = (torch.tensor(value, dtype=DOUBLE) for value in (0.7, 1.0, 0.3))
     u, errors = torch.tensor([1.3, -0.4], dtype=DOUBLE), []
     for count in (32, 64, 128):
