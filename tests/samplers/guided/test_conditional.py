@@ -72,7 +72,7 @@ def test_steps_look_half_a_step_ahead() -> None:
         if 0 < k < 4:  # the first step has no mean before it, and the last ends at the mean
             h, before = (math.log(levels[i] / levels[i + 1]) for i in (k, k - 1))
             mean = mean + h / (2 * before) * (mean - means[k - 1])
-        state, _ = sampler.step(problem, state, noise.at(k))
+        state, _ = sampler.step(problem, replace(state, step=k), noise.at(k))
         assert torch.allclose(state.x, renoise(mean, x, levels[k], levels[k + 1], noise.at(k), 0.6))
         assert torch.equal(state.before, means[k])
         assert float(state.progress) == pytest.approx((k + 1) / 5) and bool(state.done) == (k == 4)

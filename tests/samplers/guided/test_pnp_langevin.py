@@ -9,6 +9,7 @@ from posterior.noise import Noise
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from samplers.guided import DiffPIR, PnPLangevin
 from samplers.guided.base import ddpm_levels
+from samplers.state import State
 from tests.problems import DOUBLE, check_gaussian, copies
 from tests.samplers.guided.problems import spectral, white_problem
 
@@ -29,7 +30,7 @@ def test_it_is_exact_for_a_noisier_prior() -> None:
 
 def test_one_step_at_the_last_level() -> None:
     problem, s, _, x, _ = spectral()
-    noise, sigma = Noise.of(3, 1, 5, dtype=DOUBLE).at(10), 0.3
+    noise, sigma = Noise.of(3, 1, 5, dtype=DOUBLE), 0.3
     h = 0.4 / (1 / sigma**2 + s[0] ** 2 / 0.3**2)
     slope = problem.operator.adjoint(problem.y - problem.operator(x)) / 0.3**2 + problem.prior.score(x, sigma)
     expected = x + h * slope + (2 * h).sqrt() * noise.use("langevin").normal((4,))
@@ -44,8 +45,10 @@ def test_it_comes_down_as_diffpir() -> None:
     coarse = ScorePrior.from_denoiser(lambda x, sigma: x, (4,), sigma_max=9.0, sigma_min=0.3)
     assert sampler.levels(coarse) == (*ddpm_levels(10, 0.3, 9.0), 0.3, 0.3, 0.3)
     x, noise = Noise.of(0, 1, 5, dtype=DOUBLE).normal((4,)), Noise.of(3, 1, 5, dtype=DOUBLE)
-    expected = DiffPIR(weight=1.0, zeta=1.0).move(problem, x, 2.0, 1.0, noise.at(9))
-    assert torch.equal(sampler.move(problem, x, 2.0, 1.0, noise.at(9)), expected)
+    expected = DiffPIR(weight=1.0, zeta=1.0).move(problem, x, 2.0, 1.0, noise)
+    for step, descends in ((0, True), (9, True), (10, False)):
+        state = State(x=x, done=torch.zeros(1, dtype=torch.bool), progress=torch.zeros(1), step=step)
+        assert torch.equal(sampler.advance(problem, state, 2.0, 1.0, noise).x, expected) == descends
 
 
 def test_settings_are_checked() -> None:
