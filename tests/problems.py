@@ -67,11 +67,11 @@ def check_copies(values: Tensor, expected: Tensor, within: float, bias: float = 
     assert ((values.mean(0) - expected).abs() < error + bias).all(), (values.mean(0) - expected) / error
 
 
-def check_gaussian(samples: Tensor, mean: Tensor, covariance: Tensor, within: float = 0.06, bias: float = 0.0) -> None:
-    """Samples (S, B, *event) of copies of one Gaussian posterior have its mean and its covariance (n, n).
+def check_moments(samples: Tensor, mean: Tensor, covariance: Tensor, within: float = 0.06, bias: float = 0.0) -> None:
+    """Samples (S, B, *event) of copies of one posterior have its mean and its covariance (n, n).
 
-    Moments are those in coordinates in which it is N(0, I): of all N samples together a mean has a standard error of
-    1/√N if they are independent, a second moment one of √(2/N), which decides what `within` can be.
+    Moments are taken in coordinates in which these are 0 and I. Of N independent samples of a Gaussian, all copies
+    together, a mean then has a standard error of 1/√N and a second moment one of √(2/N): what `within` can be.
     """
     root = torch.linalg.cholesky(covariance)
     white = torch.linalg.solve_triangular(root, (samples - mean).flatten(2).mT, upper=False).mT

@@ -8,7 +8,7 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.priors import ScorePrior
 from samplers.guided import PnPDM
-from tests.problems import DOUBLE, check_gaussian, copies, gaussian_problem
+from tests.problems import DOUBLE, check_moments, copies, gaussian_problem
 from tests.samplers.guided.problems import spectral, white_problem
 
 
@@ -19,7 +19,7 @@ def test_it_is_exact_for_a_noisier_measurement() -> None:
     wider = GaussianLikelihood(problem.operator, math.sqrt(0.3**2 + rho**2))
     exact = problem.prior.posterior(wider, problem.y)
     samples = PnPDM(steps=10, rho_last=rho, burn_out=60).sample(copies(problem, 25), 600, progress=False)
-    check_gaussian(samples.x, exact.mean()[0], exact.covariance()[0], within=0.08, bias=0.0025)
+    check_moments(samples.x, exact.mean()[0], exact.covariance()[0], within=0.08, bias=0.0025)
 
 
 def test_one_step() -> None:

@@ -10,7 +10,7 @@ from posterior.priors import GaussianMixturePrior, ScorePrior
 from samplers.guided import DiffPIR, PnPLangevin
 from samplers.guided.base import ddpm_levels
 from samplers.state import State
-from tests.problems import DOUBLE, check_gaussian, copies
+from tests.problems import DOUBLE, check_moments, copies
 from tests.samplers.guided.problems import spectral, white_problem
 
 
@@ -25,7 +25,7 @@ def test_it_is_exact_for_a_noisier_prior() -> None:
     covariance = exact.covariance()[0] @ torch.linalg.inv(eye - 0.5 * h * torch.linalg.inv(exact.covariance()[0]))
     sampler = PnPLangevin(sigma=sigma, step_size=0.5, langevin_steps=150)
     samples = sampler.sample(copies(problem, 25), 1000, progress=False)
-    check_gaussian(samples.x, exact.mean()[0], covariance)
+    check_moments(samples.x, exact.mean()[0], covariance)
 
 
 def test_one_step_at_the_last_level() -> None:

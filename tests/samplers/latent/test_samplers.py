@@ -12,7 +12,7 @@ from posterior.results import Samples
 from samplers import TemperedSMC
 from samplers.base import Sampler
 from samplers.latent import HMC, LatentLangevin
-from tests.problems import check_copies, check_gaussian, copies, mixture_problem
+from tests.problems import check_copies, check_moments, copies, mixture_problem
 from tests.samplers.latent.generators import (
     bent_problem,
     by_quadrature,
@@ -58,7 +58,7 @@ def test_the_moments_of_a_linear_generator(sampler: Sampler) -> None:
     mean, covariance, _ = linear_posterior(problem)
     samples = sampler.sample(problem, 400 if isinstance(sampler, HMC) else 1024, progress=False)
     assert samples.latent is not None
-    check_gaussian(samples.latent, mean[0], covariance, within=0.1)
+    check_moments(samples.latent, mean[0], covariance, within=0.1)
 
 
 @pytest.mark.parametrize("problem", [bent_problem(), inverted_problem()], ids=["two arms", "inverted"])
