@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test integration lint bench clean
+.PHONY: demo test integration lint bench mutants clean
 
 demo: $(STAMP)
 	$(VENV)/bin/posterior demo
@@ -29,6 +29,9 @@ BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlin
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow
 	@set -e; for name in $(BENCHES); do $(VENV)/bin/python -m benchmarks.$$name $(BENCH_FLAGS); done
+
+mutants: $(STAMP)
+	$(VENV)/bin/python -m tests.mutants $(MUTANT_FLAGS)
 
 $(STAMP): pyproject.toml
 	@echo "installing into $(VENV) (PyTorch is large: a few minutes, once)"

@@ -6,10 +6,11 @@ import torch
 from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Inpainting, Operator
-from posterior.priors import GaussianMixturePrior
+from posterior.priors import GaussianMixturePrior, ScorePrior
+from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
 from samplers import AnnealedLangevin
-from tests.problems import DOUBLE, mixture_problem
+from tests.problems import DOUBLE, check_moments, copies, mixture_problem
 
 
 def test_one_step_is_the_paper_s_formula():
@@ -41,16 +42,45 @@ def test_one_step_of_the_code_s_form():
     assert torch.allclose(new.x, expected)
 
 
+def test_it_goes_down_the_levels_and_ends_with_a_denoised_image():
+    problem = mixture_problem(2)
+    sampler, noise = AnnealedLangevin(levels=3, steps_per_level=2, sigma_last=0.1), problem.noise(0, 4)
+    first = math.sqrt(2 * 2) * problem.prior.sigma_data
+    state = sampler.init(problem, noise)
+    spread = math.sqrt(first**2 + problem.prior.sigma_data**2)
+    assert torch.allclose(state.x, problem.prior.mean() + spread * noise.normal((2,)))
+    seen = []
+
+    def watch(step, state, info):
+        seen.append((state.x, info["sigma"][0], state.progress[0], state.done[0]))
+
+    samples = sampler.sample(problem, 4, progress=False, callback=watch)
+    levels = torch.tensor([first, math.sqrt(first * 0.1), 0.1], dtype=DOUBLE)
+    assert torch.allclose(torch.stack([sigma for _, sigma, _, _ in seen]), levels[[0, 0, 1, 1, 2, 2, 2]])
+    assert [float(progress) for _, _, progress, _ in seen] == pytest.approx([k / 7 for k in range(1, 8)])
+    assert [bool(done) for _, _, _, done in seen] == [False] * 6 + [True]
+    assert torch.equal(samples.x, problem.prior.denoise(seen[-2][0], torch.tensor(0.1, dtype=DOUBLE)))
+    narrow = ScorePrior.from_denoiser(lambda x, s: 0 * x, (2,), sigma_max=0.7, sigma_data=1.0)
+    sampler.sample(problem.with_prior(narrow), 4, progress=False, callback=watch)
+    assert float(seen[7][1]) == pytest.approx(0.7)  # the prior's largest level, where two images are farther apart
+
+
 def test_small_steps_draw_a_gaussian_posterior():
-    # Unit Gaussian, everything seen with σ_y = 1: the posterior is N(y/2, 1/2). Step size and spacing bias the draws by
-    # a few per cent; the bound allows 10 % of a variance.
+    # Unit Gaussian, everything seen with σ_y = 1: the posterior is N(y/2, 1/2). Steps are linear, so that the law of
+    # the samples is known too, N(m, v); steps this small leave it near the posterior.
     prior = GaussianMixturePrior(torch.zeros(1, 4, dtype=DOUBLE))
     y = torch.tensor([[1.0, -2.0, 0.0, 3.0]], dtype=DOUBLE)
     problem = Posterior(prior, GaussianLikelihood(Inpainting(torch.ones(4, dtype=torch.bool)), 1.0), y)
-    sampler = AnnealedLangevin(levels=150, step_size=0.2, sigma_first=5.0, sigma_last=0.05, steps_per_level=5)
-    draws = sampler.sample(problem, 2000, progress=False)
-    assert ((draws.mean() - y / 2).abs() < 0.05 + 4 * math.sqrt(0.5 / 2000)).all()
-    assert abs(draws.x.var(0).mean() / 0.5 - 1) < 0.1 + 4 * math.sqrt(2 / 8000)
+    sampler = AnnealedLangevin(levels=60, step_size=0.2, sigma_first=5.0, sigma_last=0.05, steps_per_level=5)
+    m, v = 0 * y[0], 5.0**2 + 1
+    for sigma in geometric_levels(torch.tensor(5.0), torch.tensor(0.05), 60).tolist():
+        h, image, seen = 0.2 * sigma**2, 1 / (1 + sigma**2), 1 / (0.7**2 * sigma**2 + 1)
+        for _ in range(5):
+            m, v = m + h * (seen * (y[0] - m) - image * m), (1 - h * (image + seen)) ** 2 * v + 2 * h
+    m, v = m / (1 + 0.05**2), v / (1 + 0.05**2) ** 2
+    assert torch.allclose(m, y[0] / 2, atol=0.05) and abs(v / 0.5 - 1) < 0.05
+    samples = sampler.sample(copies(problem, 25), 2000, progress=False)
+    check_moments(samples.x, m, v * torch.eye(4, dtype=DOUBLE))
 
 
 def test_budgets():

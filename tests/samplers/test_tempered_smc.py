@@ -1,5 +1,6 @@
 import math
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -22,7 +23,7 @@ from posterior.problem import Posterior
 from posterior.results import Samples
 from samplers import TemperedSMC
 from samplers.tempered_smc import BUDGETS
-from tests.problems import DOUBLE, gaussian_problem, mixture, mixture_problem
+from tests.problems import DOUBLE, check_copies, check_moments, copies, gaussian_problem, mixture, mixture_problem
 
 ROTATED = Matrix(1.3 * torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=DOUBLE))
 LIKELIHOODS: dict[str, tuple[Likelihood, list[float]]] = {
@@ -34,33 +35,18 @@ LIKELIHOODS: dict[str, tuple[Likelihood, list[float]]] = {
 }
 
 
-def check_moments(samples: Samples, exact: ExactPosterior, inflation: float) -> None:
-    """Mean, covariance and evidence, where a mean has `inflation` times the variance of that of independent draws."""
-    error = 4 * math.sqrt(inflation / len(samples))
-    std = exact.std().flatten(1)
-    assert ((samples.mean() - exact.mean()).flatten(1).abs() < error * std).all()
-    # A covariance's entry has a standard error of at most √(2/N) of the two deviations, if tails are those of a
-    # Gaussian or lighter, as those of mixtures of separate modes are.
-    scale = std[:, :, None] * std[:, None]
-    for b in range(len(std)):
-        covariance = torch.cov(samples.x[:, b].flatten(1).T)
-        assert ((covariance - exact.covariance()[b]).abs() < math.sqrt(2) * error * scale[b]).all()
-
-
 def check_evidence(samples: Samples, exact: ExactPosterior) -> None:
-    """The evidence is right to four of its reported errors, and these are small."""
-    error = samples.info["log_evidence_error"]
-    # Reported from few islands, with 3 or 7 degrees of freedom: less than half the truth with probability 0.1.
-    assert ((samples.info["log_evidence"] - exact.log_evidence).abs() < 8 * error + 0.02).all()
-    assert (error < 0.2).all()
+    """The estimates of p(y) from copies of one measurement have it as their mean, and small errors."""
+    check_copies((samples.info["log_evidence"] - exact.log_evidence).exp(), torch.ones(()), within=0.2)
+    assert (samples.info["log_evidence_error"] < 0.2).all()
 
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_gaussian_posterior(exact: bool) -> None:
-    problem = gaussian_problem(4, batch=3)
+    problem = copies(gaussian_problem(4), 25)
     truth = problem.prior.posterior(problem.likelihood, problem.y)
     samples = TemperedSMC(exact_denoise=exact).sample(problem, 1000, progress=False)
-    check_moments(samples, truth, inflation=2)  # above the 1.15 at which moves end, for what one estimate of it is off
+    check_moments(samples.x, truth.mean()[0], truth.covariance()[0])
     check_evidence(samples, truth)
     assert samples.warnings == () and (samples.info["effective_samples"] > 500).all()
     assert (samples.nfe == 0).all() == exact
@@ -68,22 +54,22 @@ def test_gaussian_posterior(exact: bool) -> None:
 
 @pytest.mark.parametrize("exact", [True, False])
 def test_weights_of_separate_modes(exact: bool) -> None:
-    problem = mixture_problem(batch=3)
-    truth = problem.prior.posterior(problem.likelihood, problem.y)
-    samples = TemperedSMC(exact_denoise=exact).sample(problem, 1000, progress=False)
-    share = problem.prior.responsibilities(samples.x).mean(0)
-    # Four times the variance of independent draws: the resamplings at all levels, as no move takes a mode to another.
-    assert (share - truth.weights).abs().max() < 4 * 0.5 * math.sqrt(4 / 1000)
-    check_evidence(samples, truth)
+    for y in mixture_problem(batch=3).y:
+        one = mixture_problem()
+        problem = copies(Posterior(one.prior, one.likelihood, y[None]), 25)
+        truth = problem.prior.posterior(problem.likelihood, problem.y)
+        samples = TemperedSMC(exact_denoise=exact).sample(problem, 500, progress=False)
+        check_copies(problem.prior.responsibilities(samples.x).mean(0), truth.weights[0], within=0.06, bias=1e-3)
+        check_evidence(samples, truth)
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_other_likelihoods(name: str) -> None:
     likelihood, y = LIKELIHOODS[name]
-    problem = Posterior(mixture(), likelihood, torch.tensor([y], dtype=DOUBLE))
+    problem = copies(Posterior(mixture(), likelihood, torch.tensor([y], dtype=DOUBLE)), 25)
     truth = problem.prior.posterior(likelihood, problem.y)
     samples = TemperedSMC(exact_denoise=True).sample(problem, 1000, progress=False)
-    check_moments(samples, truth, inflation=4)  # as for modes
+    check_moments(samples.x, truth.mean()[0], truth.covariance()[0], within=0.15)  # outliers have heavy tails
     check_evidence(samples, truth)
     assert (samples.info["acceptance"] < 1).any()
 
@@ -92,11 +78,11 @@ def test_points_under_a_nonlinear_operator() -> None:
     curved = Operator.from_callable(lambda x: x**3, event_shape=(2,), measurement_shape=(2,), dtype=DOUBLE)
     points = torch.tensor([[0.0, 1.0], [1.0, 0.2], [0.4, -0.5]], dtype=DOUBLE)
     likelihood = GaussianLikelihood(curved, 0.7)
-    problem = Posterior(EmpiricalPrior(points), likelihood, torch.tensor([[0.6, 0.3]], dtype=DOUBLE))
+    problem = copies(Posterior(EmpiricalPrior(points), likelihood, torch.tensor([[0.6, 0.3]], dtype=DOUBLE)), 25)
     truth = problem.prior.posterior(likelihood, problem.y)
-    samples = TemperedSMC(accuracy="fast", exact_denoise=True).sample(problem, 1000, progress=False)
-    share = (samples.x[:, 0, None] == points).all(-1).double().mean(0)
-    assert (share - truth.weights[0]).abs().max() < 4 * 0.5 * math.sqrt(2 / 1000)  # as for modes, few levels
+    samples = TemperedSMC(accuracy="fast", exact_denoise=True).sample(problem, 500, progress=False)
+    share = (samples.x[:, :, None] == points).all(-1).double().mean(0)
+    check_copies(share, truth.weights[0], within=0.05, bias=1e-3)
     check_evidence(samples, truth)
 
 
@@ -187,18 +173,26 @@ HARD = Posterior(  # nine tenths of 40 values seen sharply: 8 particles of a pri
 )
 
 
-def test_a_hopeless_run_warns_and_an_easy_one_does_not() -> None:
-    sampler, said = TemperedSMC(accuracy="fast", population=8, exact_denoise=True), []
-    for seed in range(4):
-        with pytest.warns(TrustWarning, match="hard"):
-            said += sampler.sample(HARD, 8, seed=seed, progress=False).warnings
-    assert sum("lineages" in text for text in said) == 4
-    assert any("log_evidence_error" in text for text in said)
-    assert all("TemperedSMC" in text and "hard" in text and "larger population" in text for text in said)
+def test_a_hopeless_run_warns() -> None:
+    # Hopeless: the evidence is off by factors of e³ and more in nearly all runs. If 3 % did not warn, one of 100
+    # would not with probability 0.95; if a reason were given in 10 % of them, by one of 100 with probability 1 − 3e-5.
+    problem = copies(HARD, 100)
+    with pytest.warns(TrustWarning, match=r"measurement\(s\) 0"):
+        samples = TemperedSMC(accuracy="fast", population=8, exact_denoise=True).sample(problem, 8, progress=False)
+    exact = HARD.prior.posterior(HARD.likelihood, HARD.y).log_evidence
+    assert ((samples.info["log_evidence"] - exact).abs() > 3).double().mean() > 0.9
+    assert samples.info["warned"].all()
+    for name in ("effective_samples", "lineages", "island_r_hat", "log_evidence_error"):
+        assert any(f"({name})" in text for text in samples.warnings)
+    assert all("TemperedSMC" in text and "larger population" in text for text in samples.warnings)
+
+
+def test_an_easy_run_does_not_warn() -> None:
+    # 128 particles of a Gaussian that is half seen: if 3 % of runs warned, one of 100 would with probability 0.95
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrustWarning)
-        easy = TemperedSMC(accuracy="fast", exact_denoise=True).sample(gaussian_problem(4), 64, progress=False)
-    assert easy.warnings == ()
+        sampler, problem = TemperedSMC(accuracy="fast", exact_denoise=True), copies(gaussian_problem(4), 100)
+        assert sampler.sample(problem, 64, progress=False).warnings == ()
 
 
 def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
@@ -213,13 +207,17 @@ def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
         assert any(f"({name})" in text for text in reasons)
 
 
-@pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
 def test_one_lineage_is_worth_one_sample() -> None:
-    sampler = TemperedSMC(accuracy="fast", population=8, exact_denoise=True)
-    runs = [sampler.sample(HARD, 8, seed=seed, progress=False).info for seed in range(8)]
-    alone = [info["effective_samples"] for info in runs if info["lineages"] == 1]
-    assert alone
-    assert all(effective == 1 for effective in alone)
+    # Whatever the particles are: nothing tells how far they have drifted apart. Half of 8 are 1/(8/8 + 1/4 − 1/8).
+    sampler, problem = TemperedSMC(accuracy="fast", population=8, exact_denoise=True), mixture_problem(2)
+    noise = problem.noise(0, 8)
+    state = sampler.init(problem, noise.use("init"))
+    state, info = sampler.step(problem, replace(state, ancestor=torch.zeros_like(state.ancestor)), noise.at(0))
+    assert (info["inflation"] == 8).all()
+    for count, worth in ((8, 1.0), (4, 8 / 9)):
+        _, figures = sampler.finish(problem, state, noise.use("finish"), count)
+        assert figures["effective_samples"].tolist() == pytest.approx([worth] * 2)
+        assert (figures["lineages"] == 1).all()
 
 
 def test_a_likelihood_that_says_nothing_leaves_the_prior() -> None:

@@ -7,7 +7,7 @@ from posterior import GaussianLikelihood, Posterior
 from posterior.noise import Noise
 from posterior.operators import Inpainting, Matrix
 from posterior.priors import FlowPrior
-from tests.samplers.latent.generators import Bent
+from tests.samplers.latent.generators import Bend, Bent, bent_batch
 
 DOUBLE = torch.float64
 
@@ -57,15 +57,17 @@ class BentFlow(Bent, FlowPrior):
 
     def __init__(self) -> None:
         super().__init__()
-        self.layers = nn.ModuleList([_Bend()])
+        self.layers = nn.ModuleList([_InvertibleBend()])
 
 
-class _Bend(nn.Module):
-    def forward(self, z: Tensor) -> Tensor:
-        return torch.stack([z[:, 0], z[:, 1] + z[:, 0] ** 2 - 1], 1)
-
+class _InvertibleBend(Bend):
     def inverse(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.stack([x[:, 0], x[:, 1] - x[:, 0] ** 2 + 1], 1), x.new_zeros(len(x))
+        return torch.stack([x[:, 0], x[:, 1] - self.bend * x[:, 0] ** 2 + 1], 1), x.new_zeros(len(x))
+
+
+def bent_flow_batch(batch: int = 1) -> Posterior:
+    """The measurements of `bent_batch`, of a flow."""
+    return bent_batch(batch, BentFlow())
 
 
 def curved_problem() -> Posterior:

@@ -18,7 +18,7 @@ from samplers.base import Sampler
 from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.flows.composed_flow import independence_chain, limited
 from samplers.latent import HMC, LatentLangevin
-from tests.problems import mixture_problem
+from tests.problems import check_moments, copies, mixture_problem
 from tests.samplers.flows.flows import BentFlow, curved_problem, linear_flow_problem
 from tests.samplers.latent.generators import linear_posterior, linear_problem
 from tests.samplers.latent.test_samplers import check_quadrature
@@ -38,44 +38,41 @@ def image_flow() -> NetworkFlow:
     return NetworkFlow(network).double().requires_grad_(False)
 
 
-@pytest.mark.parametrize("method", [ComposedFlow(), AmbientVI(learning_rate=0.05)], ids=lambda method: method.name)
-def test_a_gaussian_posterior_is_learned(method: ComposedFlow) -> None:
-    problem = linear_flow_problem(count=2)
-    mean, covariance, log_evidence = linear_posterior(problem)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", TrustWarning)
-        samples = method.sample(problem, 1000, progress=False)
-    z, info = samples.latent, samples.info
-    assert z is not None
-    assert ((log_evidence - info["elbo"]) < 0.05 * 4).all()  # KL(q ‖ p(z | y)), at most .05 nats a dimension
-    assert ((log_evidence - info["elbo"]) > -0.05).all()
-    assert ((info["log_evidence"] - log_evidence).abs() < 0.05).all()
-    # Pinsker: a divergence of .2 nats bounds means of bounded functions; of Gaussians it allows √.4 standard errors
-    assert ((z.mean(0) - mean).abs() < 0.63 * covariance.diag().sqrt() + 4.5 * (covariance.diag() / 1000).sqrt()).all()
-    assert torch.allclose(samples.x, problem.prior(z))
-
-
 @pytest.mark.parametrize(
     "method",
     [
+        ComposedFlow(),
+        AmbientVI(learning_rate=0.05),
         ComposedFlow(correction="importance", candidates=4000),
         ComposedFlow(correction="metropolis", candidates=8000),
         AmbientVI(learning_rate=0.05, correction="importance", candidates=4000),
         FlowHMC(transport=SHORT, chains=8, burn_in=100, thinning=2, leapfrogs=5),
-        HMC(),
+        HMC(burn_in=150, thinning=2),
         TemperedSMC(population=1024),
     ],
     ids=lambda method: f"{method.name} {getattr(method, 'correction', '')}",
 )
-def test_corrected_draws_are_of_the_posterior(method: Sampler) -> None:
-    problem = linear_flow_problem(count=2)
+def test_a_gaussian_posterior_is_sampled(method: Sampler) -> None:
+    # What a training leaves out of place differs between copies too, and is part of the error.
+    problem = copies(linear_flow_problem(), 25)
     mean, covariance, _ = linear_posterior(problem)
-    samples = method.sample(problem, 1000, progress=False)
-    assert samples.latent is not None and samples.warnings == ()
-    z, effective = samples.latent, samples.info["effective_samples"].clamp_max(1000)[:, None]
-    assert ((z.mean(0) - mean).abs() < 4.5 * (covariance.diag() / effective).sqrt()).all()
-    # relative error of a Gaussian's variance from n draws: √(2/n)
-    assert ((z.var(0) / covariance.diag() - 1).abs() < 4.5 * (2 / effective).sqrt()).all()
+    samples = method.sample(problem, 1024, progress=False)
+    assert samples.latent is not None and not samples.info["warned"].any()
+    check_moments(samples.latent, mean[0], covariance, within=0.1)
+    assert torch.allclose(samples.x, problem.prior(samples.latent))
+
+
+@pytest.mark.parametrize("method", [ComposedFlow(), AmbientVI(learning_rate=0.05)], ids=lambda method: method.name)
+def test_evidence_and_its_bound(method: ComposedFlow) -> None:
+    # log p(y) is the mean of 1,000 weights; the bound is below by KL(q ‖ p(z | y)), at most .05 nats a dimension
+    problem = linear_flow_problem(count=2)
+    _, _, log_evidence = linear_posterior(problem)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", TrustWarning)
+        info = method.sample(problem, 8, progress=False).info
+    error = info["log_evidence_error"]
+    assert (error < 0.02).all() and ((info["log_evidence"] - log_evidence).abs() < 4.5 * error).all()
+    assert ((log_evidence - info["elbo"] > -4.5 * error) & (log_evidence - info["elbo"] < 0.05 * 4)).all()
 
 
 @QUIET

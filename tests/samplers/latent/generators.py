@@ -51,18 +51,28 @@ class Bent(GeneratorPrior):
     def __init__(self) -> None:
         super().__init__()
         self.latent_shape = self.event_shape = (2,)
-        self.layers = nn.ModuleList([_Bend()])
+        self.layers = nn.ModuleList([Bend()])
 
 
-class _Bend(nn.Module):
+class Bend(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("bend", torch.ones((), dtype=DOUBLE))
+
     def forward(self, z: Tensor) -> Tensor:
-        return torch.stack([z[:, 0], z[:, 1] + z[:, 0] ** 2 - 1], 1)
+        return torch.stack([z[:, 0], z[:, 1] + self.bend * z[:, 0] ** 2 - 1], 1)
 
 
 def bent_problem() -> Posterior:
     """The second value alone: z_1 may have either sign, so that the posterior has two curved arms."""
     likelihood = GaussianLikelihood(Inpainting(torch.tensor([False, True])), 0.2)
     return Posterior(Bent(), likelihood, torch.tensor([[0.0, 1.0], [0.0, 0.0]], dtype=DOUBLE))
+
+
+def bent_batch(batch: int = 1, prior: GeneratorPrior | None = None) -> Posterior:
+    """Measurements of the second value by two arms, by arms that meet, and by one."""
+    y = torch.tensor([[0.0, 1.0], [0.0, 0.0], [0.0, -0.5]], dtype=DOUBLE)[:batch]
+    return Posterior(prior or Bent(), bent_problem().likelihood, y)
 
 
 def inverted_problem(std: float = 0.2) -> Posterior:

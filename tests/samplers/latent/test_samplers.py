@@ -1,6 +1,5 @@
 """Every sampler of latents on posteriors that are known."""
 
-import math
 import warnings
 
 import pytest
@@ -13,7 +12,7 @@ from posterior.results import Samples
 from samplers import TemperedSMC
 from samplers.base import Sampler
 from samplers.latent import HMC, LatentLangevin
-from tests.problems import mixture_problem
+from tests.problems import check_copies, check_moments, copies, mixture_problem
 from tests.samplers.latent.generators import (
     bent_problem,
     by_quadrature,
@@ -45,16 +44,21 @@ def check_quadrature(samples: Samples, problem: Posterior) -> None:
 
 def test_tempered_smc_of_a_linear_generator() -> None:
     problem = linear_problem(count=3)
-    mean, covariance, log_evidence = linear_posterior(problem)
+    _, _, log_evidence = linear_posterior(problem)
     samples = TemperedSMC(population=1024).sample(problem, 1024, progress=False)
-    z, info = samples.latent, samples.info
-    assert z is not None and samples.warnings == ()
-    error = covariance.diag().sqrt() / info["effective_samples"].sqrt()[:, None]
-    assert ((z.mean(0) - mean).abs() < 4.5 * error).all()
-    # relative error of a Gaussian's variance from n draws: √(2/n)
-    assert ((z.var(0) / covariance.diag() - 1).abs() < 4.5 * math.sqrt(2 / 800)).all()
+    info = samples.info
+    assert samples.latent is not None and samples.warnings == ()
     assert ((info["log_evidence"] - log_evidence).abs() < 4 * info["log_evidence_error"] + 0.02).all()
-    assert torch.allclose(samples.x, z @ problem.prior.weight.T)
+    assert torch.allclose(samples.x, samples.latent @ problem.prior.weight.T)
+
+
+@pytest.mark.parametrize("sampler", [TemperedSMC(population=1024), HMC()], ids=lambda sampler: sampler.name)
+def test_the_moments_of_a_linear_generator(sampler: Sampler) -> None:
+    problem = copies(linear_problem(), 25)
+    mean, covariance, _ = linear_posterior(problem)
+    samples = sampler.sample(problem, 400 if isinstance(sampler, HMC) else 1024, progress=False)
+    assert samples.latent is not None
+    check_moments(samples.latent, mean[0], covariance, within=0.1)
 
 
 @pytest.mark.parametrize("problem", [bent_problem(), inverted_problem()], ids=["two arms", "inverted"])
@@ -66,17 +70,13 @@ def test_tempered_smc_of_a_bent_generator(problem: Posterior) -> None:
     assert (error < 4 * samples.info["log_evidence_error"] + 0.02).all()
 
 
-def test_hmc_of_a_linear_generator() -> None:
+def test_what_hmc_reports_of_a_linear_generator() -> None:
     problem = linear_problem(count=3)
-    mean, covariance, _ = linear_posterior(problem)
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrustWarning)
         samples = HMC().sample(problem, 800, progress=False)
-    z, info = samples.latent, samples.info
-    assert z is not None and samples.chains == 4
-    error = covariance.diag().sqrt() / info["effective_samples"].sqrt()[:, None]
-    assert ((z.mean(0) - mean).abs() < 4.5 * error).all()
-    assert ((z.var(0) / covariance.diag() - 1).abs() < 4.5 * (2 / info["effective_samples"]).sqrt()[:, None]).all()
+    info = samples.info
+    assert samples.latent is not None and samples.chains == 4
     assert (info["acceptance"][300:].mean(0) > 0.6).all()
     assert torch.equal(info["step_size"][300], info["step_size"][-1])  # nothing is tuned once draws are kept
 
@@ -95,18 +95,19 @@ def test_chains_in_separate_modes_warn() -> None:
         HMC(burn_in=100).sample(problem, 64, progress=False)
 
 
-def test_langevin_is_as_biased_as_it_says() -> None:
-    problem = linear_problem(count=1)
-    _, covariance, _ = linear_posterior(problem)
+@pytest.mark.parametrize("step_size", [0.1, 0.5])
+def test_langevin_is_as_biased_as_it_says(step_size: float) -> None:
+    # A step α leaves a direction of variance v with v/(1 − α/2v): α is step_size × the smallest of the variances but
+    # for what the power iteration lacks, so that the sharpest has v/(1 − step_size/2). The others have memory.
+    problem = copies(linear_problem(), 25)
+    mean, covariance, _ = linear_posterior(problem)
     values, vectors = torch.linalg.eigh(covariance)
-    sharp = vectors[:, 0]
-    for step_size in (0.1, 0.5):
-        samples = LatentLangevin(step_size=step_size).sample(problem, 1000, progress=False)
-        assert samples.latent is not None
-        ratio = float((samples.latent @ sharp).var() / values[0])
-        a = step_size / (1 + values[0])  # of curvature 1/values[0] = 1 + λ, up to the prior's own
-        assert abs(ratio * (1 - a / 2) - 1) < 4.5 * math.sqrt(2 / 1000)
-    assert (samples.nfe_grad == 500 * 4 + 9).all() and (samples.nfe == samples.nfe_grad + 1).all()
+    samples = LatentLangevin(levels=200, step_size=step_size).sample(problem, 400, progress=False)
+    assert samples.latent is not None
+    sharp = ((samples.latent - mean) @ vectors[:, 0]) / values[0].sqrt()
+    check_copies(sharp.square().mean(0) * (1 - step_size / 2), torch.tensor(1.0), within=0.09)
+    check_copies(sharp.mean(0), torch.tensor(0.0), within=0.06)
+    assert (samples.nfe_grad == 200 * 4 + 9).all() and (samples.nfe == samples.nfe_grad + 1).all()
 
 
 @pytest.mark.parametrize("sampler", [HMC(), LatentLangevin()], ids=lambda sampler: sampler.name)
