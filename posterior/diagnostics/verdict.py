@@ -17,7 +17,7 @@ from posterior.verdict import LEVELS, Level, Verdict
 # Simulated measurements from which the law of a misfit is taken: more of small measurements, whose law is skewed.
 _LEAST, _MOST, _VALUES = 64, 512, 1 << 14
 _AT_ONCE = 1 << 22  # values simulated at once
-_LEAST_SHARE = 0.02  # of the variance of a misfit that is never taken for explained by the samples
+_LEAST_SHARE = 0.2  # of the variance of a misfit that is never taken for explained by the samples
 _DOUBTFUL, _WRONG = 4.0, 8.0  # standard deviations by which a misfit is off
 _FAR = 20.0  # standard deviations of the prior's entries that no entry of an image is away from their mean
 
