@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from posterior.errors import InvalidValueError
-from posterior.io.archive import Archived
+from posterior.provenance import Provenance, Reported
 from posterior.results import Samples, interval_rank
 from posterior.sketch import QuantileSketch
+from posterior.verdict import Verdict
 
 
-@dataclass
-class Moments(Archived):
+@dataclass(repr=False)
+class Moments(Reported):
     """Mean, standard deviation and quantiles of samples of p(x | y), taken in block by block and not kept.
 
     Attributes:
@@ -24,7 +25,8 @@ class Moments(Archived):
         nfe, nfe_grad: Forward and backward network evaluations a sample, (B,).
         sketch: Order statistics of the samples, nearly.
         info: What the sampler said about itself, (blocks, B) each; figures of single steps are left out.
-        warnings: Why the samples should not be trusted, in plain words, where the sampler saw a reason.
+        verdict: Whether the samples of each measurement may be trusted: the worst of all blocks, and their findings.
+        provenance: What made them.
     """
 
     centre: Tensor
@@ -33,7 +35,8 @@ class Moments(Archived):
     nfe_grad: Tensor
     sketch: QuantileSketch = field(default_factory=QuantileSketch)
     info: dict[str, Tensor] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+    verdict: tuple[Verdict, ...] = ()
+    provenance: Provenance | None = None
 
     def __len__(self) -> int:
         return len(self.sketch)
@@ -59,7 +62,17 @@ class Moments(Archived):
         for name, values in samples.info.items():
             if values.ndim == 1:
                 self.info[name] = torch.cat([*([self.info[name]] if before else []), values[None]])
-        self.warnings = tuple(dict.fromkeys([*self.warnings, *samples.warnings]))
+        both = zip(self.verdict, samples.verdict, strict=True)
+        self.verdict = tuple(mine.joined(other) for mine, other in both) if before else samples.verdict
+        if before and self.provenance and samples.provenance:
+            seconds = self.provenance.seconds + samples.provenance.seconds
+            self.provenance = replace(self.provenance, seconds=seconds)
+        else:
+            self.provenance = samples.provenance
+
+    def _contents(self) -> str:
+        batch, *event = self.centre.shape
+        return f"Moments: of {len(self)} samples of each of {batch} measurements, images {tuple(event)}"
 
     def mean(self) -> Tensor:
         """Posterior mean (B, *event_shape)."""

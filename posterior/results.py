@@ -12,14 +12,15 @@ from torch import Tensor
 
 from posterior.convergence import ess_bulk, ess_mean
 from posterior.errors import InvalidValueError, ShapeError
-from posterior.io.archive import Archived
+from posterior.provenance import Provenance, Reported
+from posterior.verdict import Verdict
 
 if TYPE_CHECKING:
     import xarray
 
 
-@dataclass(frozen=True)
-class Samples(Archived):
+@dataclass(frozen=True, repr=False)
+class Samples(Reported):
     """Samples of p(x | y).
 
     Attributes:
@@ -30,7 +31,8 @@ class Samples(Archived):
             `effective_samples`, where it is there, is how many independent samples these are worth.
         chains: Number of Markov chains that the samples come from; those of one chain are consecutive.
         latent: The latent variables that the samples were decoded from, where there are any.
-        warnings: Why the samples should not be trusted, in plain words, where the sampler saw a reason.
+        verdict: Whether the samples of each measurement may be trusted, and what was found.
+        provenance: What made them.
     """
 
     x: Tensor
@@ -39,7 +41,8 @@ class Samples(Archived):
     info: dict[str, Tensor] = field(default_factory=dict)
     chains: int = 1
     latent: Tensor | None = None
-    warnings: tuple[str, ...] = ()
+    verdict: tuple[Verdict, ...] = ()
+    provenance: Provenance | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -141,10 +144,20 @@ class Samples(Archived):
 
         dims = ("chain", "draw", "measurement", *(f"x_dim_{i}" for i in range(self.x.ndim - 2)))
         data: dict[str, Any] = {"x": (dims, self.by_chain().cpu().numpy())}
+        if self.provenance is not None:
+            data["measurement"] = list(self.provenance.ids)
         data |= {name: ("measurement", getattr(self, name).cpu().numpy()) for name in ("nfe", "nfe_grad")}
         for name, values in self.info.items():
             data[name] = (("step", "measurement")[-values.ndim :] if values.ndim < 3 else None, values.cpu().numpy())
         return xarray.Dataset(data)
+
+    def _contents(self) -> str:
+        each = f"{len(self.x)} of each of {self.x.shape[1]} measurements" + (
+            f", in {self.chains} chains" if self.chains > 1 else ""
+        )
+        size = self.info.get("effective_samples")
+        worth = "" if size is None else f"; worth {float(size.min()):.0f} to {float(size.max()):.0f} independent ones"
+        return f"Samples: {each}, images {tuple(self.x.shape[2:])}{worth}"
 
     def _values(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """A function of the samples, one measurement at a time: (S, B, *out)."""
@@ -163,8 +176,8 @@ class Samples(Archived):
         return size.reshape(-1, *(1,) * (values.ndim - 2)).expand(values.shape[1:]).clone()
 
 
-@dataclass(frozen=True)
-class PointEstimate(Archived):
+@dataclass(frozen=True, repr=False)
+class PointEstimate(Reported):
     """One image for each measurement.
 
     Attributes:
@@ -174,6 +187,8 @@ class PointEstimate(Archived):
         nfe, nfe_grad: Forward and backward network evaluations, (B,).
         info: What the solver says about itself, each (B,) or (steps, B).
         latent: The latent variables of x, where there are any.
+        verdict: Whether the estimate for each measurement may be trusted, and what was found.
+        provenance: What made them.
     """
 
     x: Tensor
@@ -183,6 +198,12 @@ class PointEstimate(Archived):
     nfe_grad: Tensor
     info: dict[str, Tensor] = field(default_factory=dict)
     latent: Tensor | None = None
+    verdict: tuple[Verdict, ...] = ()
+    provenance: Provenance | None = None
+
+    def _contents(self) -> str:
+        converged = f"{int(self.converged.sum())} of {len(self.x)} converged"
+        return f"PointEstimate: {len(self.x)} images {tuple(self.x.shape[1:])}, {converged}"
 
 
 def interval_rank(level: float, size: int) -> int:

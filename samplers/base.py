@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posterior.diagnostics.verdict import judge
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
 from posterior.io.checkpoint import Checkpoint
 from posterior.io.codec import from_arrays, to_arrays
@@ -20,7 +21,6 @@ from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
-from samplers.diagnosis import plain_words
 from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
 
@@ -187,16 +187,14 @@ class Sampler(Generic[StateT]):
     def _samples(self, run: Run) -> Samples:
         """The draws of a run."""
         state, trace = run.to_the_end()
-        x, last = self.finish(run.problem, state, run.noise.use("finish"), run.wanted)
+        z, last = self.finish(run.problem, state, run.noise.use("finish"), run.wanted)
         info = trace | last
+        x = run.problem.prior.decode(z)  # counted, where it is a network's work
         reasons = self.reasons(run.problem, info, run.wanted)
-        if reasons:
-            info["warned"] = torch.stack(list(reasons.values())).any(0)
-        decoded = run.problem.prior.decode(x)  # counted, where it is a network's work
-        return Samples(
-            decoded, *run.nfe(), info, self.num_chains, x if isinstance(run.problem, LatentPosterior) else None,
-            plain_words(self.name, self.advice, run.problem.ids, reasons),
-        )  # fmt: skip
+        verdict = judge(run.problem, x, reasons, self.advice, run.stopped(state, trace))
+        info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
+        latent = z if isinstance(run.problem, LatentPosterior) else None
+        return Samples(x, *run.nfe(), info, self.num_chains, latent, verdict, run.provenance())
 
     def _moments(
         self, problem: Posterior, num_samples: int, seed: int, batch_size: int | None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -64,7 +65,7 @@ def metered(prior: P, meter: Meter) -> P:
     hooks: dict[str, Callable[..., Any]] = {}
     if isinstance(prior, ScorePrior):
         hooks["_denoise"] = lambda x, sigma: meter.call(prior._denoise, x, sigma)[0]
-        hooks["mean"] = prior.mean  # one image for all draws: not a cost of any of them
+        hooks["mean"] = cache(prior.mean)  # one image for all draws: not a cost of any of them
     if isinstance(prior, GeneratorPrior):
         hooks["forward"] = _by_rows(prior.forward, prior.latent_shape, (prior.event_shape,), meter)
         hooks["run"] = _to_the_end(prior, meter)

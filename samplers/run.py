@@ -12,9 +12,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+import posterior
 from posterior.errors import check_finite
 from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.problem import Posterior
+from posterior.provenance import Provenance
 from samplers.metering import Meter, metered
 from samplers.state import Algorithm, Callback, Info, State
 
@@ -60,12 +62,12 @@ class Run:
         progress: bool = True, first: int = 0,
     ) -> None:  # fmt: skip
         self.algorithm, self.wanted, self.callback, self.progress = algorithm, wanted, callback, progress
-        self.meter = Meter(batch_size)
+        self.seed, self.meter = seed, Meter(batch_size)
         self.problem = algorithm.target(problem.with_prior(metered(problem.prior, self.meter)), batch_size)
         noise = problem.noise(seed, draws)
         self.noise = replace(noise, draws=noise.draws + first)
         self.checkpoint = Checkpoint(checkpoint, identity(algorithm, problem, wanted, seed) if checkpoint else "")
-        self._saved_at = time.monotonic()
+        self._began = self._saved_at = time.monotonic()
         self._everyone = torch.arange(len(problem), device=problem.device)
         self._nfe = torch.zeros(2, len(problem), dtype=torch.float64, device=problem.device)
 
@@ -81,6 +83,33 @@ class Run:
         self._count(self._everyone)
         forward, backward = self._nfe / self.wanted
         return forward, backward
+
+    def stopped(self, state: State, trace: Info) -> list[str | None]:
+        """Where the run of each measurement was stopped before its end, None where it was not."""
+        beta = trace.get("beta")
+        places: list[str | None] = []
+        for b, part in enumerate(state.progress.tolist()):
+            text = f"the run was stopped after {part:.0%}"
+            if beta is not None:
+                text = f"the run was stopped at β = {float(beta[~beta[:, b].isnan(), b][-1]):.2g}"
+            places.append(None if part >= 1 else text)
+        return places
+
+    def provenance(self) -> Provenance:
+        """What makes the result."""
+        problem = self.problem
+        return Provenance(
+            name=self.algorithm.name,
+            settings=repr(self.algorithm),
+            prior=type(problem.prior).__name__,
+            likelihood=type(problem.likelihood).__name__,
+            operator=type(problem.operator).__name__,
+            seed=self.seed,
+            ids=tuple(problem.ids),
+            y=problem.y,
+            seconds=time.monotonic() - self._began,
+            version=posterior.__version__,
+        )
 
     def _steps(self, bar: tqdm) -> tuple[State, list[Info]]:
         everyone = self._everyone

@@ -6,6 +6,7 @@ from posterior import Moments, Samples
 from posterior.errors import FileFormatError, InvalidValueError
 from posterior.noise import Noise
 from posterior.sketch import QuantileSketch
+from posterior.verdict import Verdict
 
 
 def blocks(total: int, size: int, shape: tuple[int, ...] = (2, 3)) -> tuple[torch.Tensor, Moments]:
@@ -65,13 +66,14 @@ def test_blocks_of_any_size_give_the_same():
 
 def test_they_survive_a_file(tmp_path):
     x, moments = blocks(500, 100)
-    moments.warnings = ("do not trust: ρ",)
+    moments.verdict = (Verdict(), Verdict("doubtful", ("ρ is off",), "take more"))
     back = Moments.load(moments.save(tmp_path / "deep" / "moments"))
-    assert back.warnings == moments.warnings
+    assert back.verdict == moments.verdict
     assert torch.equal(back.quantile(0.2), moments.quantile(0.2))
     assert torch.equal(back.std(), moments.std())
     assert torch.equal(back.info["log_evidence"], moments.info["log_evidence"])
-    back.add(Samples(x[:3], torch.ones(2), torch.ones(2), {"log_evidence": torch.ones(2)}))  # and go on
+    again = (Verdict(), Verdict())
+    back.add(Samples(x[:3], torch.ones(2), torch.ones(2), {"log_evidence": torch.ones(2)}, verdict=again))  # and go on
     assert len(back) == 503
     with pytest.raises(FileFormatError, match="holds Moments"):
         Samples.load(tmp_path / "deep" / "moments.npz")

@@ -5,12 +5,15 @@ import torch
 from posterior import PointEstimate, Samples
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError
 from posterior.noise import Noise
+from posterior.verdict import Verdict
+
+VERDICT = (Verdict(), Verdict("doubtful", ("ρ is off",), "take more"), Verdict("too few to tell", ("few",)))
 
 
 def samples(size: int = 99) -> Samples:
     x = Noise.of(0, 3, size, dtype=torch.float64).normal((1, 2, 2))
     info = {"beta": torch.rand(4, 3), "log_evidence": torch.ones(3)}
-    return Samples(x, torch.full((3,), 5.0), torch.zeros(3), info, warnings=("do not trust: ρ",))
+    return Samples(x, torch.full((3,), 5.0), torch.zeros(3), info, verdict=VERDICT)
 
 
 def test_moments_and_quantiles():
@@ -46,7 +49,7 @@ def test_chains():
 def test_samples_survive_a_file(tmp_path):
     draws = samples()
     back = Samples.load(draws.save(tmp_path / "deep" / "draws"))
-    assert back.warnings == draws.warnings
+    assert back.verdict == draws.verdict == VERDICT
     assert torch.equal(back.x, draws.x)
     assert torch.equal(back.nfe, draws.nfe)
     assert back.info.keys() == draws.info.keys()

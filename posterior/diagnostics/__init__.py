@@ -2,6 +2,7 @@
 
 from posterior.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
 from posterior.diagnostics.calibration import calibrate
+from posterior.diagnostics.calibration_table import Calibration, Check
 from posterior.diagnostics.components import PrincipalComponents, principal_components
 from posterior.diagnostics.conformal import ConformalIntervals, conformal_intervals
 from posterior.diagnostics.discrepancy import (
@@ -16,7 +17,7 @@ from posterior.diagnostics.functionals import DEFAULT_FUNCTIONALS, Functional
 from posterior.diagnostics.importance import ParetoSmoothed, pareto_smoothed
 from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
 from posterior.diagnostics.prior_check import check_prior
-from posterior.diagnostics.prior_verdict import PriorCheck
+from posterior.diagnostics.prior_table import PriorCheck
 from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import (
     DetectableEffect,
@@ -26,7 +27,6 @@ from posterior.diagnostics.uniformity import (
     rank_ecdf,
     rank_p_value,
 )
-from posterior.diagnostics.verdict import Calibration, Check
 
 __all__ = [
     "DEFAULT_FUNCTIONALS",

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from posterior.diagnostics.calibration_table import SIGNIFICANCE
 from posterior.diagnostics.uniformity import holm
-from posterior.diagnostics.verdict import SIGNIFICANCE
 
 
 class Disagreement(NamedTuple):

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posterior.diagnostics.calibration_table import SIGNIFICANCE, Calibration, Check, Kind
 from posterior.diagnostics.coverage import exchange_test, interval_levels, interval_shares
 from posterior.diagnostics.functionals import (
     DEFAULT_FUNCTIONALS,
@@ -24,7 +25,6 @@ from posterior.diagnostics.functionals import (
 )
 from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import detectable_effect, holm, rank_band, rank_ecdf, rank_p_value
-from posterior.diagnostics.verdict import SIGNIFICANCE, Calibration, Check, Kind
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.likelihoods import Likelihood

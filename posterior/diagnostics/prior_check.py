@@ -15,10 +15,10 @@ from tqdm import tqdm
 
 from posterior.diagnostics.agreement import agreement
 from posterior.diagnostics.calibration import draw_truth, rank_of
+from posterior.diagnostics.calibration_table import Check
 from posterior.diagnostics.functionals import Functional, centre_pixel, log_likelihood, mean, total_variation
-from posterior.diagnostics.prior_verdict import PriorCheck
+from posterior.diagnostics.prior_table import PriorCheck
 from posterior.diagnostics.uniformity import holm, rank_band, rank_ecdf, rank_p_value
-from posterior.diagnostics.verdict import Check
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise

@@ -1,156 +1,153 @@
-"""The findings of a calibration study: its checks, a table of them, and the same in plain words."""
+"""The verdict on samples and estimates: their misfit against its law, their range, and what their method reports."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from posterior.diagnostics.uniformity import DetectableEffect
-from posterior.tables import markdown_table
+from posterior.priors.base import ScorePrior
+from posterior.problem import Posterior
+from posterior.verdict import LEVELS, Level, Verdict
 
-Kind = Literal["rank", "TARP", "coverage"]
-
-SIGNIFICANCE = 0.05  # of all checks of a study together
-_SHOWN = (0.5, 0.8, 0.9)  # nominal coverages in the table
-
-# The meaning of a curve above the diagonal, below it, first above and then below, and the reverse
-_READINGS = {
-    "rank": ("draws too high", "draws too low", "draws too narrow", "draws too wide"),
-    "TARP": (
-        "truth nearer than draws to where y points",
-        "truth farther than draws from where y points",
-        "draws too narrow",
-        "draws too wide",
-    ),
-    "coverage": ("regions too large", "regions too small, or displaced", "wrong shape", "wrong shape"),
-}
+# Simulated measurements from which the law of a misfit is taken: more of small measurements, whose law is skewed.
+_LEAST, _MOST, _VALUES = 64, 512, 1 << 14
+_AT_ONCE = 1 << 22  # values simulated at once
+_LEAST_SHARE = 0.2  # of the variance of a misfit that is never taken for explained by the samples
+_DOUBTFUL, _WRONG = 4.0, 8.0  # standard deviations by which a misfit is off
+_FAR = 20.0  # standard deviations of the prior's entries that no entry of an image is away from their mean
 
 
-@dataclass(frozen=True)
-class Check:
-    """One check of a study: a curve that lies on the diagonal, up to chance, if draws are exact.
+class Misfit(NamedTuple):
+    """Misfits −log p(y | x) of samples, beside those that the model's own measurements would have.
 
     Attributes:
-        name: The functional, "TARP", "joint region" or "pixel intervals".
-        kind: What the curve is: the distribution function of ranks in a functional ("rank"), of ranks in distance from
-            a reference point, which is expected coverage ("TARP"), or the share of truths in regions ("coverage").
-        levels: Nominal values (K,).
-        observed: The curve (K,).
-        lower, upper: Simultaneous 95 % band (K,).
-        p_value: Of this check alone.
-        adjusted: The same, adjusted for the number of checks (Holm).
+        observed: Their mean over samples, (B,).
+        expected: The same of simulated measurements, (B,).
+        deviation: The difference, (B,), as the number of standard deviations of a Gaussian that is as improbable.
+        residual: Root mean squared residual of y, in units of the noise, over samples: (B,).
     """
 
-    name: str
-    kind: Kind
-    levels: Tensor
     observed: Tensor
-    lower: Tensor
-    upper: Tensor
-    p_value: float
-    adjusted: float
-
-    @property
-    def passed(self) -> bool:
-        """Whether the check finds no fault at 5 %, all checks of the study taken together."""
-        return self.adjusted > SIGNIFICANCE
-
-    def reading(self) -> str:
-        """In which way the draws seem wrong."""
-        difference = self.observed - self.levels
-        tilt = float(difference.mean())
-        # For uniform ranks this has half the standard deviation of the mean.
-        bend = 2 * float((difference * (0.5 - self.levels).sign()).mean())
-        above, below, narrow, wide = _READINGS[self.kind]
-        if abs(tilt) >= abs(bend) or self.kind == "coverage":
-            return above if tilt > 0 else below
-        return narrow if bend > 0 else wide
-
-    def at(self, level: float) -> float:
-        """The curve at the nominal level that is nearest."""
-        return float(self.observed[(self.levels - level).abs().argmin()])
+    expected: Tensor
+    deviation: Tensor
+    residual: Tensor
 
 
-@dataclass(frozen=True)
-class Calibration:
-    """What a calibration study found.
+@torch.no_grad()
+def misfit_of(problem: Posterior, x: Tensor) -> Misfit:
+    r"""The misfit T(y, x) = −log p(y | x) of samples, against the law of T(y′, x) with y′ ~ p(y | x).
 
-    Attributes:
-        method: Name of the method.
-        judged: "sampler" if truths were drawn from the prior's own model, "model" if they were held-out images.
-        num_problems: Problems N.
-        num_samples: Ranked draws L of each.
-        checks: The checks.
-        detectable: What the study would have found in a functional with 80 % probability, adjusted for the checks.
-        ranks: Ranks of the truth among the draws in each functional, and in the distances of TARP and of the joint
-            region: (N,) each, 0 … L.
-        crps: Continuous ranked probability score of each problem, mean over entries, (N,).
-        energy_score: Energy score of each problem, (N,).
-        reported: What the method said of each problem, by name, (N,) each: nfe, and the entries of `Samples.info` with
-            one number for each measurement.
+    If x is a sample of p(x | y) the pairs (x, y) and (x, y′) have the same law, whatever the problem, so that
+    E T(y, x) = E T(y′, x), and the mean over samples of one measurement, \(\bar T\), has the variance
+
+    $$ \operatorname{Var} E[T \mid y] = \operatorname{Var} T - E \operatorname{Var}[T \mid y], $$
+
+    the second estimated by the spread of T over the samples (law of total variance). That resolves a wrong noise level
+    or operator by far less than the spread of T itself, where the samples are free to explain the measurement. The law
+    of \(\bar T\) is taken for a Gamma law of shape m/2, m the number of values measured, with this mean and variance:
+    for Gaussian noise and one sample that is exact.
+
+    Args:
+        problem: Prior, likelihood and measurements.
+        x: Images (S, B, *event_shape).
     """
-
-    method: str
-    judged: Literal["sampler", "model"]
-    num_problems: int
-    num_samples: int
-    checks: tuple[Check, ...]
-    detectable: DetectableEffect
-    ranks: dict[str, Tensor]
-    crps: Tensor
-    energy_score: Tensor
-    reported: dict[str, Tensor]
-
-    def __getitem__(self, name: str) -> Check:
-        """The check of that name."""
-        return {check.name: check for check in self.checks}[name]
-
-    @property
-    def passed(self) -> bool:
-        """Whether no check finds a fault, at 5 % for all of them together."""
-        return all(check.passed for check in self.checks)
-
-    @property
-    def title(self) -> str:
-        """What was judged, how, in one line."""
-        truths = {"sampler": "truths drawn from the prior", "model": "held-out truths"}[self.judged]
-        return (
-            f"{self.judged.capitalize()} calibration of {self.method}: {self.num_problems} problems, {truths}, "
-            f"{self.num_samples} draws each"
-        )
-
-    def table(self) -> str:
-        """The checks as a table in Markdown, the scores below."""
-        shown = " / ".join(f"{level:.0%}".rstrip("%") for level in _SHOWN)
-        rows = []
-        for check in self.checks:
-            covered = " / ".join(f"{100 * check.at(level):.0f}" for level in _SHOWN) if check.kind != "rank" else "–"
-            finding = "–" if check.passed else check.reading()
-            rows.append([check.name, f"{check.p_value:.2g}", f"{check.adjusted:.2g}", covered, finding])
-        table = markdown_table(["check", "p", "p, adjusted", f"coverage at {shown} %", "finding"], rows, "lrrrl")
-        crps, energy = _mean_and_error(self.crps), _mean_and_error(self.energy_score)
-        scores = f"CRPS {crps}, energy score {energy} (mean ± standard error over problems; smaller is better)"
-        return "\n\n".join([self.title, table, scores])
-
-    def summary(self) -> str:
-        """The finding in plain words."""
-        faults = sorted((check for check in self.checks if not check.passed), key=lambda check: check.p_value)
-        if faults:
-            found = "; ".join(f"{check.name}: {check.reading()} (p = {check.adjusted:.2g})" for check in faults)
-            subject = "the sampler" if self.judged == "sampler" else "the sampler, or the prior for these images,"
-            verdict = f"{len(faults)} of {len(self.checks)} checks find {subject} at fault. {found}."
-        else:
-            least = min(check.adjusted for check in self.checks)
-            verdict = f"None of {len(self.checks)} checks finds a fault (least adjusted p = {least:.2g})."
-        return (
-            f"{self.title}. {verdict} In a functional with a Gaussian posterior the study finds, with 80 % "
-            f"probability, {self.detectable}."
-        )
+    likelihood, count = problem.likelihood, problem.likelihood.num_values(problem.y)
+    values = math.prod(problem.likelihood.operator.measurement_shape)
+    replicates = min(_MOST, max(_LEAST, _VALUES // max(1, values)))
+    chosen = torch.arange(replicates, device=x.device) * len(x) // replicates  # evenly, or each several times
+    noise = problem.noise(0, replicates).use("verdict")
+    observed, residual, replicated = [], [], []
+    for part in torch.arange(replicates, device=x.device).split(max(1, _AT_ONCE // (values * len(problem)))):
+        images = x[chosen[part]]
+        u, y = likelihood.noiseless(images), likelihood.simulate(images, replace(noise, draws=noise.draws[part]))
+        observed.append(-likelihood.total(likelihood.log_density(u, problem.y)))
+        residual.append(likelihood.total(likelihood.residual(u, problem.y).abs().square()))
+        replicated.append(-likelihood.total(likelihood.log_density(u, y)))
+    own, squares, simulated = (torch.cat(parts).double() for parts in (observed, residual, replicated))
+    size, total = min(len(x), replicates), simulated.var(0)
+    # Samples that differ more than the law allows are no reason to allow their mean more.
+    spread = torch.minimum(own.var(0, correction=0) * size / max(1, size - 1), total)
+    variance = torch.maximum(total - spread, _LEAST_SHARE * total) + spread / size + total / replicates
+    difference = own.mean(0) - simulated.mean(0)
+    deviation = torch.where(difference == 0, 0.0, difference / variance.sqrt())
+    share = (squares.mean(0) / count).sqrt()
+    return Misfit(own.mean(0), simulated.mean(0), _as_gaussian(deviation, count / 2), share)
 
 
-def _mean_and_error(values: Tensor) -> str:
-    error = float(values.std() / torch.tensor(float(len(values))).sqrt())
-    return f"{float(values.mean()):.4g} ± {error:.2g}"
+def _as_gaussian(deviation: Tensor, shape: float | Tensor) -> Tensor:
+    """Standard deviations from the mean of a Gamma law of this shape, as those of a Gaussian that is as improbable.
+
+    References:
+        Wilson & Hilferty 1931, The distribution of chi-square, PNAS 17.
+    """
+    shape = torch.as_tensor(shape, dtype=torch.float64, device=deviation.device)
+    ratio = (1 + deviation / shape.sqrt()).clamp_min(0) ** (1 / 3)
+    return (ratio - 1 + 1 / (9 * shape)) * 3 * shape.sqrt()
+
+
+@torch.no_grad()
+def judge(
+    problem: Posterior, x: Tensor, reasons: dict[str, Tensor], advice: str, stopped: Sequence[str | None]
+) -> tuple[Verdict, ...]:
+    """The verdict on samples of each measurement.
+
+    Args:
+        problem: Prior, likelihood and measurements.
+        x: Samples (S, B, *event_shape).
+        reasons: Faults that the method itself reports, and of which measurements, (B,): true, false, or NaN where it
+            cannot tell.
+        advice: What to do about these.
+        stopped: For each measurement, where its run was ended before its time; None if it was not.
+    """
+    misfit = misfit_of(problem, x)
+    farthest = _farthest(problem, x)
+    verdicts = []
+    for b, early in enumerate(stopped):
+        found: list[Verdict] = []
+        if early is not None:
+            found.append(Verdict("not the posterior", (early,), "let the run come to its end"))
+        if farthest is not None and not float(farthest[b]) <= _FAR:
+            text = f"an image has values {float(farthest[b]):.0f} standard deviations of the prior away from its mean"
+            found.append(Verdict("not the posterior", (text,), _DIVERGED))
+        deviation = float(misfit.deviation[b])
+        if not abs(deviation) < _DOUBTFUL:
+            level: Level = "doubtful" if abs(deviation) < _WRONG else "not the posterior"
+            found.append(Verdict(level, (_words(misfit, b),), _MISFIT))
+        for reason, holds in reasons.items():
+            if float(holds[b]) != 0:
+                level = "too few to tell" if bool(holds[b].double().isnan()) else "doubtful"
+                found.append(Verdict(level, (reason,), advice))
+        verdict = Verdict()
+        for one in sorted(found, key=lambda one: -LEVELS.index(one.level)):
+            verdict = verdict.joined(one)
+        verdicts.append(verdict)
+    return tuple(verdicts)
+
+
+_DIVERGED = "take smaller steps or another method: this one diverged"
+_MISFIT = (
+    "take TemperedSMC, or check that noise level, operator and prior are those of the measurement: either the samples "
+    "are not of this posterior, or the model is not of this measurement"
+)
+
+
+def _words(misfit: Misfit, b: int) -> str:
+    side, deviation = "worse" if misfit.deviation[b] > 0 else "better", abs(float(misfit.deviation[b]))
+    return (
+        f"the samples explain the measurement {side} than the noise allows: their residual is "
+        f"{float(misfit.residual[b]):.2g} times the noise, which is {deviation:.2g} standard deviations off"
+    )
+
+
+def _farthest(problem: Posterior, x: Tensor) -> Tensor | None:
+    """How far the farthest entry is from the prior's mean, in its standard deviations, (B,), where these are known."""
+    prior = problem.prior
+    if not isinstance(prior, ScorePrior):
+        return None
+    distance = (x - prior.mean().to(x)).abs().transpose(0, 1).flatten(1)
+    return distance.amax(1) / prior.sigma_data

@@ -6,7 +6,7 @@ import textwrap
 from functools import partial
 from typing import TYPE_CHECKING
 
-from posterior.diagnostics.verdict import Calibration, Check
+from posterior.diagnostics.calibration_table import Calibration, Check
 from posterior.errors import InvalidValueError
 from posterior.figures.page import Page, house_style
 from posterior.figures.panels import FRAME, plot_axes

@@ -93,7 +93,7 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
 
     def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         """log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
-        return self._sum(self.measured(self.log_density(self.noiseless(x), y)))
+        return self.total(self.log_density(self.noiseless(x), y))
 
     def grad(self, x: Tensor, y: Tensor) -> Tensor:
         r"""\(\nabla_x \log p(y \mid x)\), same shape as x: the adjoint, or the operator's derivative, on the slopes."""
@@ -114,8 +114,8 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
 
     def misfit(self, x: Tensor, y: Tensor) -> Tensor:
         """Root mean squared residual over the measured real components, about 1 at the true x: (..., B)."""
-        residual = self.measured(self.residual(self.noiseless(x), y))
-        return (self._sum((residual * residual.conj()).real) / self._degrees(y)).sqrt()
+        residual = self.residual(self.noiseless(x), y)
+        return (self.total((residual * residual.conj()).real) / self.num_values(y)).sqrt()
 
     def simulate(self, x: Tensor, noise: Noise) -> Tensor:
         """Draw measurements of images x, zero where nothing is measured.
@@ -141,6 +141,10 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
         """Zero the entries of `values` (..., *measurement) where nothing is measured, even if they are not finite."""
         ones = values.real.new_ones(self.operator.measurement_shape)
         return torch.where(self.operator.restrict(ones) != 0, values, 0.0)
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum of `values` (..., *measurement) over what is measured: (...)."""
+        return self._sum(self.measured(values))
 
     def _add_parameter(self, name: str, value: float | Tensor, *, positive: bool = True) -> None:
         parameter = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
@@ -168,5 +172,6 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
         dims = len(self.operator.measurement_shape)
         return values.flatten(-dims).sum(-1) if dims else values
 
-    def _degrees(self, y: Tensor) -> int | Tensor:
+    def num_values(self, y: Tensor) -> int | Tensor:
+        """Number of real values that are measured, a complex entry two; (B,) where each has its own mask."""
         return self.operator.num_measured * (2 if y.is_complex() else 1)

@@ -12,6 +12,7 @@ from posterior.operators import Identity
 from posterior.priors import ScorePrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
+from posterior.verdict import Verdict
 from tests.tables import cells
 
 SHAPE = (1, 2, 2)
@@ -81,12 +82,13 @@ def test_warnings_go_into_the_row_and_below_the_table() -> None:
             warnings.warn("a reason", TrustWarning, stacklevel=1)
             return self.result
 
-    result = replace(samples(19), warnings=("a reason", "another"))
+    result = replace(samples(19), verdict=(Verdict("doubtful", ("a reason", "another"), "do this"),))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         _, found = run("label", problem(), Doubtful(result))
-    assert found.warnings == ("a reason", "another")
-    assert report([found]) == table([found]) + "\n\nWarnings:\n\n- a reason\n- another"
+    said = [f"Samples: doubtful for measurement(s) 0: {what}; do this" for what in ("a reason", "another")]
+    assert found.warnings == tuple(said)
+    assert report([found]) == table([found]) + f"\n\nWarnings:\n\n- {said[0]}\n- {said[1]}"
     assert "Warnings" not in report([row(samples(19))])
 
 

@@ -10,6 +10,7 @@ from benchmarks.fairness.toy import ExactDraws, MixtureMAP
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
 from posterior.fairness import FairnessReport, FairnessStudy, Interval
 from posterior.figures import fairness_figure, save_figure
+from posterior.verdict import Verdict
 from tests.fairness.test_fairness import SHARES, two_groups
 from tests.figures.reading import texts
 
@@ -80,7 +81,7 @@ class Doubtful:
 
     def __call__(self, problem, **options):
         warnings.warn("not to be trusted", TrustWarning, stacklevel=2)
-        return replace(ExactDraws()(problem, **options), warnings=("not to be trusted",))
+        return replace(ExactDraws()(problem, **options), verdict=(Verdict("doubtful", ("not to be trusted",)),))
 
 
 def test_warnings_are_in_the_report_and_not_in_its_way():
@@ -88,8 +89,8 @@ def test_warnings_are_in_the_report_and_not_in_its_way():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         report = FairnessStudy({"toy": (problem, truth)}, [Doubtful()], groups).run(2, progress=False)
-    assert report.findings[0].warnings == ("not to be trusted",) * 2
-    assert str(report).endswith("- toy: not to be trusted")
+    assert report.findings[0].warnings == ("Samples: doubtful for measurement(s) 0: not to be trusted",) * 2
+    assert str(report).endswith("- toy: Samples: doubtful for measurement(s) 0: not to be trusted")
 
 
 def test_a_method_that_gives_nan_is_named():

@@ -9,8 +9,8 @@ from typing import Literal
 from torch import Tensor
 
 from posterior.diagnostics.agreement import Disagreement
+from posterior.diagnostics.calibration_table import SIGNIFICANCE, Check
 from posterior.diagnostics.uniformity import detectable_effect
-from posterior.diagnostics.verdict import SIGNIFICANCE, Check
 from posterior.tables import markdown_table
 
 _CONVERGED = 0.05  # of the spread: below it, steps are hardly what a fault comes from
