@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
+from warnings import warn
 
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, check_finite
+from posterior.diagnostics.verdict import judge_estimate
+from posterior.errors import InvalidValueError, TrustWarning, check_finite
 from posterior.noise import Noise
 from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
@@ -149,4 +151,10 @@ class IterativeSolver(Solver, Generic[StateT]):
         run = Run(self, problem, self.num_starts, 1, seed, batch_size, callback, checkpoint, progress)
         found = self.finish(run.problem, *run.to_the_end())
         check_finite(f"{self.name}'s loss", found.loss, self.remedy, problem.ids)
-        return PointEstimate(found.x, found.loss, found.converged, *run.nfe(), found.info, found.latent)
+        verdict = judge_estimate(problem, found.x, found.converged)
+        estimate = PointEstimate(
+            found.x, found.loss, found.converged, *run.nfe(), found.info, found.latent, verdict, run.provenance()
+        )
+        for warning in estimate.warnings:
+            warn(warning, TrustWarning, stacklevel=3)
+        return estimate

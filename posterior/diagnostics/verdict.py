@@ -129,6 +129,33 @@ def judge(
     return tuple(verdicts)
 
 
+@torch.no_grad()
+def judge_estimate(problem: Posterior, x: Tensor, converged: Tensor) -> tuple[Verdict, ...]:
+    """The verdict on a point estimate of each measurement, which may explain it too well but not too badly.
+
+    Args:
+        problem: Prior, likelihood and measurements.
+        x: Images (B, *event_shape).
+        converged: Whether the solver met its own criterion, (B,).
+    """
+    misfit, verdicts = misfit_of(problem, x[None]), []
+    for b in range(len(x)):
+        findings, remedy = [], ""
+        if not float(misfit.deviation[b]) < _DOUBTFUL:
+            findings.append(
+                "the estimate explains the measurement worse than the noise allows: its residual is "
+                f"{float(misfit.residual[b]):.2g} times the noise"
+            )
+            remedy = (
+                "check that noise level and operator are those of the measurement, and that the prior has such images"
+            )
+        if not bool(converged[b]):
+            findings.append("the solver did not converge by its own criterion")
+            remedy = remedy or "take more steps"
+        verdicts.append(Verdict("doubtful" if findings else "sound", tuple(findings), remedy))
+    return tuple(verdicts)
+
+
 _DIVERGED = "take smaller steps or another method: this one diverged"
 _MISFIT = (
     "take TemperedSMC, or check that noise level, operator and prior are those of the measurement: either the samples "
