@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from posterior.diagnostics.verdict import DOUBTFUL, misfit_of
 from posterior.errors import ShapeError
 from posterior.problem import Posterior
 from posterior.results import Samples
+
+_LEVEL = 0.05  # of the p-value
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class PredictiveCheck:
         observed: Mean over draws of the discrepancy −log p(y | x), (B,).
         replicated: The same of the replicates, (B,).
         spread: Standard deviation of the replicates' discrepancy over draws, (B,).
+        deviation: The difference in standard deviations, (B,), as `misfit_of` has it: it decides where draws
+            are too few for a p-value below 5 %.
+        num_samples: Draws S.
         ids: Names of the measurements.
     """
 
@@ -28,18 +34,25 @@ class PredictiveCheck:
     observed: Tensor
     replicated: Tensor
     spread: Tensor
+    deviation: Tensor
+    num_samples: int
     ids: list[int | str] = field(default_factory=list)
 
     def __str__(self) -> str:
         return "\n".join(self._line(b) for b in range(len(self.p_value)))
 
     def _line(self, b: int) -> str:
-        p, observed, replicated, spread = (
-            float(values[b]) for values in (self.p_value, self.observed, self.replicated, self.spread)
+        p, observed, replicated, spread, deviation = (
+            float(values[b]) for values in (self.p_value, self.observed, self.replicated, self.spread, self.deviation)
         )
         start = f"measurement {self.ids[b]}: y "
         evidence = f"p = {p:.2g}; −log p(y | x) is {observed:.4g}, of the model's own {replicated:.4g} ± {spread:.2g}"
-        if p >= 0.05:
+        gross = not abs(deviation) < DOUBTFUL
+        if p >= _LEVEL and not gross and 2 / (self.num_samples + 1) >= _LEVEL:
+            return (
+                f"{start}cannot be judged by {self.num_samples} draws, take at least {round(2 / _LEVEL)} ({evidence})"
+            )
+        if p >= _LEVEL and not gross:
             return f"{start}looks like the model's own measurements ({evidence})"
         if observed > replicated:
             return (
@@ -90,4 +103,6 @@ def predictive_check(samples: Samples, problem: Posterior, seed: int = 0) -> Pre
     lower = (1 + (replicated <= observed).sum(0)) / size
     p_value = (2 * torch.minimum(upper, lower)).clamp_max(1)
     spread = replicated.std(0, correction=0)
-    return PredictiveCheck(p_value, observed.mean(0), replicated.mean(0), spread, list(problem.ids))
+    deviation = misfit_of(problem, x).deviation
+    means = observed.mean(0), replicated.mean(0)
+    return PredictiveCheck(p_value, *means, spread, deviation, len(x), list(problem.ids))

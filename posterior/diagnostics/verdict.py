@@ -18,7 +18,7 @@ from posterior.verdict import LEVELS, Level, Verdict
 _LEAST, _MOST, _VALUES = 64, 512, 1 << 14
 _AT_ONCE = 1 << 22  # values simulated at once
 _LEAST_SHARE = 0.2  # of the variance of a misfit that is never taken for explained by the samples
-_DOUBTFUL, _WRONG = 4.0, 8.0  # standard deviations by which a misfit is off
+DOUBTFUL, _WRONG = 4.0, 8.0  # standard deviations by which a misfit is off
 _FAR = 20.0  # standard deviations of the prior's entries that no entry of an image is away from their mean
 
 
@@ -115,7 +115,7 @@ def judge(
             text = f"an image has values {float(farthest[b]):.0f} standard deviations of the prior away from its mean"
             found.append(Verdict("not the posterior", (text,), _DIVERGED))
         deviation = float(misfit.deviation[b])
-        if not abs(deviation) < _DOUBTFUL:
+        if not abs(deviation) < DOUBTFUL:
             level: Level = "doubtful" if abs(deviation) < _WRONG else "not the posterior"
             found.append(Verdict(level, (_words(misfit, b),), _MISFIT))
         for reason, holds in reasons.items():
@@ -141,7 +141,7 @@ def judge_estimate(problem: Posterior, x: Tensor, converged: Tensor) -> tuple[Ve
     misfit, verdicts = misfit_of(problem, x[None]), []
     for b in range(len(x)):
         findings, remedy = [], ""
-        if not float(misfit.deviation[b]) < _DOUBTFUL:
+        if not float(misfit.deviation[b]) < DOUBTFUL:
             findings.append(
                 "the estimate explains the measurement worse than the noise allows: its residual is "
                 f"{float(misfit.residual[b]):.2g} times the noise"

@@ -68,3 +68,12 @@ def test_ties_do_not_count_against_a_measurement() -> None:
 def test_draws_of_another_problem() -> None:
     with pytest.raises(ShapeError, match="expected"):
         predictive_check(samples(torch.zeros(5, 1, SIZE - 1)), problem(0.3))
+
+
+@pytest.mark.parametrize(("shift", "words"), [(0.0, "cannot be judged by 5 draws"), (5.0, "fits the draws worse")])
+def test_few_draws_cannot_tell_but_a_gross_misfit_shows(shift: float, words: str) -> None:
+    posed = problem(0.3)
+    exact = posed.prior.posterior(posed.likelihood, posed.y)
+    check = predictive_check(samples(exact.sample(5) + shift), posed)
+    assert check.p_value > 0.3  # 2/(5 + 1) at the least
+    assert words in str(check)
