@@ -17,15 +17,22 @@ from posterior.fairness.report import FairnessReport, Finding
 from posterior.io.archive import Archived
 from posterior.io.codec import from_arrays, to_arrays
 from posterior.noise import Noise
+from posterior.provenance import Provenance
+from posterior.verdict import Verdict
+
+VERDICT = (Verdict(), Verdict("doubtful", ("not so: ρ", "no"), "take more"), Verdict("too few to tell", ("few",)))
 
 
 def normal(*shape: int) -> Tensor:
     return Noise.of(0).normal(shape)[0, 0]
 
 
+SOURCE = Provenance("HMC", "HMC()", "P", "L", "A", 3, (0, "two", 5), normal(3, 2), 1.5, "0.1")
+
+
 def samples() -> Samples:
     info = {"beta": normal(4, 3), "log evidence/error": torch.tensor([1.0, torch.nan, torch.inf])}
-    return Samples(normal(6, 3, 1, 2, 2), torch.ones(3), torch.zeros(3), info, 2, normal(6, 3, 5), ("not so: ρ", "no"))
+    return Samples(normal(6, 3, 1, 2, 2), torch.ones(3), torch.zeros(3), info, 2, normal(6, 3, 5), VERDICT, SOURCE)
 
 
 def estimate() -> PointEstimate:
@@ -90,8 +97,12 @@ def test_results_survive_a_file(result: Archived, tmp_path: Path) -> None:
 
 def test_names_are_the_paths_to_tensors() -> None:
     arrays, header = to_arrays(samples())
-    assert set(arrays) == {"x", "nfe", "nfe_grad", "latent", "info/beta", "info/log evidence/error"}
-    assert header["kind"] == "Samples" and header["chains"] == 2 and header["warnings"] == ["not so: ρ", "no"]
+    assert set(arrays) == {"x", "nfe", "nfe_grad", "latent", "info/beta", "info/log evidence/error", "provenance/y"}
+    assert (
+        header["kind"] == "Samples"
+        and header["chains"] == 2
+        and header["verdict"][1]["findings"] == ["not so: ρ", "no"]
+    )
     assert {"centre", "sketch/levels/0", "sketch/levels/1", "sketch/levels/2"} <= to_arrays(moments())[0].keys()
     assert {"findings/0/fairness/parity/low", "findings/1/truth"} <= to_arrays(report())[0].keys()
 

@@ -16,11 +16,12 @@ from posterior.operators import Identity, Matrix
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC, guided
-from samplers.base import Sampler, Solver
+from samplers.base import Sampler
 from samplers.baselines import BM3D
 from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.latent import HMC, LatentLangevin
 from samplers.map import CSGM, ILO, PULSE, Lasso, TotalVariation
+from samplers.solver import Solver
 from tests.problems import DOUBLE, mixture, mixture_problem
 from tests.samplers.flows.flows import bent_flow_batch
 from tests.samplers.latent.generators import bent_batch
