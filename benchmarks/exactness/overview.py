@@ -151,8 +151,8 @@ def main(quick: bool) -> str:
         f"{RELATIVE_ERROR} The table shows medians with default settings, and in brackets the network calls a sample.",
         markdown_table(["problem", *SAMPLERS], table),
         "![Relative errors of every run](measured/exactness.png)",
-        "[Which method converges to what](samplers.md#what-converges-to-what) is known; the table says how far off "
-        "each is.",
+        "[Which method converges to the posterior](samplers.md#convergence) is known; the table says how far off each "
+        "is.",
         "## Guided diffusion",
         "Relative errors with default settings / with those that an oracle picked on another problem of the same kind; "
         "[every run](measured/guided.md), and a [comparison with deepinv's](measured/peers.md).",
