@@ -51,19 +51,17 @@ def test_measured_pages_open_with_their_finding(page: Path) -> None:
 
 
 def test_the_readme_s_example_runs() -> None:
-    """With one measurement and 20 particles, as it takes minutes otherwise."""
+    """With one measurement and its samples in seconds; at full size its verdicts are sound, in half a minute."""
     (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.S)
-    smaller = {"=64": "=20", "[:3]": "[:1]", "Noise.of(0, 3)": "Noise.of(0, 1)", "seed=0)": "seed=0, progress=False)"}
+    smaller = {"[:3]": "[:1]", "Noise.of(0, 3)": "Noise.of(0, 1)", "seed=0)": "seed=0, progress=False)"}
     for written, instead in smaller.items():
         assert written in code
         code = code.replace(written, instead)
     found: dict[str, Any] = {}
     exec(compile(code, "README.md", "exec"), found)
     samples, low, high = (found[name] for name in ("samples", "low", "high"))
-    assert samples.x.shape == (20, 1, 1, 28, 28)
+    assert samples.x.shape == (64, 1, 1, 28, 28)
     assert samples.mean().shape == low.shape == (1, 1, 28, 28)
     assert bool((low <= high).all())
     assert samples.nfe.shape == samples.info["log_evidence"].shape == (1,)
-    seen = found["likelihood"].operator.mask.broadcast_to(samples.x.shape)
-    residual = (samples.x - found["y"])[seen]
-    assert 0.05 < float(residual.square().mean().sqrt()) < 0.2  # σ_y is 0.1
+    assert [one.level for one in samples.verdict] == ["sound"]
