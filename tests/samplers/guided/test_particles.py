@@ -2,7 +2,7 @@
 
 import pytest
 
-from posterior.errors import TrustWarning
+from posterior.errors import InvalidValueError, TrustWarning
 from samplers.guided import TDS, MCGDiff
 from samplers.guided.base import Guided
 from tests.problems import check_copies, check_moments, copies, mixture_problem
