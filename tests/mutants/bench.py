@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +15,7 @@ from tests.mutants.finder import Mutant, digest
 from tests.mutants.imports import Imports
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 60.0  # seconds that a mutant's tests may take: a loop without end is a fault that is found
+LIMIT = 60  # seconds of a processor that a mutant's tests may take: a loop without end is a fault that is found
 BUDGET = 20.0  # seconds that they take without it: those that would exceed them are left out
 
 
@@ -32,10 +34,13 @@ class Bench:
         shutil.copy(ROOT / "pyproject.toml", folder)
         self.imports = Imports(folder)
 
-    def pytest(self, *arguments: str, limit: float | None = None) -> subprocess.CompletedProcess[str]:
+    def pytest(self, *arguments: str, limit: int = resource.RLIM_INFINITY) -> subprocess.CompletedProcess[str]:
         environment = os.environ | {"PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments]
-        return subprocess.run(command, cwd=self.folder, env=environment, text=True, capture_output=True, timeout=limit)
+        return subprocess.run(
+            command, cwd=self.folder, env=environment, text=True, capture_output=True,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (limit, limit)),
+        )  # fmt: skip
 
     def seconds(self, test: str) -> dict[str, float]:
         """What each test of a file takes, measured once for each version of the file."""
@@ -72,9 +77,9 @@ class Bench:
         path.write_bytes(mutant.applied(source))
         try:
             done = self.pytest("-x", "-q", "--tb=no", "@chosen.txt", limit=LIMIT)
-        except subprocess.TimeoutExpired:
-            return "timeout", ""
         finally:
             path.write_bytes(source)
+        if done.returncode == -signal.SIGKILL or done.returncode == -signal.SIGXCPU:
+            return "timeout", ""
         failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.M)
         return ("survived" if done.returncode == 0 else "killed"), failed[1] if failed else ""
