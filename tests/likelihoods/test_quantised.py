@@ -74,3 +74,22 @@ def test_bad_input_is_refused():
     for make in (SATURATED, ONE_BIT):
         with pytest.raises(IncompatibleError, match="real"):
             make(one_pixel()).check(torch.zeros(1, 1, dtype=torch.complex128))
+
+
+def test_readings_that_went_through_float32_are_at_the_ends():
+    # within 1e-6 of the range, on either side; beyond that they are refused, or lie inside
+    likelihood = SATURATED(one_pixel())
+    u = torch.zeros(1, 1, dtype=DOUBLE)
+    for end, outwards in ((-0.5, -1.0), (1.0, 1.0)):
+        ends = [torch.full((1, 1), end + outwards * share * 1.5e-6, dtype=DOUBLE) for share in (-0.9, 0.0, 0.9)]
+        mass = likelihood.log_density(u, ends[1])
+        for y in ends:
+            likelihood.check(y)
+            assert torch.equal(likelihood.log_density(u, y), mass)
+        inside = torch.full((1, 1), end - outwards * 1.1 * 1.5e-6, dtype=DOUBLE)
+        assert not torch.allclose(likelihood.log_density(u, inside), mass)
+        with pytest.raises(InvalidValueError, match="saturates"):
+            likelihood.check(torch.full((1, 1), end + outwards * 1.1 * 1.5e-6, dtype=DOUBLE))
+    both = torch.tensor([[0.0], [2.0]], dtype=DOUBLE)  # one of them is enough
+    with pytest.raises(InvalidValueError, match="saturates"):
+        likelihood.check(both)

@@ -133,3 +133,10 @@ def test_the_trial_runs_in_the_declared_precision():
 def test_functions_of_another_shape(function, is_linear):
     with pytest.raises(ShapeError, match="returned"):
         Operator.from_callable(function, event_shape=EVENT, measurement_shape=EVENT, linear=is_linear)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e8])
+def test_linearity_is_judged_by_the_size_of_what_is_measured(scale):
+    linear(lambda x: scale * x.cumsum(-1), dtype=torch.float64)
+    with pytest.raises(IncompatibleError, match="not linear"):
+        linear(lambda x: scale * (x.cumsum(-1) + 1e-6 * x**2), dtype=torch.float64)

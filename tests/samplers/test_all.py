@@ -12,6 +12,8 @@ from posterior.methods import Method
 from posterior.priors import FlowPrior, ScorePrior
 from posterior.problem import Posterior
 from samplers.base import Sampler
+from samplers.solver import IterativeSolver
+from samplers.state import Info, State
 from tests.samplers.cases import CASES, Case, each
 
 
@@ -104,6 +106,23 @@ def test_network_calls_are_those_that_were_made(case: Case, monkeypatch: pytest.
 def test_the_bill(case: Case) -> None:
     _, nfe, nfe_grad = run(case, case.problem(1), 4)
     assert (float(nfe), float(nfe_grad)) == case.calls
+
+
+@each(lambda case: isinstance(case.method, Sampler | IterativeSolver))
+def test_progress_rises_and_is_whole_at_the_end_alone(case: Case) -> None:
+    states = []
+
+    def watch(step: int, state: State, info: Info) -> None:
+        states.append((state.progress.clone(), state.done.clone()))
+
+    problem, options = case.problem(2), {"progress": False, "callback": watch}
+    if isinstance(case.method, Sampler):
+        case.method.sample(problem, 8, **options)
+    else:
+        case.method.solve(problem, **options)
+    progress, done = (torch.stack(values) for values in zip(*states, strict=True))
+    assert (progress > 0).all() and (progress.diff(dim=0) >= 0).all()
+    assert torch.equal(progress == 1, done) and done[-1].all()
 
 
 @each(lambda case: isinstance(case.method, Sampler))

@@ -11,6 +11,8 @@ from posterior.priors.exact import ExactPosterior
 from posterior.problem import Posterior
 from posterior.results import Samples
 from samplers import AuxiliaryGibbs, AuxiliaryMH
+from samplers.auxiliary_kernel import largest_rho
+from samplers.curvature import Curvature
 from tests.problems import DOUBLE, check_moments, gaussian_problem, mixture_problem
 
 ROTATED = Matrix(1.3 * torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=DOUBLE))
@@ -79,7 +81,9 @@ def test_draws_of_a_chain_are_consecutive_and_thinned(sampler: type[AuxiliaryMH]
     # three chains for 15 draws: 5 calls to begin with and 4 a move
     assert torch.allclose(samples.nfe, torch.tensor(3 / 15 * (5 + 14 * 4), dtype=DOUBLE))
     assert samples.info["beta"].shape == (14, 2)
-    assert (samples.info["beta"][2:] == 1).all() and (samples.info["beta"].diff(dim=0) >= 0).all()
+    # by equal factors over the first half of burn-in: 1/T, T^−½, 1
+    beta = samples.info["beta"]
+    assert (beta[0] < 1).all() and torch.allclose(beta[1] ** 2, beta[0]) and (beta[2:] == 1).all()
 
 
 def test_settings_are_fixed_after_burn_in() -> None:
@@ -93,6 +97,20 @@ def test_settings_are_fixed_after_burn_in() -> None:
     assert len({float(state.scale) for state in states[:10]}) > 5
     for state in states[10:]:
         assert torch.equal(state.scale, states[9].scale) and torch.equal(state.pilot, states[9].pilot)
+
+
+def test_moves_are_a_fraction_of_the_largest() -> None:
+    problem = Posterior(
+        mixture_problem().prior, StudentTLikelihood(ROTATED, 0.4, 3.0), torch.tensor([[0.5, 1.0]], dtype=DOUBLE)
+    )
+    states = []
+    info = AuxiliaryMH(chains=4, burn_in=6, thinning=1, exact_denoise=True).sample(
+        problem, 8, progress=False, callback=lambda step, state, info: states.append(state)
+    ).info  # fmt: skip
+    for k in range(1, 8):
+        rho = states[k - 1].scale * largest_rho(problem, Curvature(problem, states[k - 1].pilot), info["beta"][k])
+        assert torch.allclose(info["rho"][k], rho)
+    assert len({float(state.scale) for state in states}) > 3
 
 
 @each_sampler

@@ -70,6 +70,11 @@ def test_the_ladder_goes_from_the_prior_to_the_posterior(replicas: int) -> None:
         assert (state.beta.diff(dim=1) > 0).all()
         assert torch.allclose(state.log_likelihood[..., -1], problem.log_likelihood(state.x[:, :, -1]))
     assert replicas == 2 or not torch.equal(states[0].beta, states[19].beta)
+    # The ladder moves after 5 and 10 steps, and rejections are then counted anew.
+    for begun, end in ((0, 4), (5, 9), (10, 30)):
+        for k in range(begun, end):
+            assert ((states[k].rejected > 0) | (replicas == 2)).any() and (states[k].rejected <= k + 1 - begun).all()
+    assert (states[4].rejected == 0).all() and (states[9].rejected == 0).all()
     assert all(torch.equal(state.beta, states[19].beta) for state in states[20:])
     # Kept are the coldest replicas after burn-in, those of one chain one after the other.
     expected = torch.stack([state.x[:, :, -1] for state in states[20:]], 1)

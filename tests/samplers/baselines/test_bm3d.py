@@ -1,5 +1,7 @@
 import sys
+import types
 
+import numpy as np
 import pytest
 import torch
 
@@ -43,3 +45,22 @@ def test_it_denoises_and_does_nothing_else() -> None:
     likelihood = GaussianLikelihood(Inpainting(torch.ones(1, 32, 32, dtype=torch.bool)), 0.2)
     with pytest.raises(IncompatibleError, match="Identity"):
         BM3D().solve(Posterior(problem.prior, likelihood, truth), progress=False)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_package_is_given_channels_last(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    # In place of the package, one that returns what it is given.
+    package = types.ModuleType("bm3d")
+    seen: list[tuple[tuple[int, ...], float]] = []
+
+    def same(image: np.ndarray, level: float) -> np.ndarray:
+        seen.append((image.shape, level))
+        return image
+
+    package.bm3d = package.bm3d_rgb = same  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "bm3d", package)
+    problem, _ = problem_of((channels, 32, 32))
+    estimate = BM3D().solve(problem, progress=False)
+    assert torch.equal(estimate.x, problem.y)
+    shape = (32, 32) if channels == 1 else (32, 32, 3)
+    assert seen == [(shape, pytest.approx(0.2)), (shape, pytest.approx(0.4))]

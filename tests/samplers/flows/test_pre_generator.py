@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from posterior.noise import Noise
-from samplers.flows.pre_generator import PreGenerator
+from samplers.flows.pre_generator import PreGenerator, _affine
 
 DOUBLE = torch.float64
 
@@ -40,3 +40,12 @@ def test_every_entry_is_moved_and_measurements_do_not_meet() -> None:
     assert ((z - epsilon).abs() > 1e-6).all()
     alone, its = pre(parameters[1:2], epsilon[:, 1:2])
     assert torch.allclose(alone, z[:, 1:2], atol=1e-12) and torch.allclose(its, log_det[:, 1:2], atol=1e-12)
+
+
+def test_layers_are_as_wide_as_their_inputs_are_many() -> None:
+    # divided by √n, so that entries of order one make outputs of order one
+    noise = Noise.of(0, 2, 6, dtype=DOUBLE)
+    x, matrix = noise.normal((9,)), noise.for_draws(1).use("matrix").normal((10, 4))[0]
+    found = _affine(x, matrix)
+    for b in range(2):
+        assert torch.allclose(found[:, b], x[:, b] @ matrix[b, :9] / 3 + matrix[b, 9])

@@ -148,6 +148,24 @@ def test_an_independence_chain_has_the_weights_it_is_given() -> None:
     assert ((acceptance - moves).abs() < 4.5 * math.sqrt(0.25 / size)).all()
 
 
+def test_a_chain_that_never_moves_is_worth_one_sample(monkeypatch: pytest.MonkeyPatch) -> None:
+    # ess_mean of equal values is NaN
+    monkeypatch.setattr("samplers.flows.composed_flow.ess_mean", lambda z: torch.full(z.shape[-2:], torch.nan))
+    method = ComposedFlow(steps=3, correction="metropolis", candidates=20)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        info = method.sample(linear_flow_problem(), 8, progress=False).info
+    assert (info["effective_samples"] == 1).all()
+
+
+@QUIET
+def test_the_likelihood_is_brought_in_over_the_first_half() -> None:
+    beta = ComposedFlow(steps=8, batch=3, candidates=20).sample(linear_flow_problem(), 4, progress=False).info["beta"]
+    # from 1/T by equal factors: T^(−1 + k/4)
+    assert (beta[0] < 1).all() and (beta[4:] == 1).all()
+    assert torch.allclose(beta[:4].log(), beta[0].log() * (1 - torch.arange(4, dtype=DOUBLE) / 4)[:, None])
+
+
 def test_images_of_bounded_values_stay_there() -> None:
     prior = image_flow()
     likelihood = GaussianLikelihood(Identity((1, 4, 4)), 0.3)

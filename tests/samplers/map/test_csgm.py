@@ -13,6 +13,7 @@ from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from samplers.map import CSGM
+from samplers.map.restarts import at_rest
 from tests.samplers.map.generators import DOUBLE, SHAPE, Small, far_problem, followed
 
 LATENT, PIXELS, MEASURED = 3, 6, 4
@@ -238,3 +239,23 @@ def test_with_the_identity_it_inverts_the_generator() -> None:
     estimate = CSGM(restarts=10, steps=600).solve(problem, progress=False)
     assert estimate.latent is not None
     assert torch.allclose(estimate.latent, z, atol=1e-2)
+
+
+@pytest.mark.parametrize("count", [4, 5, 6])
+def test_rest_is_judged_over_the_second_half(count: int) -> None:
+    # of 4 or 5 losses from the second or the third on: at the first of them the row that rests is where it ends
+    losses = torch.ones(count, 2, dtype=torch.float64)
+    half = (count - 1) // 2
+    losses[:half] = 7.0
+    losses[half, 1] = 1.2
+    assert at_rest(losses, 0.1).tolist() == [True, False]
+    assert at_rest(losses, 0.3).tolist() == [True, True]
+
+
+def test_one_measured_entry_is_one() -> None:
+    # min (y − z)²/1 + λ z²: z = y/(1 + λ)
+    problem = Posterior(
+        Function(nn.Identity()), GaussianLikelihood(Identity((1,)), 0.2), torch.tensor([[0.9]]).double()
+    )
+    estimate = CSGM(restarts=2, weight=0.5).solve(problem, progress=False)
+    torch.testing.assert_close(estimate.x, problem.y / 1.5, rtol=1e-5, atol=1e-6)
