@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from posterior.diagnostics.verdict import judge
-from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning
+from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning, check_finite
 from posterior.io.checkpoint import Checkpoint
 from posterior.io.codec import from_arrays, to_arrays
 from posterior.moments import Moments
@@ -190,6 +190,7 @@ class Sampler(Generic[StateT]):
         z, last = self.finish(run.problem, state, run.noise.use("finish"), run.wanted)
         info = trace | last
         x = run.problem.prior.decode(z)  # counted, where it is a network's work
+        check_finite(f"{self.name}'s samples", x.transpose(0, 1), self.remedy, run.problem.ids)
         reasons = self.reasons(run.problem, info, run.wanted)
         verdict = judge(run.problem, x, reasons, self.advice, run.stopped(state, trace))
         info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)

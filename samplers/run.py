@@ -163,11 +163,14 @@ class Run:
     def _look(self, state: State, when: str) -> int:
         """How many measurements are done, after a check of the state."""
         # One transfer from the device, the only one of a step. A sum of finite terms may overflow: then look closer.
-        done, total = torch.stack([state.done.sum().to(state.x.dtype), state.x.sum()]).tolist()
+        likelihood = state.tensors().get("log_likelihood", state.x)
+        sums = state.done.sum(), state.x.sum(), likelihood.isnan().sum()
+        done, total, unknown = torch.stack([value.to(state.x.dtype) for value in sums]).tolist()
+        name, remedy, ids = f"{self.algorithm.name} {when}", self.algorithm.remedy, self.problem.ids
         if not math.isfinite(total):
-            check_finite(
-                f"{self.algorithm.name} {when}", state.x.transpose(0, 1), self.algorithm.remedy, self.problem.ids
-            )
+            check_finite(name, state.x.transpose(0, 1), remedy, ids)
+        if unknown:
+            check_finite(f"log p(y | x) of {name}", likelihood.transpose(0, 1), remedy, ids)
         return int(done)
 
     def _show(self, bar: tqdm, state: State) -> None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from posterior.app.registry import SAMPLERS, SOLVERS
-from posterior.errors import FileFormatError
+from posterior.errors import FileFormatError, NotFiniteError
 from posterior.methods import Method
 from posterior.priors import FlowPrior, ScorePrior
 from posterior.problem import Posterior
@@ -106,6 +106,20 @@ def test_network_calls_are_those_that_were_made(case: Case, monkeypatch: pytest.
 def test_the_bill(case: Case) -> None:
     _, nfe, nfe_grad = run(case, case.problem(1), 4)
     assert (float(nfe), float(nfe_grad)) == case.calls
+
+
+@each(lambda case: case.calls != (0, 0))
+def test_a_network_that_gives_nan_is_an_error(case: Case) -> None:
+    problem, prior = case.problem(2), case.problem(1).prior
+    problem.ids = ["a", "b"]
+    if isinstance(problem.prior, ScorePrior):
+        mean = prior.mean()
+        problem.prior.mean = lambda: mean  # of what is given to be finite
+        problem.prior._denoise = lambda x, sigma: prior._denoise(x, sigma) * torch.nan
+    else:
+        problem.prior.layers[-1].forward = lambda h: prior.layers[-1](h) * torch.nan
+    with pytest.raises(NotFiniteError, match=r"measurement\(s\) \['a', 'b'\]; ."):
+        run(case, problem)
 
 
 @each(lambda case: isinstance(case.method, Sampler | IterativeSolver))
