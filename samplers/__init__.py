@@ -5,9 +5,19 @@ from samplers.annealed_langevin import AnnealedLangevin
 from samplers.auxiliary import AuxiliaryGibbs, AuxiliaryMH
 from samplers.base import Sampler
 from samplers.guided import *  # noqa: F403  # all of its __all__
+from samplers.kinetic_langevin import KineticLangevin
 from samplers.replica_exchange import ReplicaExchange
 from samplers.solver import Solver
 from samplers.tempered_smc import TemperedSMC
 
-__all__ = ["AnnealedLangevin", "AuxiliaryGibbs", "AuxiliaryMH", "ReplicaExchange", "Sampler", "Solver", "TemperedSMC"]
+__all__ = [
+    "AnnealedLangevin",
+    "AuxiliaryGibbs",
+    "AuxiliaryMH",
+    "KineticLangevin",
+    "ReplicaExchange",
+    "Sampler",
+    "Solver",
+    "TemperedSMC",
+]
 __all__ += guided.__all__

@@ -15,7 +15,15 @@ from posterior.likelihoods import GaussianLikelihood, PoissonLikelihood
 from posterior.operators import Identity, Matrix
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
-from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC, guided
+from samplers import (
+    AnnealedLangevin,
+    AuxiliaryGibbs,
+    AuxiliaryMH,
+    KineticLangevin,
+    ReplicaExchange,
+    TemperedSMC,
+    guided,
+)
 from samplers.base import Sampler
 from samplers.baselines import BM3D
 from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
@@ -73,6 +81,7 @@ CASES: dict[str, Case] = {
     "TemperedSMC, latents": Case(TemperedSMC(accuracy="fast", population=16), bent_batch),
     "AuxiliaryGibbs": Case(AuxiliaryGibbs(chains=2, burn_in=3, thinning=1, steps=4, prior_steps=5)),
     "AuxiliaryMH": Case(AuxiliaryMH(chains=4, burn_in=3, thinning=1, steps=4, prior_steps=5), counts_problem),
+    "KineticLangevin": Case(KineticLangevin("fast"), calls=(56, 0)),
     "ReplicaExchange": Case(ReplicaExchange(chains=2, replicas=3, burn_in=8, thinning=1, steps=4, prior_steps=5)),
     "AnnealedLangevin": Case(AnnealedLangevin(levels=10, sigma_last=0.1), calls=(31, 0)),
     "AnnealedLangevin, code": Case(AnnealedLangevin(levels=10, sigma_last=0.1, form="code", step_size=0.2)),
