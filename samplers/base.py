@@ -191,7 +191,7 @@ class Sampler(Generic[StateT]):
         info = trace | last
         x = run.problem.prior.decode(z)  # counted, where it is a network's work
         reasons = self.reasons(run.problem, info, run.wanted)
-        verdict = judge(run.problem, x, reasons, self.advice, run.stopped(state, trace))
+        verdict = judge(run.posed, x, reasons, self.advice, run.stopped(state, trace))
         info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
         latent = z if isinstance(run.problem, LatentPosterior) else None
         return Samples(x, *run.nfe(), info, self.num_chains, latent, verdict, run.provenance())
