@@ -192,7 +192,7 @@ class Sampler(Generic[StateT]):
         x = run.problem.prior.decode(z)  # counted, where it is a network's work
         check_finite(f"{self.name}'s samples", x.transpose(0, 1), self.remedy, run.problem.ids)
         reasons = self.reasons(run.problem, info, run.wanted)
-        verdict = judge(run.problem, x, reasons, self.advice, run.stopped(state, trace))
+        verdict = judge(run.posed, x, reasons, self.advice, run.stopped(state, trace))
         info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
         latent = z if isinstance(run.problem, LatentPosterior) else None
         return Samples(x, *run.nfe(), info, self.num_chains, latent, verdict, run.provenance())

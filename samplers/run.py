@@ -52,7 +52,8 @@ class Run:
         first: Number of the first draw.
 
     Attributes:
-        problem: The posterior that is worked on: the prior is metered, and a generator's latents may be the events.
+        posed: The user's problem, under a metered prior: what the result is judged by.
+        problem: The posterior that is worked on, whose events may be a generator's latents.
         noise: The random source of all draws.
     """
 
@@ -63,7 +64,8 @@ class Run:
     ) -> None:  # fmt: skip
         self.algorithm, self.wanted, self.callback, self.progress = algorithm, wanted, callback, progress
         self.seed, self.meter = seed, Meter(batch_size)
-        self.problem = algorithm.target(problem.with_prior(metered(problem.prior, self.meter)), batch_size)
+        self.posed = problem.with_prior(metered(problem.prior, self.meter))
+        self.problem = algorithm.target(self.posed, batch_size)
         noise = problem.noise(seed, draws)
         self.noise = replace(noise, draws=noise.draws + first)
         self.checkpoint = Checkpoint(checkpoint, identity(algorithm, problem, wanted, seed) if checkpoint else "")
@@ -97,7 +99,7 @@ class Run:
 
     def provenance(self) -> Provenance:
         """What makes the result."""
-        problem = self.problem
+        problem = self.posed
         return Provenance(
             name=self.algorithm.name,
             settings=repr(self.algorithm),
