@@ -10,8 +10,10 @@ from warnings import warn
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, check_fields, checked
 from posterior.diagnostics.verdict import judge_estimate
 from posterior.errors import InvalidValueError, TrustWarning, check_finite
+from posterior.modes import own_modes
 from posterior.noise import Noise
 from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
@@ -33,6 +35,9 @@ class Solver:
     """
 
     priors: ClassVar[tuple[type[Prior], ...]] = (GeneratorPrior,)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def name(self) -> str:
@@ -114,13 +119,14 @@ class IterativeSolver(Solver, Generic[StateT]):
         """The estimates of a finished state, given what each step reported, (steps, B, …)."""
         raise NotImplementedError
 
-    @torch.no_grad()
+    @checked
+    @own_modes()
     def solve(
         self,
         problem: Posterior,
         *,
         seed: int = 0,
-        batch_size: int | None = None,
+        batch_size: Count | None = None,
         progress: bool = True,
         callback: Callback | None = None,
         checkpoint: str | Path | None = None,
@@ -139,15 +145,13 @@ class IterativeSolver(Solver, Generic[StateT]):
 
         Raises:
             IncompatibleError: The method does not take this prior or likelihood.
-            InvalidValueError: There are no measurements, or `batch_size` is less than 1.
-            NotFiniteError: An estimate or its loss became NaN or infinite.
+            InvalidValueError: An argument is of another type or out of range, or there are no measurements.
+            NotFiniteError: Every estimate or its loss became NaN or infinite.
             FileFormatError: The checkpoint is of another run, or unreadable.
         """
         self.check(problem)
-        if len(problem) == 0 or (batch_size is not None and batch_size < 1):
-            raise InvalidValueError(
-                f"needs a measurement and a batch_size of at least 1, got {len(problem)} and {batch_size}"
-            )
+        if len(problem) == 0:
+            raise InvalidValueError("the problem holds no measurements")
         run = Run(self, problem, self.num_starts, 1, seed, batch_size, callback, checkpoint, progress)
         found = self.finish(run.problem, *run.to_the_end())
         check_finite(f"{self.name}'s loss", found.loss, self.remedy, problem.ids)
@@ -156,5 +160,5 @@ class IterativeSolver(Solver, Generic[StateT]):
             found.x, found.loss, found.converged, *run.nfe(), found.info, found.latent, verdict, run.provenance()
         )
         for warning in estimate.warnings:
-            warn(warning, TrustWarning, stacklevel=3)
+            warn(warning, TrustWarning, stacklevel=4)
         return estimate
