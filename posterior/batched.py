@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from posterior.errors import InvalidValueError
 from posterior.modes import own_modes
 
 T = TypeVar("T")
@@ -39,8 +40,14 @@ class BatchedModule(nn.Module):
         """The module of some of the measurements, by index; itself unless a buffer carries a B.
 
         Buffers are indexed, here and in the modules within. No constructor is called, and nothing is run.
+
+        Args:
+            measurements: Indices, or a mask (B,).
+
+        Raises:
+            InvalidValueError: They are neither.
         """
-        return _select(self, measurements)
+        return _select(self, indices(measurements))
 
     def _cached(self, key: Any, compute: Callable[[], T]) -> T:
         """compute(), once for as long as the buffers and parameters that it may use stay what and where they are."""
@@ -53,6 +60,28 @@ class BatchedModule(nn.Module):
             value = compute()
         self._cache[key] = (state, value)
         return value
+
+
+def indices(measurements: Any, count: int | None = None) -> Tensor:
+    """Indices, int64, of some measurements, from such or from a mask (B,).
+
+    Args:
+        measurements: Integers, or bools.
+        count: How many measurements there are; not checked where it is None.
+
+    Raises:
+        InvalidValueError: They are neither, or out of range.
+    """
+    index = torch.as_tensor(measurements)
+    if index.dtype == torch.bool and index.ndim == 1 and count in (None, len(index)):
+        return index.nonzero().flatten()
+    whole = index.numel() == 0 or not (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool)
+    if not (whole and index.ndim == 1) or (count is not None and bool(((index < -count) | (index >= count)).any())):
+        of = "B" if count is None else str(count)
+        raise InvalidValueError(
+            f"measurements are selected by indices below {of} or by a mask ({of},), not by {measurements!r}"
+        )
+    return index.long()
 
 
 def _select(module: _ModuleT, measurements: Tensor) -> _ModuleT:

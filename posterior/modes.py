@@ -8,6 +8,10 @@ from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+from torch.nn.modules.dropout import _DropoutNd
+
+from posterior.errors import IncompatibleError
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu")
 
@@ -24,6 +28,23 @@ def own_modes() -> Iterator[None]:
             if torch.is_autocast_enabled(device):
                 modes.enter_context(torch.autocast(device, enabled=False))
         yield
+
+
+def check_evaluation(name: str, module: nn.Module) -> None:
+    """Raise `IncompatibleError` if a part is in training mode that is then random, couples rows, or changes."""
+    for part in module.modules():
+        if part.training and _differs_in_training(part):
+            raise IncompatibleError(
+                f"{name} is in training mode, in which its {type(part).__name__} is random, or couples the images of a "
+                "batch and changes with every call; call .eval() first"
+            )
+
+
+def _differs_in_training(part: nn.Module) -> bool:
+    if isinstance(part, _NormBase):
+        return part.track_running_stats
+    rate = part.p if isinstance(part, _DropoutNd) else getattr(part, "dropout", 0.0)  # of attention and recurrence
+    return isinstance(part, nn.RReLU) or (isinstance(rate, float) and rate > 0)
 
 
 def usable(tensor: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from posterior.checks import check_value
+
 _MASK = 0xFFFFFFFF
 _CHUNK = 1 << 16  # counters a chunk: small enough to stay in a CPU's cache
 
@@ -78,6 +80,7 @@ class Noise:
         dtype: torch.dtype = torch.float32,
     ) -> Noise:
         """A source for measurements `ids` (a number B stands for ids 0 … B−1) and draws 0 … num_draws−1."""
+        seed = check_value("Noise.of", "seed", seed, int)
         names = range(ids) if isinstance(ids, int) else ids
         keys = torch.tensor([_key(seed, name) for name in names], dtype=torch.int64).reshape(-1, 2)
         return cls(keys.to(device), torch.arange(num_draws, device=device), dtype=dtype)
@@ -150,5 +153,5 @@ class Noise:
 
 def _key(seed: int, name: int | str) -> tuple[int, int]:
     kind = "str" if isinstance(name, str) else "int"  # so that 1 and "1" differ, and numpy's 1 does not
-    digest = hashlib.blake2b(f"{int(seed)}|{kind}|{name}".encode(), digest_size=8).digest()
+    digest = hashlib.blake2b(f"{seed}|{kind}|{name}".encode(), digest_size=8).digest()
     return int.from_bytes(digest[:4], "little"), int.from_bytes(digest[4:], "little")

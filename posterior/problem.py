@@ -9,18 +9,24 @@ from typing import Any, Generic, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from posterior.batched import indices
+from posterior.checks import check_value
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 from posterior.likelihoods import Likelihood
 from posterior.likelihoods.base import OperatorT
+from posterior.modes import make_usable, own_modes, usable
 from posterior.noise import Noise
 from posterior.operators.base import Operator
 from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
+from posterior.shapes import as_tensor
 
 # Covariant, since nothing of a problem is ever replaced: one under a narrower prior serves wherever the wider is taken.
 PriorT = TypeVar("PriorT", bound=Prior, covariant=True)
 LikelihoodT = TypeVar("LikelihoodT", bound=Likelihood[Any], covariant=True)
 _OtherPriorT = TypeVar("_OtherPriorT", bound=Prior)
+
+_PRECISIONS = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
 class Posterior(Generic[PriorT, LikelihoodT]):
@@ -35,20 +41,26 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         ids: Names of the measurements, ints or strings, 0 … B−1 unless given; a measurement's random draws depend on
             its id and not on its neighbours.
 
+    The prior, and an operator that is not of this library, are tried on random images first, once in each precision:
+    five calls, which their attribute `probe` turns off.
+
     Raises:
         ShapeError: y is not a batch of measurements, or the likelihood's parameters are those of another batch.
-        IncompatibleError: The operator does not fit the prior, y not the likelihood, or precisions differ.
-        NotFiniteError: y holds NaN or infinity.
+        IncompatibleError: The operator does not fit the prior, y not the likelihood, or precisions differ; prior or
+            operator is in training mode, random, couples images, or works in place.
+        NotFiniteError: y, or the prior at random images, holds NaN or infinity.
         InvalidValueError: y holds values where nothing was measured or that cannot be, or ids are not distinct.
     """
 
+    @own_modes()
     def __init__(
         self, prior: PriorT, likelihood: LikelihoodT, y: Tensor, ids: Sequence[int | str] | None = None
     ) -> None:
-        operator = likelihood.operator
-        y = torch.as_tensor(y)
-        if not (y.is_floating_point() or y.is_complex()):
-            raise InvalidValueError(f"y must hold floating-point or complex numbers, got {y.dtype}; use y.float()")
+        check_value("Posterior", "prior", prior, Prior)
+        check_value("Posterior", "likelihood", likelihood, Likelihood)
+        operator, y = likelihood.operator, usable(as_tensor("y", y))
+        if y.dtype not in _PRECISIONS:
+            raise InvalidValueError(f"y must hold numbers of single or double precision, got {y.dtype}; use y.float()")
         if tuple(operator.event_shape) != tuple(prior.event_shape):
             raise IncompatibleError(
                 f"the operator {type(operator).__name__} takes images of shape {operator.event_shape}, "
@@ -84,6 +96,8 @@ class Posterior(Generic[PriorT, LikelihoodT]):
                 f"y is {given}, but the operator {type(operator).__name__} measures {measured} numbers (`is_complex`)"
             )
         likelihood.check(y)
+        prior.check(y.real.dtype)
+        operator.check(y.real.dtype, y.device)
         self.prior = prior
         self.likelihood = likelihood
         self.y = y
@@ -126,9 +140,13 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         """The random source of these measurements."""
         return Noise.of(seed, self.ids, num_draws, device=self.device, dtype=self.dtype)
 
-    def select(self, measurements: Tensor | Sequence[int]) -> Self:
-        """The problem of some of the measurements, by index; one may come several times."""
-        index = torch.as_tensor(measurements, dtype=torch.int64, device=self.device)
+    def select(self, measurements: Tensor | Sequence[int] | Sequence[bool]) -> Self:
+        """The problem of some of the measurements, by index, where one may come several times, or by a mask (B,).
+
+        Raises:
+            InvalidValueError: An index is no integer, or there is no such measurement.
+        """
+        index = indices(measurements, len(self)).to(self.device)
         ids = [self.ids[i] for i in index.tolist()]
         return self._replace(self.prior, self.likelihood.select(index), self.y[index], ids)
 
@@ -144,6 +162,11 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         new: Posterior[_OtherPriorT, LikelihoodT] = object.__new__(Posterior)
         new.prior, new.likelihood, new.y, new.ids = prior, self.likelihood, self.y, self.ids
         return new
+
+    def usable(self) -> Self:
+        """The problem; of what was made in inference mode, through which no gradient could go, with copies."""
+        make_usable(self.prior), make_usable(self.likelihood)
+        return self._replace(self.prior, self.likelihood, usable(self.y), self.ids)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
         """The problem on another device or in another precision; this one stays as it is, prior and likelihood too."""

@@ -1,12 +1,40 @@
-"""Checks of trailing shapes, and the broadcasting of values over leading axes."""
+"""Checks of tensors and their trailing shapes, and the broadcasting of values over leading axes."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
 
-from posterior.errors import ShapeError
+from posterior.errors import InvalidValueError, ShapeError
+
+
+def as_tensor(what: str, values: Any) -> Tensor:
+    """A tensor of what is one, an array, a number or a list of these.
+
+    Raises:
+        InvalidValueError: It is something else.
+    """
+    try:
+        return torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InvalidValueError(f"{what} must be numbers, not a {type(values).__name__}: {error}") from error
+
+
+def check_values(what: str, values: Tensor, expected: Sequence[int]) -> None:
+    """Raise unless `values` are a floating-point or complex tensor whose trailing dimensions are `expected`.
+
+    Raises:
+        InvalidValueError: They are no tensor, or hold integers, of which means and products would be wrong.
+        ShapeError: They are of another shape.
+    """
+    if not isinstance(values, Tensor):
+        raise InvalidValueError(f"{what} is a {type(values).__name__}, not a tensor; use torch.as_tensor(...)")
+    if not (values.is_floating_point() or values.is_complex()):
+        raise InvalidValueError(f"{what} holds {values.dtype} numbers, not floating-point ones; use e.g. x.float()")
+    check_shape(what, values.shape, expected)
 
 
 def check_shape(what: str, shape: Sequence[int], expected: Sequence[int]) -> None:

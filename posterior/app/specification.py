@@ -89,7 +89,8 @@ def _split(kind: str, text: str) -> tuple[str, str]:
 def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The arguments that a function or a class takes by name, with their types."""
     if not isinstance(factory, type):
-        found, hints = list(inspect.signature(factory, eval_str=True).parameters.values()), {}
+        found = list(inspect.signature(factory).parameters.values())
+        hints = get_type_hints(getattr(factory, "func", factory))  # without the ranges, which the call checks
     else:
         init = factory.__init__  # type: ignore[misc]
         # a dataclass's __init__ has annotations of its bases, whose names are known where these were written

@@ -11,7 +11,7 @@ from posterior.batched import BatchedModule
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator, Operator
-from posterior.shapes import expand_right
+from posterior.shapes import as_tensor, expand_right
 
 OperatorT = TypeVar("OperatorT", bound=Operator, covariant=True)
 
@@ -40,6 +40,11 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
 
     def __init__(self, operator: OperatorT) -> None:
         super().__init__()
+        if not isinstance(operator, Operator):
+            raise InvalidValueError(
+                f"{type(self).__name__} needs an Operator, not a {type(operator).__name__}; of a function "
+                "Operator.from_callable makes one, of a matrix Matrix"
+            )
         self.operator = operator
 
     def log_density(self, u: Tensor, y: Tensor) -> Tensor:
@@ -147,12 +152,15 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
         return self._sum(self.measured(values))
 
     def _add_parameter(self, name: str, value: float | Tensor, *, positive: bool = True) -> None:
-        parameter = torch.as_tensor(value, dtype=None if isinstance(value, Tensor) else torch.float64)
+        parameter = as_tensor(f"{name} of {type(self).__name__}", value)
+        if not isinstance(value, Tensor) or not parameter.is_floating_point():
+            real = not (parameter.is_complex() or parameter.dtype == torch.bool)
+            parameter = torch.as_tensor(value, dtype=torch.float64) if real else parameter
         valid = parameter.ndim <= 1 and parameter.is_floating_point() and bool(parameter.isfinite().all())
         if not valid or (positive and not bool((parameter > 0).all())):
             raise InvalidValueError(
-                f"{name} must be {'positive and ' if positive else ''}finite, one number or one for each measurement; "
-                f"got {value}"
+                f"{type(self).__name__}: {name} must be {'positive and ' if positive else ''}finite, one number or one "
+                f"for each measurement; got {value}"
             )
         self.register_batched(name, parameter, 0, persistent=False)
 

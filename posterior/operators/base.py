@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import ClassVar, NamedTuple, overload
+from typing import Any, ClassVar, NamedTuple, overload
 
 import torch
 from torch import Tensor
 
 from posterior.batched import BatchedModule
+from posterior.checks import Shape, checked
 from posterior.errors import IncompatibleError, ShapeError
 from posterior.linalg import SpectralFunction, chebyshev, largest_eigenvalue
+from posterior.modes import check_evaluation
 from posterior.noise import Noise
-from posterior.shapes import check_shape
+from posterior.probe import try_out
+from posterior.shapes import check_values
 
 
 class SVD(NamedTuple):
@@ -34,17 +37,54 @@ class Operator(BatchedModule):
         event_shape: Shape of one image.
         measurement_shape: Shape of one measurement.
         is_complex: Whether measurements are complex.
+        probe: Whether `Posterior` first tries the operator on random images, once, at five calls; those of this library
+            need not be tried.
     """
 
     event_shape: tuple[int, ...]
     measurement_shape: tuple[int, ...]
     is_complex: bool = False
+    probe: bool = True
     _of_function: ClassVar[Callable[..., Operator]]  # set by the package, since it derives from this class
 
-    def __init__(self, event_shape: Sequence[int], measurement_shape: Sequence[int]) -> None:
+    @checked
+    def __init__(self, event_shape: Shape, measurement_shape: Shape) -> None:
         super().__init__()
         self.event_shape = tuple(event_shape)
         self.measurement_shape = tuple(measurement_shape)
+        self._tried: set[torch.dtype] = set()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "probe" not in vars(cls):
+            cls.probe = not cls.__module__.startswith("posterior.")
+
+    def check(self, dtype: torch.dtype, device: torch.device | None = None) -> None:
+        """Raise unless the operator can be used in this precision, as far as calls on random images show.
+
+        Raises:
+            ShapeError: It does not return measurement_shape.
+            IncompatibleError: It fails, or torch cannot differentiate it; a network of it is in training mode; or what
+                it measures of an image depends on others of the batch, differs from call to call, overwrites the
+                image, or is of another precision.
+        """
+        check_evaluation(type(self).__name__, self)
+        parts = [part for part in self.modules() if isinstance(part, Operator)]
+        if any(part.probe for part in parts) and dtype not in self._tried:
+            one = self.select(torch.zeros(1, dtype=torch.int64))
+            noise = Noise.of(0, 1, 3, device=device or self.device or torch.get_default_device(), dtype=dtype)
+            one._try_out(noise.use("probe").normal(self.event_shape)[:, 0])
+            self._tried.add(dtype)
+
+    def _try_out(self, x: Tensor) -> Tensor:
+        """The measurements of two of three random images, after a check that they are made as they should be."""
+        name = f"the operator {type(self).__name__}"
+        y = try_out(name, self, x, differentiable=True)
+        if y.shape != (2, *self.measurement_shape):
+            raise ShapeError(f"{name} gives {tuple(y.shape)} for two images; expected {(2, *self.measurement_shape)}")
+        if y.real.dtype != x.dtype:
+            raise IncompatibleError(f"{name} gives {y.dtype} for {x.dtype} images; let it keep their precision")
+        return y
 
     @property
     def num_measured(self) -> int | Tensor:
@@ -64,7 +104,7 @@ class Operator(BatchedModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """A(x): (..., *event_shape) → (..., *measurement_shape)."""
-        check_shape(f"x, given to {type(self).__name__},", x.shape, self.event_shape)
+        check_values(f"x, given to {type(self).__name__},", x, self.event_shape)
         return self._forward(x)
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -89,18 +129,20 @@ class Operator(BatchedModule):
         linear: bool = False,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        probe: bool = True,
     ) -> Operator:
         """Wrap a differentiable function of x (N, *event_shape) → (N, *measurement_shape).
 
-        A linear one becomes a `LinearOperator` whose adjoint comes from automatic differentiation; that it is linear
-        is checked on random images, of the given precision and device (see `CallableOperator`).
+        A linear one becomes a `LinearOperator` whose adjoint comes from automatic differentiation. Either is tried on
+        random images, of the given precision and device (see `CallableOperator`).
 
         Raises:
             ShapeError: The function does not return measurement_shape.
-            IncompatibleError: linear=True, but the function is not, or torch cannot differentiate it.
+            IncompatibleError: It fails, couples images, is random, or cannot be differentiated by torch; or
+                linear=True, but the function is not.
         """
         kind = LinearOperator if linear else Operator
-        return kind._of_function(function, event_shape, measurement_shape, dtype=dtype, device=device)
+        return kind._of_function(function, event_shape, measurement_shape, dtype, device, probe)
 
 
 class LinearOperator(Operator):
@@ -116,7 +158,7 @@ class LinearOperator(Operator):
 
     def adjoint(self, y: Tensor) -> Tensor:
         """Aᵀy: (..., *measurement_shape) → (..., *event_shape)."""
-        check_shape(f"y, given to {type(self).__name__}.adjoint,", y.shape, self.measurement_shape)
+        check_values(f"y, given to {type(self).__name__}.adjoint,", y, self.measurement_shape)
         return self._adjoint(y)
 
     def _adjoint(self, y: Tensor) -> Tensor:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
+from posterior.checks import Positive, Range, Shape, checked
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.linalg import SpectralFunction
 from posterior.operators.base import LinearOperator
@@ -35,11 +35,10 @@ class Blur(LinearOperator):
 
     kernel: Tensor
 
-    def __init__(self, event_shape: Sequence[int], kernel: Tensor, boundary: Boundary = "circular") -> None:
-        event_shape, kernel = tuple(event_shape), torch.as_tensor(kernel)
+    @checked
+    def __init__(self, event_shape: Shape, kernel: Tensor, boundary: Boundary = "circular") -> None:
+        event_shape = tuple(event_shape)
         super().__init__(event_shape, event_shape)
-        if boundary not in ("circular", "reflect"):
-            raise InvalidValueError(f"boundary of Blur must be 'circular' or 'reflect', got {boundary!r}")
         if (
             len(event_shape) < 2
             or kernel.ndim != 2
@@ -49,8 +48,8 @@ class Blur(LinearOperator):
                 f"Blur takes images (..., H, W) and a kernel (kh, kw) no larger than them, got event_shape "
                 f"{event_shape} and a kernel of shape {tuple(kernel.shape)}"
             )
-        if not (kernel.is_floating_point() and bool(kernel.isfinite().all()) and bool(kernel.any())):
-            raise InvalidValueError("the kernel of Blur must be floating-point, finite and not zero")
+        if not (kernel.is_floating_point() and bool(kernel.any())):
+            raise InvalidValueError("the kernel of Blur must be floating-point and not zero")
         self.boundary, self.knows_spectrum = boundary, boundary == "circular"
         self.register_buffer("kernel", kernel)
         # Pixels to continue the image by: before (left, above) and after (right, below).
@@ -58,14 +57,13 @@ class Blur(LinearOperator):
         self._padded = [n + sum(margin) for n, margin in zip(event_shape[-2:], self._margins, strict=True)]
 
     @classmethod
-    def gaussian(cls, event_shape: Sequence[int], std: float, boundary: Boundary = "circular") -> Blur:
+    @checked
+    def gaussian(cls, event_shape: Shape, std: Positive, boundary: Boundary = "circular") -> Blur:
         """Blur by a Gaussian of standard deviation `std` pixels, cut off at 4 std or at the image's size, of sum 1.
 
         Raises:
             InvalidValueError: std is not positive.
         """
-        if not 0 < std < math.inf:
-            raise InvalidValueError(f"std of Blur.gaussian, in pixels, must be positive and finite, got {std}")
         profiles = []
         for length in tuple(event_shape)[-2:]:
             radius = min(math.ceil(4 * std), (length - 1) // 2)
@@ -74,15 +72,16 @@ class Blur(LinearOperator):
         return cls(event_shape, torch.outer(profiles[0], profiles[-1]).to(torch.get_default_dtype()), boundary)
 
     @classmethod
-    def motion(cls, event_shape: Sequence[int], length: float, angle: float, boundary: Boundary = "circular") -> Blur:
+    @checked
+    def motion(
+        cls, event_shape: Shape, length: Annotated[float, Range(1)], angle: float, boundary: Boundary = "circular"
+    ) -> Blur:
         """Blur by uniform motion along a line of `length` pixels, `angle` degrees counter-clockwise from horizontal.
 
         Raises:
             InvalidValueError: length is less than 1.
             ShapeError: The line is longer than the image.
         """
-        if not 1 <= length < math.inf:
-            raise InvalidValueError(f"length of Blur.motion, in pixels, must be at least 1, got {length}")
         half = (length - 1) / 2
         steps = torch.linspace(-half, half, 16 * math.ceil(length) + 1, dtype=torch.float64)
         radians = math.radians(angle)

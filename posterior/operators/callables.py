@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
+from posterior.checks import Shape, checked
 from posterior.errors import IncompatibleError, ShapeError
-from posterior.noise import Noise
+from posterior.modes import own_modes
 from posterior.operators.base import LinearOperator, Operator
 
 Function = Callable[[Tensor], Tensor]
 
 
 class CallableOperator(Operator):
-    """A(x) = function(x), for any differentiable function, which is tried on two random images.
+    """A(x) = function(x), for any differentiable function, which is tried on random images.
+
+    The function works on copies, so that it may work in place, or return one buffer again and again.
 
     Args:
         function: Maps x (N, *event_shape) to (N, *measurement_shape), real or complex, each image on its own. A
@@ -24,56 +27,54 @@ class CallableOperator(Operator):
         measurement_shape: Shape of one measurement.
         dtype: Precision that the function needs; a module's own unless given, and without either any will do.
         device: Where its images must be; a module's own device unless given, and without either anywhere.
+        probe: Whether it is tried, at six calls; if it is not, set `is_complex` where measurements are complex.
 
     Raises:
         ShapeError: The function does not return measurement_shape.
-        IncompatibleError: It fails on random images.
+        IncompatibleError: It fails on random images, or torch cannot differentiate it; what it measures of an image
+            depends on others of the batch, or differs from call to call; it is a network in training mode.
     """
 
+    @checked
     def __init__(
         self,
         function: Function,
-        event_shape: Sequence[int],
-        measurement_shape: Sequence[int],
-        *,
+        event_shape: Shape,
+        measurement_shape: Shape,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
+        probe: bool = True,
     ) -> None:
         super().__init__(event_shape, measurement_shape)
-        self.function = function
+        self.function, self.probe = function, probe
         if dtype is not None or device is not None:
             # An empty buffer, so that `dtype` and `device` follow .to(); a bool one leaves the precision open.
             trial = torch.empty(0, dtype=dtype or torch.bool, device=device or self.device)
             self.register_buffer("trial", trial, persistent=False)
-        dtype, device = self.dtype or torch.get_default_dtype(), self.device or torch.get_default_device()
-        noise = Noise.of(0, 2, device=device, dtype=dtype).use("trial")
-        try:
-            self.is_complex = self._try_out(noise.normal(self.event_shape)[0]).is_complex()
-        except (RuntimeError, TypeError) as error:
-            raise IncompatibleError(
-                f"the function given to {type(self).__name__} fails on {dtype} images of shape "
-                f"{(2, *self.event_shape)} on {device}: {error}. It must be differentiable by torch; give dtype= and "
-                "device= if it needs others"
-            ) from error
+        if probe:
+            self.check(self.dtype or torch.get_default_dtype())
 
     def _try_out(self, x: Tensor) -> Tensor:
-        """Measurements of two random images."""
-        with torch.no_grad():
-            return self(x)
+        try:
+            y = super()._try_out(x)
+        except IncompatibleError as error:
+            raise IncompatibleError(f"{error}; see dtype=, device= and probe= of Operator.from_callable") from error
+        self.is_complex = y.is_complex()
+        return y
 
     def _forward(self, x: Tensor) -> Tensor:
         lead = x.shape[: x.ndim - len(self.event_shape)]
         return self._call(x.reshape(-1, *self.event_shape)).reshape(*lead, *self.measurement_shape)
 
     def _call(self, x: Tensor) -> Tensor:
-        y = self.function(x)
+        y = self.function(x.clone())
         if not isinstance(y, Tensor) or y.shape != (len(x), *self.measurement_shape):
             got = tuple(y.shape) if isinstance(y, Tensor) else type(y).__name__
             raise ShapeError(
                 f"the function given to {type(self).__name__} returned {got} for images of shape {tuple(x.shape)}; "
                 f"expected {(len(x), *self.measurement_shape)}"
             )
-        return y
+        return y.clone()
 
 
 class LinearCallableOperator(CallableOperator, LinearOperator):
@@ -83,26 +84,28 @@ class LinearCallableOperator(CallableOperator, LinearOperator):
 
     Raises:
         ShapeError: The function does not return measurement_shape.
-        IncompatibleError: It is not linear, fails on random images, torch cannot differentiate it, or it is given
-            complex images.
+        IncompatibleError: It is not linear, or given complex images; or as for `CallableOperator`.
     """
 
     def _try_out(self, x: Tensor) -> Tensor:
-        with torch.no_grad():
-            y = self(x)
+        y = super()._try_out(x)
+        with own_modes():
+            a, b = x[:2].split(1)
             first, second = y.split(1)
-            mixed = self(2 * x[:1] - 3 * x[1:])
+            mixed, size = self(2 * a - 3 * b), 2 * first.norm() + 3 * second.norm()
             tolerance = torch.finfo(x.dtype).eps ** 0.6  # about 1e-4 in float32, 1e-9 in float64
-            error, size = (mixed - (2 * first - 3 * second)).norm(), 2 * first.norm() + 3 * second.norm()
-            if not error <= tolerance * size:
+            if not (error := (mixed - (2 * first - 3 * second)).norm()) <= tolerance * size:
+                zero = self(torch.zeros_like(a))
+                affine = (mixed - (2 * first - 3 * second) - 2 * zero).norm() <= tolerance * size
+                advice = "subtract f(0), from it and from the measurements" if affine else "use linear=False"
                 raise IncompatibleError(
                     "the function given with linear=True is not linear: f(2a − 3b) differs from 2f(a) − 3f(b) by "
-                    f"{float(error / size):.1e} of their size on random images; use linear=False"
+                    f"{float(error / size):.1e} of their size on random images; {advice}"
                 )
             # A detached part would be missing from the adjoint.
             image = self.adjoint(second)
-            error = ((first.conj() * second).sum().real - (x[:1] * image).sum()).abs()
-            if not error <= tolerance * (first.norm() * second.norm() + x[:1].norm() * image.norm()):
+            error = ((first.conj() * second).sum().real - (a * image).sum()).abs()
+            if not error <= tolerance * (first.norm() * second.norm() + a.norm() * image.norm()):
                 raise IncompatibleError(
                     "torch's derivative of the function given with linear=True is not its adjoint; is a part of it "
                     "detached, or computed outside torch?"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
+from posterior.checks import Shape, checked
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.linalg import SpectralFunction
 from posterior.operators.base import SVD, LinearOperator
@@ -28,18 +27,18 @@ class Matrix(LinearOperator):
     knows_spectrum = True
     matrix: Tensor
 
-    def __init__(self, matrix: Tensor, event_shape: Sequence[int] | None = None) -> None:
-        matrix = torch.as_tensor(matrix)
+    @checked
+    def __init__(self, matrix: Tensor, event_shape: Shape | None = None) -> None:
         event_shape = tuple(matrix.shape[1:] if event_shape is None else event_shape)
         if matrix.ndim != 2 or matrix.shape[1] != torch.Size(event_shape).numel() or 0 in matrix.shape:
             raise ShapeError(
                 f"the matrix has shape {tuple(matrix.shape)}; expected (m, n) with n = "
                 f"{torch.Size(event_shape).numel()} columns, the entries of event_shape {event_shape}"
             )
-        if not (matrix.is_floating_point() and bool(matrix.isfinite().all())):
+        if not matrix.is_floating_point():
             raise InvalidValueError(
-                f"the matrix must be real, floating-point and finite, got {matrix.dtype}; a complex image is two "
-                "channels here, so stack real and imaginary parts"
+                f"the matrix must be real and floating-point, got {matrix.dtype}; a complex image is two channels here, "
+                "so stack real and imaginary parts"
             )
         super().__init__(event_shape, (len(matrix),))
         self.register_buffer("matrix", matrix)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, ShapeError
+from posterior.checks import Count, Shape, checked
+from posterior.errors import ShapeError
 from posterior.linalg import SpectralFunction
 from posterior.operators.base import LinearOperator
 from posterior.operators.kinds import OperatorOfKinds
@@ -35,13 +35,10 @@ class Downsampling(OperatorOfKinds):
         Keys 1981, Cubic convolution interpolation for digital image processing, IEEE Trans. ASSP 29 (the kernel).
     """
 
-    def __init__(self, event_shape: Sequence[int], factor: int, kind: Literal["mean", "bicubic"] = "mean") -> None:
+    @checked
+    def __init__(self, event_shape: Shape, factor: Count, kind: Literal["mean", "bicubic"] = "mean") -> None:
         event_shape = tuple(event_shape)
         kinds: dict[str, type[BlockMean | Bicubic]] = {"mean": BlockMean, "bicubic": Bicubic}
-        if kind not in kinds:
-            raise InvalidValueError(f"kind of Downsampling must be one of {', '.join(kinds)}; got {kind!r}")
-        if not isinstance(factor, int) or factor < 1:
-            raise InvalidValueError(f"factor of Downsampling must be a positive integer, got {factor!r}")
         if len(event_shape) < 2 or event_shape[-2] % factor or event_shape[-1] % factor:
             raise ShapeError(
                 f"Downsampling by {factor} takes images (..., H, W) with sides that {factor} divides, got event_shape "

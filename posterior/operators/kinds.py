@@ -6,7 +6,7 @@ from torch import Tensor
 
 from posterior.linalg import SpectralFunction
 from posterior.operators.base import LinearOperator
-from posterior.shapes import check_shape
+from posterior.shapes import check_values
 
 
 class OperatorOfKinds(LinearOperator):
@@ -29,7 +29,7 @@ class OperatorOfKinds(LinearOperator):
 
     def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
         """f(AᵀA) x, exactly if the chosen operator knows its spectrum."""
-        check_shape(f"x, given to {type(self).__name__}.gram_function,", x.shape, self.event_shape)
+        check_values(f"x, given to {type(self).__name__}.gram_function,", x, self.event_shape)
         return self.algorithm.gram_function(function, x)
 
     def _forward(self, x: Tensor) -> Tensor:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
+from posterior.checks import Range, Shape, checked
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators.tight import TightOperator
@@ -21,7 +22,8 @@ class Identity(TightOperator):
         event_shape: Shape of one image.
     """
 
-    def __init__(self, event_shape: Sequence[int]) -> None:
+    @checked
+    def __init__(self, event_shape: Shape) -> None:
         super().__init__(event_shape, event_shape, scale=1.0)
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -65,7 +67,8 @@ class Inpainting(TightOperator):
             raise InvalidValueError("the mask of Inpainting measures no pixel; without a measurement sample the prior")
 
     @classmethod
-    def box(cls, event_shape: Sequence[int], top: int, left: int, height: int, width: int) -> Inpainting:
+    @checked
+    def box(cls, event_shape: Shape, top: int, left: int, height: int, width: int) -> Inpainting:
         """Hide a box of the last two dimensions, measure the rest.
 
         Raises:
@@ -82,7 +85,8 @@ class Inpainting(TightOperator):
         return cls(mask, event_shape)
 
     @classmethod
-    def half_image(cls, event_shape: Sequence[int], keep: Literal["top", "bottom", "left", "right"]) -> Inpainting:
+    @checked
+    def half_image(cls, event_shape: Shape, keep: Literal["top", "bottom", "left", "right"]) -> Inpainting:
         """Measure one half of the image; the middle line of an odd length is hidden.
 
         Raises:
@@ -95,21 +99,20 @@ class Inpainting(TightOperator):
             "left": (slice(None), slice(0, columns // 2)),
             "right": (slice(None), slice(columns - columns // 2, None)),
         }
-        if keep not in halves:
-            raise InvalidValueError(f"keep must be one of {', '.join(halves)}; got {keep!r}")
         mask = torch.zeros(rows, columns, dtype=torch.bool)
         mask[halves[keep]] = True
         return cls(mask, event_shape)
 
     @classmethod
-    def random(cls, event_shape: Sequence[int], fraction: float, seed: int = 0) -> Inpainting:
+    @checked
+    def random(
+        cls, event_shape: Shape, fraction: Annotated[float, Range(0, 1, "(]")], seed: int = 0
+    ) -> Inpainting:
         """Measure round(fraction · H · W) pixels at random places, the same in every channel.
 
         Raises:
             InvalidValueError: fraction is not in (0, 1], or keeps no pixel.
         """
-        if not 0 < fraction <= 1:
-            raise InvalidValueError(f"fraction, the part of the pixels to keep, must be in (0, 1]; got {fraction}")
         shape = tuple(event_shape)[-2:]
         order = Noise.of(seed, dtype=torch.float64).use("inpainting").uniform((math.prod(shape),)).flatten().argsort()
         mask = torch.zeros(math.prod(shape), dtype=torch.bool)
@@ -166,7 +169,8 @@ class Grayscale(TightOperator):
 
     weights = (0.299, 0.587, 0.114)
 
-    def __init__(self, event_shape: Sequence[int]) -> None:
+    @checked
+    def __init__(self, event_shape: Shape) -> None:
         event_shape = tuple(event_shape)
         if len(event_shape) != 3 or event_shape[0] != 3:
             raise ShapeError(f"Grayscale takes colour images (3, H, W), got event_shape {event_shape}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, Shape, checked
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.operators.base import SVD, LinearOperator
@@ -39,19 +40,16 @@ class GaussianMeasurement(OperatorOfKinds):
         Romberg 2009, Compressive sensing by random convolution, SIAM J. Imaging Sci. 2 (the circulant kind).
     """
 
+    @checked
     def __init__(
         self,
-        event_shape: Sequence[int],
-        num_measurements: int,
+        event_shape: Shape,
+        num_measurements: Count,
         seed: int = 0,
         kind: Literal["dense", "circulant"] = "dense",
     ) -> None:
         event_shape, m = tuple(event_shape), num_measurements
-        if not isinstance(m, int) or m < 1:
-            raise InvalidValueError(f"num_measurements must be a positive integer, got {m!r}")
         kinds: dict[str, Callable[..., LinearOperator]] = {"dense": _dense, "circulant": Circulant}
-        if kind not in kinds:
-            raise InvalidValueError(f"kind of GaussianMeasurement must be one of {', '.join(kinds)}; got {kind!r}")
         super().__init__(kinds[kind](event_shape, m, seed))
 
     def svd(self) -> SVD:

@@ -7,13 +7,15 @@ from posterior.priors.edm import EDMPrior
 from posterior.priors.empirical import EmpiricalPrior
 from posterior.priors.exact import ExactPosterior
 from posterior.priors.flows import FlowPrior
+from posterior.priors.function import FunctionPrior
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.priors.pyramid import PyramidPrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 
-# Here, because diffusers.py makes priors of classes that extend ScorePrior, whose module cannot import it.
+# Here, because these make priors of classes that extend ScorePrior, whose module cannot import them.
 ScorePrior.from_diffusers = staticmethod(from_diffusers)
+ScorePrior._of_function = FunctionPrior
 
 __all__ = [
     "EDMPrior",

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal, get_args
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
 
+from posterior.checks import Positive, Range, Shape, checked
 from posterior.errors import InvalidValueError
-from posterior.priors.base import ScorePrior, checked
+from posterior.priors.base import ScorePrior
 from posterior.shapes import expand_right
 
 Prediction = Literal["epsilon", "sample", "v_prediction"]
@@ -34,23 +35,24 @@ class VariancePreservingPrior(ScorePrior):
         clip: Bound of |D|, or None: what DDPM's clip_sample does.
 
     Raises:
-        InvalidValueError: alphas_cumprod or prediction is none of the above.
+        InvalidValueError: An argument is none of the above.
     """
 
     alphas_cumprod: Tensor
 
+    @checked
     def __init__(
         self,
         predict: Predictor,
-        event_shape: Sequence[int],
+        event_shape: Shape,
         alphas_cumprod: Tensor,
         *,
         prediction: Prediction = "epsilon",
-        sigma_data: float = 0.5,
-        clip: float | None = None,
+        sigma_data: Positive = 0.5,
+        clip: Positive | None = None,
     ) -> None:
         super().__init__()
-        alphas = torch.as_tensor(alphas_cumprod).double()
+        alphas = alphas_cumprod.double()
         if alphas.ndim != 1 or len(alphas) < 2 or not bool((alphas > 0).all() and (alphas < 1).all()):
             raise InvalidValueError(
                 "alphas_cumprod must be (T,) with values within (0, 1); a schedule rescaled to zero terminal signal "
@@ -58,9 +60,6 @@ class VariancePreservingPrior(ScorePrior):
             )
         if not bool((alphas.diff() < 0).all()):
             raise InvalidValueError("alphas_cumprod must decrease with t")
-        if prediction not in get_args(Prediction):
-            known = ", ".join(map(repr, get_args(Prediction)))
-            raise InvalidValueError(f"prediction is one of {known}, not {prediction!r}")
         self.predict, self.prediction, self.clip = predict, prediction, clip
         self.event_shape, self.sigma_data = tuple(event_shape), sigma_data
         self.log_sigma = (1 / alphas - 1).sqrt().log()  # float64 whatever the network's precision
@@ -69,7 +68,7 @@ class VariancePreservingPrior(ScorePrior):
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         dims = len(self.event_shape)
         scale = expand_right((1 + sigma**2).rsqrt(), dims)
-        out = checked(self.predict(x * scale, self.time(sigma)), x)
+        out = self.through(self.predict, x * scale, self._label(self.time(sigma)))
         level = expand_right(sigma, dims)
         if self.prediction == "epsilon":
             out = x - level * out
@@ -97,29 +96,33 @@ class FlowMatchingPrior(ScorePrior):
         sigma_data: Standard deviation of an image's entries.
         s_min, s_max: Times between which the network was trained.
 
+    Raises:
+        InvalidValueError: s_min < s_max, within (0, 1), does not hold, or another argument is none of the above.
+
     References:
         Lipman, Chen, Ben-Hamu, Nickel & Le 2023, Flow Matching for Generative Modeling, arXiv:2210.02747.
     """
 
+    @checked
     def __init__(
         self,
         predict: Predictor,
-        event_shape: Sequence[int],
+        event_shape: Shape,
         *,
-        sigma_data: float = 0.5,
-        s_min: float = 1e-3,
-        s_max: float = 1 - 1e-3,
+        sigma_data: Positive = 0.5,
+        s_min: Annotated[float, Range(0, 1, "()")] = 1e-3,
+        s_max: Annotated[float, Range(0, 1, "()")] = 1 - 1e-3,
     ) -> None:
         super().__init__()
-        if not 0 < s_min < s_max < 1:
-            raise InvalidValueError(f"0 < s_min < s_max < 1 is needed, got {s_min} and {s_max}")
         self.predict, self.event_shape, self.sigma_data = predict, tuple(event_shape), sigma_data
         self.sigma_min, self.sigma_max = s_min / (1 - s_min), s_max / (1 - s_max)
+        self.check_levels()
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         s = sigma / (1 + sigma)
         inputs = x * expand_right(1 - s, len(self.event_shape))
-        return inputs - expand_right(s, len(self.event_shape)) * checked(self.predict(inputs, s), x)
+        velocity = self.through(self.predict, inputs, self._label(s))
+        return inputs - expand_right(s, len(self.event_shape)) * velocity
 
 
 def linear_alphas_cumprod(count: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:

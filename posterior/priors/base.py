@@ -8,10 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import IncompatibleError, NoiseLevelError, ShapeError
+from posterior.checks import NonNegative, check_falling, check_value
+from posterior.errors import IncompatibleError, NoiseLevelError, NotFiniteError, ShapeError
+from posterior.modes import check_evaluation
 from posterior.noise import Noise
 from posterior.priors import reverse_diffusion
-from posterior.shapes import check_shape, expand_right
+from posterior.probe import try_out
+from posterior.shapes import check_values, expand_right
 
 
 class Prior(nn.Module):
@@ -20,6 +23,7 @@ class Prior(nn.Module):
     Attributes:
         event_shape: Shape of one image.
         value_range: Smallest and largest value of an image, for pictures and PSNR.
+        probe: Whether `Posterior` first tries the prior on random rows, once, at four network calls.
         settings: Arguments beside `network` that a folder of `save_prior` keeps. Only classes that define them are
             saved and loaded.
     """
@@ -27,6 +31,27 @@ class Prior(nn.Module):
     settings: ClassVar[tuple[str, ...]]
     event_shape: tuple[int, ...]
     value_range: tuple[float, float] = (-1.0, 1.0)
+    probe: bool = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tried: set[torch.dtype] = set()
+        self._needed: torch.dtype | None = None
+
+    def check(self, dtype: torch.dtype) -> None:
+        """Raise unless the prior can be sampled, in states of this precision.
+
+        Raises:
+            IncompatibleError: A network of it is in training mode; or what it says of an image depends on others of the
+                batch, differs from call to call, or overwrites the image.
+        """
+        check_evaluation(type(self).__name__, self)
+        if self.probe and dtype not in self._tried:
+            self._try_out(dtype)
+            self._tried.add(dtype)
+
+    def _try_out(self, dtype: torch.dtype) -> None:
+        """Call the prior's functions on random rows, see `try_out`."""
 
     def decode(self, state: Tensor) -> Tensor:
         """Map the variable that is sampled to an image x (identity unless the prior says otherwise)."""
@@ -35,18 +60,19 @@ class Prior(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the prior's tensors are."""
-        return self._any_tensor().device
+        tensor = next(iter((*self.parameters(), *self.buffers())), None)
+        return torch.get_default_device() if tensor is None else tensor.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """Floating-point type of the prior's tensors."""
-        return self._any_tensor().dtype
+        """Floating-point type of the prior's tensors, or torch's default."""
+        return self.precision or torch.get_default_dtype()
 
-    def _any_tensor(self) -> Tensor:
-        for tensor in (*self.parameters(), *self.buffers()):
-            if tensor.is_floating_point():
-                return tensor
-        return torch.empty(0)
+    @property
+    def precision(self) -> torch.dtype | None:
+        """Floating-point type that its networks need; None where any will do."""
+        own = (t.dtype for t in (*self.parameters(), *self.buffers()) if t.is_floating_point())
+        return next(own, self._needed)
 
 
 class ScorePrior(Prior):
@@ -64,6 +90,7 @@ class ScorePrior(Prior):
     sigma_min: float
     sigma_max: float
     from_diffusers: ClassVar[Callable[..., ScorePrior]]  # of posterior.priors.diffusers, bound in posterior.priors
+    _of_function: ClassVar[Callable[..., ScorePrior]]  # posterior.priors.function.FunctionPrior, bound there as well
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         """Denoise rows x (N, *event) at sigma (N,)."""
@@ -80,7 +107,7 @@ class ScorePrior(Prior):
             ShapeError: x does not end in the prior's event shape.
             NoiseLevelError: A level is outside [sigma_min, sigma_max].
         """
-        check_shape(f"x, given to {type(self).__name__}.denoise,", x.shape, self.event_shape)
+        check_values(f"x, given to {type(self).__name__}.denoise,", x, self.event_shape)
         lead = x.shape[: x.ndim - len(self.event_shape)]
         self.check_sigma(sigma)
         sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
@@ -107,6 +134,58 @@ class ScorePrior(Prior):
                 f"{type(self).__name__} is valid for noise levels in [{self.sigma_min:g}, {self.sigma_max:g}], "
                 f"but was asked for [{low:g}, {high:g}]"
             )
+
+    def check(self, dtype: torch.dtype) -> None:
+        """As for any prior.
+
+        Raises:
+            InvalidValueError: sigma_max is not larger than sigma_min, or one of them not a number.
+        """
+        self.check_levels()
+        super().check(dtype)
+
+    def check_levels(self) -> None:
+        """Raise `InvalidValueError` unless the noise levels are positive, finite and in order."""
+        for name in ("sigma_data", "sigma_min", "sigma_max"):
+            check_value(type(self).__name__, name, getattr(self, name), NonNegative)
+        check_falling(self, "sigma_max", "sigma_min")
+
+    def _try_out(self, dtype: torch.dtype) -> None:
+        levels = [self.sigma_max, max(self.sigma_min, 0.1 * self.sigma_data), 0.5 * self.sigma_max]
+        sigma = torch.tensor(levels, dtype=dtype, device=self.device)
+        noise = Noise.of(0, 1, 3, device=self.device, dtype=dtype).use("probe").normal(self.event_shape)[:, 0]
+        x = noise * expand_right((sigma**2 + self.sigma_data**2).sqrt(), len(self.event_shape))
+        if self.precision is None and dtype == torch.float64:  # a network within a function may be in single precision
+            try:
+                self._denoise(x[:1], sigma[:1])
+            except (RuntimeError, TypeError):
+                self._needed = torch.float32
+        name = f"the denoiser of {type(self).__name__}"
+        out = try_out(name, self._denoise, x, sigma)
+        if not bool(out.isfinite().all()):
+            raise NotFiniteError(f"{name} gives NaN or infinity at noise levels {levels[0]:.3g} and {levels[1]:.3g}")
+
+    def _label(self, values: Tensor) -> Tensor:
+        """Times for a network, in its precision but never in less than single: 999 is no number of bfloat16."""
+        return values.to(torch.promote_types(self.precision or values.dtype, torch.float32))
+
+    def through(self, network: Callable[[Tensor, Tensor], Tensor], x: Tensor, label: Tensor) -> Tensor:
+        """What a network says of images x (N, *event) and labels (N,), in the precision of x.
+
+        It is called in its own precision, and on copies: a function may work in place, or return one buffer again and
+        again. The label is given as it is.
+
+        Raises:
+            ShapeError: It does not return the shape of x.
+        """
+        out = network(x.to(self.precision or x.dtype, copy=True), label.clone())
+        if not isinstance(out, Tensor) or out.shape != x.shape:
+            got = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
+            raise ShapeError(
+                f"the network returned {got} for images of shape {tuple(x.shape)}; it must return an array of the same "
+                "shape"
+            )
+        return out.to(x.dtype, copy=True)
 
     def mean(self) -> Tensor:
         """The mean image E[x] (*event_shape), which is what the largest noise level leaves: D(0, sigma_max)."""
@@ -150,38 +229,9 @@ class ScorePrior(Prior):
         sigma_max: float,
         sigma_min: float = 0.002,
         sigma_data: float = 0.5,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        probe: bool = True,
     ) -> ScorePrior:
-        """A prior of a function D(x, σ), called with x (N, *event_shape) and sigma (N,)."""
-        return _FunctionPrior(denoise, event_shape, sigma_max, sigma_min, sigma_data)
-
-
-class _FunctionPrior(ScorePrior):
-    def __init__(
-        self,
-        function: Callable[[Tensor, Tensor], Tensor],
-        event_shape: Sequence[int],
-        sigma_max: float,
-        sigma_min: float,
-        sigma_data: float,
-    ) -> None:
-        super().__init__()
-        self.function = function
-        self.event_shape = tuple(event_shape)
-        self.sigma_max, self.sigma_min, self.sigma_data = sigma_max, sigma_min, sigma_data
-
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return checked(self.function(x, sigma), x)
-
-
-def checked(out: Tensor, x: Tensor) -> Tensor:
-    """What a network made of images x, in their precision.
-
-    Raises:
-        ShapeError: It is of another shape.
-    """
-    if out.shape != x.shape:
-        raise ShapeError(
-            f"the network returned shape {tuple(out.shape)} for images of shape {tuple(x.shape)}; "
-            "it must return an array of the same shape"
-        )
-    return out.to(x.dtype)
+        """A prior of a function D(x, σ), called with x (N, *event_shape) and sigma (N,); see `FunctionPrior`."""
+        return ScorePrior._of_function(denoise, event_shape, sigma_max, sigma_min, sigma_data, dtype, device, probe)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
+import torch
 from torch import Tensor, nn
 
+from posterior.checks import Positive, Shape, checked
+from posterior.errors import IncompatibleError
 from posterior.priors.base import ScorePrior
 from posterior.shapes import expand_right
 
@@ -18,8 +19,8 @@ class EDMPrior(ScorePrior):
        c_{out} = \frac{\sigma \sigma_d}{\sqrt{\sigma^2 + \sigma_d^2}}, \;
        c_{in} = \frac{1}{\sqrt{\sigma^2 + \sigma_d^2}} $$
 
-    Outside training D is then projected on `value_range`, where every mean of images lies; that takes 1 % off the error
-    at small noise.
+    Unless the network is in training mode D is then projected on `value_range`, where every mean of images lies; that
+    takes 1 % off the error at small noise.
 
     Args:
         network: F(x, label) with x (N, *event_shape), label (N,).
@@ -28,6 +29,9 @@ class EDMPrior(ScorePrior):
         sigma_min, sigma_max: Noise levels between which the network was trained.
         clip: Whether D is projected; not for images without bounds, such as latents.
 
+    Raises:
+        InvalidValueError: sigma_min < sigma_max, positive, does not hold, or another argument is none of the above.
+
     References:
         Karras, Aittala, Aila & Laine 2022, Elucidating the Design Space of Diffusion-Based Generative Models,
         arXiv:2206.00364.
@@ -35,26 +39,33 @@ class EDMPrior(ScorePrior):
 
     settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max")
 
+    @checked
     def __init__(
         self,
         network: nn.Module,
-        event_shape: Sequence[int],
+        event_shape: Shape,
         *,
-        sigma_data: float,
-        sigma_min: float = 0.002,
-        sigma_max: float = 80.0,
+        sigma_data: Positive,
+        sigma_min: Positive = 0.002,
+        sigma_max: Positive = 80.0,
         clip: bool = True,
     ) -> None:
         super().__init__()
         self.network, self.clip = network, clip
         self.event_shape = tuple(event_shape)
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
+        self.check_levels()
+
+    def check(self, dtype: torch.dtype) -> None:
+        if self.clip and self.network.training:
+            raise IncompatibleError(
+                f"{type(self).__name__} is in training mode, in which D is not projected; call .eval() first"
+            )
+        super().check(dtype)
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         s = expand_right(sigma, len(self.event_shape))
         total = s**2 + self.sigma_data**2
-        # The network may be narrower than the state: float32 or bfloat16 under a float64 problem.
-        inputs, label = (x * total.rsqrt()).to(self.dtype), (sigma.log() / 4).to(self.dtype)
-        output = self.network(inputs, label).to(x.dtype)
+        output = self.through(self.network, x * total.rsqrt(), (sigma.log() / 4).to(self.dtype))
         denoised = (self.sigma_data**2 / total) * x + (s * self.sigma_data * total.rsqrt()) * output
-        return denoised.clamp(*self.value_range) if self.clip and not self.training else denoised
+        return denoised.clamp(*self.value_range) if self.clip and not self.network.training else denoised

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from posterior.checks import NonNegative, checked
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
 
 
@@ -20,5 +21,6 @@ class EmpiricalPrior(GaussianMixturePrior):
         weights: Probability of each image (N,), equal unless given; reweighting by group is done here.
     """
 
-    def __init__(self, images: Tensor, std: float = 0.0, weights: Tensor | Sequence[float] | None = None) -> None:
+    @checked
+    def __init__(self, images: Tensor, std: NonNegative = 0.0, weights: Tensor | Sequence[float] | None = None) -> None:
         super().__init__(images, weights, std)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from posterior.errors import IncompatibleError
 from posterior.priors.generators import GeneratorPrior, NetworkGenerator, standard_log_prob
-from posterior.shapes import check_shape
+from posterior.shapes import check_values
 
 
 class FlowPrior(GeneratorPrior):
@@ -48,15 +48,15 @@ class FlowPrior(GeneratorPrior):
         Raises:
             ShapeError: x does not end in the prior's event shape.
         """
-        check_shape(f"x, given to {type(self).__name__}.inverse,", x.shape, self.event_shape)
+        check_values(f"x, given to {type(self).__name__}.inverse,", x, self.event_shape)
         lead = x.shape[: x.ndim - len(self.event_shape)]
-        h = x.reshape(-1, *self.event_shape)
+        h = x.reshape(-1, *self.event_shape).to(self.precision or x.dtype, copy=True)
         total = h.new_zeros(len(h))
         layers: list[Any] = list(self.layers)
         for layer in reversed(layers):
             h, log_det = layer.inverse(h)
             total = total + log_det
-        return h.reshape(*lead, *self.latent_shape), total.reshape(lead)
+        return h.reshape(*lead, *self.latent_shape).to(x.dtype), total.reshape(lead).to(x.dtype)
 
     def inverse(self, x: Tensor) -> Tensor:
         """Latents z with f(z) = x: (..., *event_shape) → (..., *latent_shape)."""
@@ -70,8 +70,6 @@ class FlowPrior(GeneratorPrior):
 
 class NetworkFlow(NetworkGenerator, FlowPrior):
     """The flow of a network whose layers are invertible (`ImageFlow`, `VectorFlow`).
-
-    Images of another precision than the network's are converted on the way in, and latents back on the way out.
 
     Args:
         network: Has `latent_shape`, `event_shape` and `layers`, modules with `inverse`.
@@ -90,10 +88,6 @@ class NetworkFlow(NetworkGenerator, FlowPrior):
                 f"layers of {type(network).__name__} have no inverse ({', '.join(lacking)}): it is a generator, no flow"
             )
         self.support = getattr(network, "support", self.support)
-
-    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        z, log_det = super().inverse_and_log_det(x.to(self.dtype))
-        return z.to(x.dtype), log_det.to(x.dtype)
 
 
 class _ZukoPrior(FlowPrior):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from posterior.checks import NonNegative, checked
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.noise import Noise
@@ -30,7 +31,8 @@ class GaussianMixturePrior(ScorePrior):
 
     Raises:
         ShapeError: Arguments do not fit together.
-        InvalidValueError: Negative weights, or a covariance that is not positive.
+        InvalidValueError: Values that are not finite, negative weights, or a covariance that is not symmetric and
+            positive.
     """
 
     means: Tensor
@@ -38,21 +40,24 @@ class GaussianMixturePrior(ScorePrior):
     variances: Tensor
     basis: Tensor | None
 
+    @checked
     def __init__(
         self,
         means: Tensor,
         weights: Tensor | Sequence[float] | None = None,
-        std: float = 1.0,
+        std: NonNegative = 1.0,
         covariance: Tensor | None = None,
     ) -> None:
         super().__init__()
         if means.ndim < 2 or len(means) == 0:
             raise ShapeError(f"means have shape {tuple(means.shape)}; expected (K, *event_shape) with K ≥ 1")
+        if not means.is_floating_point():
+            raise InvalidValueError(f"means must be real and floating-point, got {means.dtype}; use e.g. means.float()")
         weights = means.new_ones(len(means)) if weights is None else torch.as_tensor(weights).to(means)
         if weights.shape != means.shape[:1]:
             raise ShapeError(f"{len(means)} components need as many weights, got shape {tuple(weights.shape)}")
-        if not bool((weights >= 0).all()) or not float(weights.sum()) > 0 or std < 0:
-            raise InvalidValueError("weights must be non-negative with a positive sum, and std must not be negative")
+        if not bool((weights >= 0).all()) or not float(weights.sum()) > 0:
+            raise InvalidValueError("weights must be non-negative with a positive sum")
         self.event_shape = tuple(means.shape[1:])
         flat = means.flatten(1)
         variances, basis = means.new_tensor(std**2), None
@@ -62,7 +67,11 @@ class GaussianMixturePrior(ScorePrior):
                     f"covariance has shape {tuple(covariance.shape)}; images of {flat.shape[1]} entries need a square "
                     "matrix of that side"
                 )
-            variances, basis = torch.linalg.eigh(covariance.to(means))
+            covariance = covariance.to(means)
+            rounding = torch.finfo(means.dtype).eps ** 0.5 * covariance.abs().max()
+            if not bool(((covariance - covariance.mT).abs() <= rounding).all()):
+                raise InvalidValueError("the covariance must be symmetric; (C + C.T) / 2 is")
+            variances, basis = torch.linalg.eigh(covariance)
             if not bool((variances > 0).all()):
                 raise InvalidValueError("the covariance must be positive definite")
         # Components live in the covariance's eigenbasis, where it is diagonal.

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import overload
 
+import torch
 from torch import Tensor, nn
 
-from posterior.errors import IncompatibleError
+from posterior.errors import IncompatibleError, NotFiniteError
 from posterior.noise import Noise
 from posterior.priors.base import Prior
-from posterior.shapes import check_shape
+from posterior.probe import try_out
+from posterior.shapes import check_values
 
 _State = Tensor | tuple[Tensor, ...]  # what goes from one layer of a generator to the next: rows (N, …) each
 
@@ -31,7 +33,7 @@ class GeneratorPrior(Prior):
 
     def forward(self, z: Tensor) -> Tensor:
         """G(z): (..., *latent_shape) → (..., *event_shape)."""
-        check_shape(f"z, given to {type(self).__name__},", z.shape, self.latent_shape)
+        check_values(f"z, given to {type(self).__name__},", z, self.latent_shape)
         lead = z.shape[: z.ndim - len(self.latent_shape)]
         return self.run(z.reshape(-1, *self.latent_shape)).reshape(*lead, *self.event_shape)
 
@@ -47,11 +49,20 @@ class GeneratorPrior(Prior):
     def run(self, h: _State, start: int = 0, stop: int | None = None) -> _State:
         """Layers start … stop−1 (to the last unless given) applied to rows h, the input of layer `start`.
 
-        Rows are (N, …), or a tuple of such where more than one tensor goes from a layer to the next.
+        Rows are (N, …), or a tuple of such where more than one tensor goes from a layer to the next. Layers are given
+        them in their own precision, and copies, which they may overwrite; what is returned is in the rows' precision.
         """
+        dtype = (h if isinstance(h, Tensor) else h[0]).dtype
+        h = _copied(h, self.precision or dtype)
         for layer in list(self.layers)[start:stop]:
             h = layer(h)
-        return h
+        return _copied(h, dtype)
+
+    def _try_out(self, dtype: torch.dtype) -> None:
+        z = Noise.of(0, 1, 3, device=self.device, dtype=dtype).use("probe").normal(self.latent_shape)[:, 0]
+        name = f"the generator {type(self).__name__}"
+        if not bool(try_out(name, self, z).isfinite().all()):
+            raise NotFiniteError(f"{name} gives NaN or infinity for latents of N(0, I)")
 
     def decode(self, state: Tensor) -> Tensor:
         """The images x = G(z): (..., *latent_shape) → (..., *event_shape)."""
@@ -66,6 +77,10 @@ class GeneratorPrior(Prior):
         return self(noise.for_draws(num_samples).normal(self.latent_shape).to(self.dtype))
 
 
+def _copied(h: _State, dtype: torch.dtype) -> _State:
+    return h.to(dtype, copy=True) if isinstance(h, Tensor) else tuple(part.to(dtype, copy=True) for part in h)
+
+
 def standard_log_prob(z: Tensor, dims: int) -> Tensor:
     r"""\(\log N(z; 0, I)\) over the last `dims` axes."""
     return -0.5 * (z.flatten(z.ndim - dims).square() + math.log(2 * math.pi)).sum(-1)
@@ -73,8 +88,6 @@ def standard_log_prob(z: Tensor, dims: int) -> Tensor:
 
 class NetworkGenerator(GeneratorPrior):
     """The push-forward of N(0, I) by a generator network.
-
-    Latents of another precision than the network's are converted on the way in, and images back on the way out.
 
     Args:
         network: Has `latent_shape`, `event_shape` and `layers`, modules whose composition it is (`VAEDecoder`,
@@ -105,7 +118,3 @@ class NetworkGenerator(GeneratorPrior):
         layers = self.network.layers
         assert isinstance(layers, nn.ModuleList)
         return layers
-
-    def forward(self, z: Tensor) -> Tensor:
-        """G(z): (..., *latent_shape) → (..., *event_shape)."""
-        return super().forward(z.to(self.dtype)).to(z.dtype)

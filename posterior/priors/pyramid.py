@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
+from posterior.checks import Positive, Shape, check_falling, checked
 from posterior.errors import ShapeError
 from posterior.priors.base import ScorePrior
 
@@ -34,13 +34,15 @@ class PyramidPrior(ScorePrior):
 
     Raises:
         ShapeError: event_shape is not (C, H, W).
+        InvalidValueError: sigma_min < sigma_network does not hold, or another argument is none of the above.
     """
 
     settings = ("event_shape", "sigma_data", "sigma_min", "sigma_network")
 
+    @checked
     def __init__(
-        self, network: nn.Module, event_shape: Sequence[int], *, sigma_data: float, sigma_min: float,
-        sigma_network: float,
+        self, network: nn.Module, event_shape: Shape, *, sigma_data: Positive, sigma_min: Positive,
+        sigma_network: Positive,
     ) -> None:  # fmt: skip
         super().__init__()
         self.network, self.event_shape = network, tuple(event_shape)
@@ -48,6 +50,7 @@ class PyramidPrior(ScorePrior):
             raise ShapeError(f"images of a PyramidPrior are (C, H, W), not {self.event_shape}")
         self.sigma_data, self.sigma_min, self.sigma_network = sigma_data, sigma_min, sigma_network
         self.sigma_max = sigma_network * 2 ** math.ceil(math.log2(max(self.event_shape[1:])))
+        check_falling(self, "sigma_network", "sigma_min")
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         octave = (sigma / self.sigma_network * (1 - 1e-5)).log2().ceil().clamp_min(0)
@@ -63,9 +66,8 @@ class PyramidPrior(ScorePrior):
             (rows, noise_down), (columns, noise_across) = (_blocks(n, block) for n in full)
             x, sigma = adaptive_avg_pool2d(x, (rows, columns)), sigma * noise_down * noise_across
         low, high = self.value_range
-        # The network may be narrower than the state: float32 under a float64 problem.
-        clean = self.network(((x - low) / (high - low)).to(self.dtype), (sigma / (high - low)).to(self.dtype))
-        clean = (low + (high - low) * clean).to(x.dtype)
+        clean = self.through(self.network, (x - low) / (high - low), (sigma / (high - low)).to(self.dtype))
+        clean = low + (high - low) * clean
         return interpolate(clean, full, mode="bicubic") if block > 1 else clean
 
 

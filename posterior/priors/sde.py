@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
+from posterior.checks import Positive, Shape, checked
 from posterior.errors import InvalidValueError
-from posterior.priors.base import ScorePrior, checked
+from posterior.priors.base import ScorePrior
 from posterior.shapes import expand_right
 
 
@@ -28,7 +28,7 @@ class VESDEPrior(ScorePrior):
         value_range: Images' values (a, b) where the network's are (−1, 1).
 
     Raises:
-        InvalidValueError: value_range is empty.
+        InvalidValueError: value_range is empty, sigma_min < sigma_max does not hold, or another argument is wrong.
 
     References:
         Song & Ermon 2020, Improved Techniques for Training Score-Based Generative Models, arXiv:2006.09011.
@@ -38,28 +38,29 @@ class VESDEPrior(ScorePrior):
 
     settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max", "value_range")
 
+    @checked
     def __init__(
         self,
         network: nn.Module,
-        event_shape: Sequence[int],
+        event_shape: Shape,
         *,
-        sigma_data: float,
-        sigma_min: float,
-        sigma_max: float,
-        value_range: Sequence[float] = (-1.0, 1.0),
+        sigma_data: Positive,
+        sigma_min: Positive,
+        sigma_max: Positive,
+        value_range: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
         super().__init__()
         low, high = value_range
-        if not (math.isfinite(high - low) and low < high):
-            raise InvalidValueError(f"value_range is (smallest, largest value), got {tuple(value_range)}")
+        if not low < high:
+            raise InvalidValueError(f"value_range is (smallest, largest value), got {value_range}")
         self.network, self.event_shape, self.value_range = network, tuple(event_shape), (low, high)
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
+        self.check_levels()
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         low, high = self.value_range
         inputs, label = (2 * x - low - high) / (high - low), (sigma / (high - low)).log()
-        # The network may be narrower than the state: float32 or bfloat16 under a float64 problem.
-        output = checked(self.network(inputs.to(self.dtype), label.to(self.dtype)), x)
+        output = self.through(self.network, inputs, label.to(self.dtype))
         return x + expand_right(sigma, len(self.event_shape)) * output
 
 
@@ -83,18 +84,20 @@ class VPSDEPrior(ScorePrior):
     settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max")
     beta_d, beta_min = 19.9, 0.1
 
+    @checked
     def __init__(
         self,
         network: nn.Module,
-        event_shape: Sequence[int],
+        event_shape: Shape,
         *,
-        sigma_data: float,
-        sigma_min: float | None = None,
-        sigma_max: float | None = None,
+        sigma_data: Positive,
+        sigma_min: Positive | None = None,
+        sigma_max: Positive | None = None,
     ) -> None:
         super().__init__()
         self.network, self.event_shape, self.sigma_data = network, tuple(event_shape), sigma_data
         self.sigma_min, self.sigma_max = sigma_min or self.sigma(1e-5), sigma_max or self.sigma(1.0)
+        self.check_levels()
 
     def sigma(self, t: float) -> float:
         """Noise level of time t."""
@@ -107,4 +110,4 @@ class VPSDEPrior(ScorePrior):
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
         level = expand_right(sigma, len(self.event_shape))
         inputs, label = x * (1 + level**2).rsqrt(), 999 * self.time(sigma)
-        return x - level * checked(self.network(inputs.to(self.dtype), label.to(self.dtype)), x)
+        return x - level * self.through(self.network, inputs, label.to(self.dtype))
