@@ -86,7 +86,10 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
             bound = signature.bind(*args, **kwargs)
         except TypeError:
             return function(*args, **kwargs)  # so that Python itself says which argument is missing
-        owner = type(args[0]).__name__ if function.__name__ == "__init__" else function.__qualname__
+        owner = function.__name__
+        if next(iter(signature.parameters), "") in ("self", "cls"):
+            kind = args[0] if isinstance(args[0], type) else type(args[0])
+            owner = kind.__name__ if owner == "__init__" else f"{kind.__name__}.{owner}"
         for name, annotation in _annotations(function).items():
             if name in bound.arguments:
                 bound.arguments[name] = check_value(owner, name, bound.arguments[name], annotation)

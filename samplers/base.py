@@ -189,16 +189,19 @@ class Sampler(Generic[StateT]):
 
     def _samples(self, run: Run) -> Samples:
         """The draws of a run."""
-        state, trace = run.to_the_end()
-        z, last = self.finish(run.problem, state, run.noise.use("finish"), run.wanted)
-        info = trace | last
-        x = run.problem.prior.decode(z)  # counted, where it is a network's work
-        check_finite(f"{self.name}'s samples", x.transpose(0, 1), self.remedy, run.problem.ids)
-        reasons = self.reasons(run.problem, info, run.wanted)
-        verdict = judge(run.posed, x, reasons, self.advice, run.stopped(state, trace))
+        ended = run.to_the_end()
+        posed, problem, noise, state, trace = run.sound(*ended)
+        z, last = self.finish(problem, state, noise.use("finish"), run.wanted)
+        x = problem.prior.decode(z)  # counted, where it is a network's work
+        if not bool(x.isfinite().flatten(2).all(2).all(0).any()):  # where some are finite, verdicts name the others
+            check_finite(f"{self.name}'s samples", x.transpose(0, 1), self.remedy, problem.ids)
+        reasons = self.reasons(problem, trace | last, run.wanted)
+        verdict = judge(posed, x, reasons, self.advice, run.stopped(state, trace))
+        verdict = run.verdicts(verdict, ended.state)
+        info = ended.trace | {name: run.spread(values) for name, values in last.items()}
         info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
-        latent = z if isinstance(run.problem, LatentPosterior) else None
-        return Samples(x, *run.nfe(), info, self.num_chains, latent, verdict, run.provenance())
+        latent = run.spread(z, 1) if isinstance(problem, LatentPosterior) else None
+        return Samples(run.spread(x, 1), *run.nfe(), info, self.num_chains, latent, verdict, run.provenance())
 
     def _moments(
         self, problem: Posterior, num_samples: int, seed: int, batch_size: int | None,

@@ -32,6 +32,11 @@ class ChainState(State):
     kept: Tensor = per_draw()
     log_likelihood: Tensor = per_draw()
 
+    def watched(self) -> dict[str, Tensor]:
+        density = self.log_likelihood.transpose(0, 1)
+        impossible = density == -torch.inf  # which a chain leaves
+        return {**super().watched(), "log p(y | x)": density.masked_fill(impossible, 0.0)}
+
 
 @dataclass(kw_only=True)
 class AuxiliaryState(ChainState):

@@ -52,8 +52,8 @@ class Meter:
         count = len(rows[0])
         if self.pad and 0 < count < size:
             rows = tuple(torch.cat([r, r[-1:].expand(size - count, *r.shape[1:])]) for r in rows)
-        out = function(*rows)
-        return tuple(value[:count] for value in (out if isinstance(out, tuple) else (out,)))
+        out = function(*(r.clone() for r in rows))  # copies, in and out: a class of the user's may overwrite either
+        return tuple(value[:count].clone() for value in (out if isinstance(out, tuple) else (out,)))
 
     def _count_grad(self, grad: Tensor) -> None:
         self.grad_rows += len(grad)

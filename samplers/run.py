@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,10 +13,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 import posterior
+from posterior.diagnostics.verdict import broken
 from posterior.errors import check_finite
 from posterior.io.checkpoint import Checkpoint, fingerprint
+from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.provenance import Provenance
+from posterior.verdict import Verdict
 from samplers.metering import Meter, metered
 from samplers.state import Algorithm, Callback, Info, State
 
@@ -55,6 +58,7 @@ class Run:
         posed: The user's problem, under a metered prior: what the result is judged by.
         problem: The posterior that is worked on, whose events may be a generator's latents.
         noise: The random source of all draws.
+        diverged: Of which measurements the state became NaN or infinite, while that of others did not: (B,).
     """
 
     def __init__(
@@ -64,6 +68,7 @@ class Run:
     ) -> None:  # fmt: skip
         self.algorithm, self.wanted, self.callback, self.progress = algorithm, wanted, callback, progress
         self.seed, self.meter = seed, Meter(batch_size)
+        problem = problem.usable()
         self.posed = problem.with_prior(metered(problem.prior, self.meter))
         self.problem = algorithm.target(self.posed, batch_size)
         noise = problem.noise(seed, draws)
@@ -71,6 +76,7 @@ class Run:
         self.checkpoint = Checkpoint(checkpoint, identity(algorithm, problem, wanted, seed) if checkpoint else "")
         self._began = self._saved_at = time.monotonic()
         self._everyone = torch.arange(len(problem), device=problem.device)
+        self.diverged = torch.zeros_like(self._everyone, dtype=torch.bool)
         self._nfe = torch.zeros(2, len(problem), dtype=torch.float64, device=problem.device)
 
     @torch.no_grad()
@@ -96,6 +102,30 @@ class Run:
                 text = f"the run was stopped at β = {float(beta[~beta[:, b].isnan(), b][-1]):.2g}"
             places.append(None if part >= 1 else text)
         return places
+
+    def sound(self, state: State, trace: Info) -> tuple[Posterior, Posterior, Noise, Any, Info]:
+        """`posed`, `problem`, `noise`, the state and the trace of the measurements that did not diverge."""
+        if not bool(self.diverged.any()):
+            return self.posed, self.problem, self.noise, state, trace
+        index = (~self.diverged).nonzero().flatten()
+        problems = self.posed.select(index), self.problem.select(index)
+        return *problems, self.noise.select(index), state.select(index), {k: v[:, index] for k, v in trace.items()}
+
+    def spread(self, values: Tensor, axis: int = 0) -> Tensor:
+        """Values of the measurements that did not diverge, along an axis, among all: NaN elsewhere."""
+        if not bool(self.diverged.any()):
+            return values
+        values = values if values.is_floating_point() else values.double()
+        shape = (*values.shape[:axis], len(self.diverged), *values.shape[axis + 1 :])
+        return values.new_full(shape, torch.nan).index_copy(axis, (~self.diverged).nonzero().flatten(), values)
+
+    def verdicts(self, verdicts: Sequence[Verdict], state: State) -> tuple[Verdict, ...]:
+        """Those of the measurements that did not diverge, among all."""
+        others = iter(verdicts)
+        return tuple(
+            broken(f"its state became NaN or infinite after {part:.0%} of the run") if diverged else next(others)
+            for diverged, part in zip(self.diverged.tolist(), state.progress.tolist(), strict=True)
+        )
 
     def provenance(self) -> Provenance:
         """What makes the result."""
@@ -163,22 +193,31 @@ class Run:
         self.meter.reset()
 
     def _look(self, state: State, when: str) -> int:
-        """How many measurements are done, after a check of the state."""
+        """How many measurements are done, after a check of the state: so are those that diverge, unless all do."""
+        watched = state.watched()
         # One transfer from the device, the only one of a step. A sum of finite terms may overflow: then look closer.
-        likelihood = state.tensors().get("log_likelihood", state.x)
-        sums = state.done.sum(), state.x.sum(), likelihood.isnan().sum()
-        done, total, unknown = torch.stack([value.to(state.x.dtype) for value in sums]).tolist()
-        name, remedy, ids = f"{self.algorithm.name} {when}", self.algorithm.remedy, self.problem.ids
-        if not math.isfinite(total):
-            check_finite(name, state.x.transpose(0, 1), remedy, ids)
-        if unknown:
-            check_finite(f"log p(y | x) of {name}", likelihood.transpose(0, 1), remedy, ids)
-        return int(done)
+        finite = torch.stack([_over_rows(torch.sum, values).isfinite() for values in watched.values()]).all(0)
+        done, fine = torch.stack([state.done.sum(), (finite | self.diverged).sum()]).tolist()
+        if fine == len(finite):
+            return int(done)
+        self.diverged |= ~torch.stack([_over_rows(torch.all, values.isfinite()) for values in watched.values()]).all(0)
+        if bool(self.diverged.all()):
+            for label, values in watched.items():
+                name = f"{label} of {self.algorithm.name} {when}" if label != "x" else f"{self.algorithm.name} {when}"
+                check_finite(name, values, self.algorithm.remedy, self.problem.ids)
+        state.done = state.done | self.diverged
+        state.x = state.x.masked_fill(self.diverged.reshape(-1, *[1] * (state.x.ndim - 2)), torch.nan)
+        return int(state.done.sum())
 
     def _show(self, bar: tqdm, state: State) -> None:
         bar.n = round(float(state.progress.mean()), 4)
         calls = float(self._nfe[0].mean()) / self.wanted
         bar.set_postfix(measurements=f"{int(state.done.sum())}/{len(self.problem)}", calls=f"{calls:.0f}")
+
+
+def _over_rows(reduce: Callable[..., Tensor], values: Tensor) -> Tensor:
+    """Sums or the like of rows (B, …): (B,)."""
+    return reduce(values, dim=tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
 def identity(algorithm: Algorithm, problem: Posterior, wanted: int, seed: int, *more: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from warnings import warn
 
+import torch
 from torch import Tensor
 
 from posterior.checks import Count, check_fields, checked
@@ -18,6 +19,7 @@ from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
+from posterior.shapes import expand_right
 from samplers.base import check_kind
 from samplers.run import Run
 from samplers.state import Callback, Info, State
@@ -152,11 +154,23 @@ class IterativeSolver(Solver, Generic[StateT]):
         if len(problem) == 0:
             raise InvalidValueError("the problem holds no measurements")
         run = Run(self, problem, self.num_starts, 1, seed, batch_size, callback, checkpoint, progress)
-        found = self.finish(run.problem, *run.to_the_end())
-        check_finite(f"{self.name}'s loss", found.loss, self.remedy, problem.ids)
-        verdict = judge_estimate(problem, found.x, found.converged)
+        ended = run.to_the_end()
+        posed, target, _, state, trace = run.sound(*ended)
+        found = self.finish(target, state, trace)
+        finite = found.loss.isfinite()
+        if not bool(finite.any()):
+            check_finite(f"{self.name}'s loss", found.loss, self.remedy, posed.ids)
+        x = found.x.where(expand_right(finite, found.x.ndim - 1), torch.nan)
+        verdict = run.verdicts(judge_estimate(posed, x, found.converged), ended.state)
         estimate = PointEstimate(
-            found.x, found.loss, found.converged, *run.nfe(), found.info, found.latent, verdict, run.provenance()
+            run.spread(x),
+            run.spread(found.loss),
+            run.spread(found.converged) == 1,
+            *run.nfe(),
+            {name: run.spread(values, values.ndim - 1) for name, values in found.info.items()},
+            None if found.latent is None else run.spread(found.latent),
+            verdict,
+            run.provenance(),
         )
         for warning in estimate.warnings:
             warn(warning, TrustWarning, stacklevel=4)

@@ -54,6 +54,10 @@ class State:
         done, progress = torch.full_like(self.done, taken == total), torch.full_like(self.progress, taken / total)
         return dataclasses.replace(self, done=done, progress=progress, **fields)
 
+    def watched(self) -> dict[str, Tensor]:
+        """What must be finite if the state of a measurement is to make sense, by name: (B, …) each."""
+        return {"x": self.x.transpose(0, 1)}
+
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name."""
         return {name: value for name, value, _ in self._items()}

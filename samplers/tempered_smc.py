@@ -86,6 +86,9 @@ class PopulationState(State):
     compared: Tensor
     log_evidence: Tensor
 
+    def watched(self) -> dict[str, Tensor]:
+        return {**super().watched(), "log p(y | x)": self.log_evidence.logsumexp(1)}
+
 
 @dataclass(frozen=True)
 class TemperedSMC(Sampler[PopulationState]):

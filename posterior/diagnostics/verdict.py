@@ -108,6 +108,9 @@ def judge(
     farthest = _farthest(problem, x)
     verdicts = []
     for b, early in enumerate(stopped):
+        if not bool(x[:, b].isfinite().all()):
+            verdicts.append(broken("samples hold NaN or infinity"))
+            continue
         found: list[Verdict] = []
         if early is not None:
             found.append(Verdict("not the posterior", (early,), "let the run come to its end"))
@@ -115,7 +118,9 @@ def judge(
             text = f"an image has values {float(farthest[b]):.0f} standard deviations of the prior away from its mean"
             found.append(Verdict("not the posterior", (text,), _DIVERGED))
         deviation = float(misfit.deviation[b])
-        if not abs(deviation) < DOUBTFUL:
+        if not math.isfinite(float(misfit.observed[b])):
+            found.append(Verdict("not the posterior", ("log p(y | x) of the samples is NaN or −∞",), _UNDEFINED))
+        elif not abs(deviation) < DOUBTFUL:
             level: Level = "doubtful" if abs(deviation) < _WRONG else "not the posterior"
             found.append(Verdict(level, (_words(misfit, b),), _MISFIT))
         for reason, holds in reasons.items():
@@ -140,6 +145,9 @@ def judge_estimate(problem: Posterior, x: Tensor, converged: Tensor) -> tuple[Ve
     """
     misfit, verdicts = misfit_of(problem, x[None]), []
     for b in range(len(x)):
+        if not bool(x[b].isfinite().all()):
+            verdicts.append(broken("the estimate or its loss is NaN or infinite"))
+            continue
         findings, remedy = [], ""
         if not float(misfit.deviation[b]) < DOUBTFUL:
             findings.append(
@@ -156,7 +164,13 @@ def judge_estimate(problem: Posterior, x: Tensor, converged: Tensor) -> tuple[Ve
     return tuple(verdicts)
 
 
+def broken(finding: str) -> Verdict:
+    """The verdict on a result that is NaN or infinite."""
+    return Verdict("not the posterior", (finding,), _DIVERGED)
+
+
 _DIVERGED = "take smaller steps or another method: this one diverged"
+_UNDEFINED = "check that the operator is defined for all images of the prior, and that y is in its units"
 _MISFIT = (
     "take TemperedSMC, or check that noise level, operator and prior are those of the measurement: either the samples "
     "are not of this posterior, or the model is not of this measurement"

@@ -35,6 +35,9 @@ class ParticleState(State):
     ancestor: Tensor = per_draw()
     log_evidence: Tensor
 
+    def watched(self) -> dict[str, Tensor]:
+        return {**super().watched(), "the particles' weights": self.log_weights.logsumexp(0)}
+
 
 @dataclass(frozen=True)
 class ParticleGuided(Guided[ParticleState]):

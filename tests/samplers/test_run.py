@@ -82,8 +82,15 @@ def test_nan_is_reported_with_its_measurement():
     y = inner.y.clone()
     y[1] = 1e9
     problem = Posterior(prior, inner.likelihood, y, ids=["a", "b", "c"])
+    sampler = AnnealedLangevin(levels=5, sigma_last=0.1)
     with pytest.raises(NotFiniteError, match=r"\['b'\]"):
-        AnnealedLangevin(levels=5, sigma_last=0.1).sample(problem, 4, progress=False)
+        sampler.sample(problem.select([1]), 4, progress=False)
+    samples = sampler.sample(problem, 4, progress=False)
+    alone = sampler.sample(problem.select([0, 2]), 4, progress=False)
+    assert samples.x[:, 1].isnan().all() and torch.equal(samples.x[:, [0, 2]], alone.x)
+    assert (samples.verdict[0], samples.verdict[2]) == alone.verdict
+    assert samples.verdict[1].level == "not the posterior" and "NaN or infinite after" in str(samples.verdict[1])
+    assert any("measurement(s) b" in warning for warning in samples.warnings)
 
 
 @dataclass(frozen=True)
@@ -113,8 +120,9 @@ def test_network_calls_are_counted_for_each_measurement():
 
 def test_bad_calls_are_refused():
     problem = mixture_problem()
-    with pytest.raises(InvalidValueError, match="at least 1"):
-        LANGEVIN.sample(problem, 0, progress=False)
+    for options in ({"num_samples": 0}, {"seed": 1.5}, {"batch_size": 2.0}, {"keep": "all"}, {"num_samples": None}):
+        with pytest.raises(InvalidValueError, match=f"AnnealedLangevin.sample needs {next(iter(options))} to be"):
+            LANGEVIN.sample(problem, progress=False, **options)
     with pytest.raises(InvalidValueError, match="no measurements"):
         LANGEVIN.sample(problem.select([]), 4, progress=False)
 
