@@ -22,7 +22,8 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         InvalidValueError: An argument is of another type than its annotation says, out of range, or not finite.
     """
     signature = inspect.signature(function)
+    annotations = cache(lambda: _annotations(function))  # later, when all the names in them are defined
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -90,7 +92,7 @@ def checked(function: Callable[P, R]) -> Callable[P, R]:
         if next(iter(signature.parameters), "") in ("self", "cls"):
             kind = args[0] if isinstance(args[0], type) else type(args[0])
             owner = kind.__name__ if owner == "__init__" else f"{kind.__name__}.{owner}"
-        for name, annotation in _annotations(function).items():
+        for name, annotation in annotations().items():
             if name in bound.arguments:
                 bound.arguments[name] = check_value(owner, name, bound.arguments[name], annotation)
         return function(*bound.args, **bound.kwargs)
@@ -110,8 +112,7 @@ def check_value(owner: str, name: str, value: Any, annotation: Any) -> Any:
         raise InvalidValueError(f"{owner} needs {name} to be {_words(annotation)}; got {_shown(value)}") from None
 
 
-@cache
-def _annotations(owner: Callable[..., Any]) -> dict[str, Any]:
+def _annotations(owner: Any) -> dict[str, Any]:
     """The annotations of a function's arguments, or of a class and its bases; those that can be evaluated."""
     found: dict[str, Any] = {}
     for one in reversed(owner.__mro__) if isinstance(owner, type) else [owner]:
@@ -201,7 +202,7 @@ def _words(annotation: Any, plural: bool = False) -> str:
     if isinstance(origin, type) and issubclass(origin, tuple | Sequence) and args:
         return f"a sequence of {_words(args[0], plural=True)}"
     known = {int: "integer", float: "finite number", bool: "bool", Tensor: "tensor of finite numbers", str: "text"}
-    name = known.get(annotation) or getattr(origin or annotation, "__name__", str(annotation))
+    name = known.get(annotation) or str(getattr(origin or annotation, "__name__", annotation))
     if plural:
         return name if annotation is str else name + "s"
     return name if annotation is str else f"{'an' if name[0].lower() in 'aeio' else 'a'} {name}"

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError, PosteriorError
 from posterior.modes import own_modes
+from posterior.noise import Noise
+from posterior.shapes import expand_right
+
+
+_SIZES = (1.0, 3.0, 0.3)  # of the rows, so that the largest of a batch is now one, now another
+
+
+def trial_rows(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Three random rows (3, *shape) of different sizes."""
+    noise = Noise.of(0, 1, len(_SIZES), device=device, dtype=dtype).use("probe").normal(shape)[:, 0]
+    return noise * expand_right(noise.new_tensor(_SIZES), len(shape))
 
 
 def try_out(name: str, function: Callable[..., Tensor], *rows: Tensor, differentiable: bool = False) -> Tensor:
@@ -17,7 +28,7 @@ def try_out(name: str, function: Callable[..., Tensor], *rows: Tensor, different
     Args:
         name: What errors call the function.
         function: Takes rows (N, …) each, gives (N, …).
-        rows: Three rows (3, …) each, floating-point.
+        rows: Three rows (3, …) each, as `trial_rows` gives them.
         differentiable: Whether gradients are to go through it, with respect to the first of the rows.
 
     Returns:

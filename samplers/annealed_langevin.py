@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from posterior.checks import Count, NonNegative, Positive, Several
+from posterior.checks import Count, NonNegative, Positive, Several, check_falling
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
@@ -64,6 +64,8 @@ class AnnealedLangevin(Sampler[State]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.sigma_first is not None:
+            check_falling(self, "sigma_first", "sigma_last")
         if self.form == "paper" and self.step_size * (1 + self.gamma**-2) >= 2:
             raise InvalidValueError(f"{self.name} needs step_size·(1 + 1/gamma²) < 2; got {self}")
 

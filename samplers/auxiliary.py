@@ -11,7 +11,7 @@ from posterior.checks import Count, Several
 from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.auxiliary_kernel import auxiliary_move, first_scale, largest_rho
+from samplers.auxiliary_kernel import auxiliary_move, first_scale, rho_of
 from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move, tuned
@@ -67,7 +67,7 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
         if burning:  # from where the likelihood is as wide as the prior, by equal factors
             temperature = (curvature.norm * problem.prior.sigma_data**2).clamp_min(1.0)
             beta = temperature ** -max(0.0, 1 - 2 * step / self.burn_in)
-        rho = state.scale * largest_rho(problem, curvature, beta)
+        rho = rho_of(problem, curvature, beta, state.scale)
         before, source = Move(state.x, state.log_likelihood, state.epsilon), noise.for_draws(self.chains).use("move")
         move = auxiliary_move(problem, before, beta, rho, curvature, self.sampling, source)
         accepted = move.accepted.mean(0)

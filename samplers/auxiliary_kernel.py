@@ -71,7 +71,7 @@ class AuxiliaryKernel:
 
     def move(self, problem: Posterior, before: Move, beta: Tensor, scale: Tensor, noise: Noise) -> tuple[Move, Info]:
         curvature = Curvature(problem, before.x.mean(0))
-        rho = scale * largest_rho(problem, curvature, beta)
+        rho = rho_of(problem, curvature, beta, scale)
         return auxiliary_move(problem, before, beta, rho, curvature, self.sampling, noise), {"rho": rho}
 
     def finish(self, problem: Posterior, last: Move, pilot: Tensor, scale: Tensor, noise: Noise) -> Tensor:
@@ -124,7 +124,7 @@ def auxiliary_move(
         actions, Phys. Rev. D 23.
     """
     x, dims = before.x, len(problem.event_shape)
-    kappa, scale = rho**2 * beta, expand_right(rho, dims)
+    kappa, scale = _drift(rho, beta, curvature), expand_right(rho, dims)
     target = _given_signs(problem, x, beta, noise.use("signs")) if has_signs(problem) else _plain(problem, beta)
 
     def mu(image: Tensor) -> Tensor:
@@ -184,7 +184,8 @@ def _given_signs(problem: Posterior, x: Tensor, beta: Tensor, noise: Noise) -> _
     inner, likelihood = problem.operator.operator, problem.likelihood
     dims = len(inner.measurement_shape)
     kappa = expand_right(beta / likelihood.noise_std.to(x) ** 2, dims) * problem.y
-    signs = torch.where(noise.uniform(inner.measurement_shape) < torch.sigmoid(2 * kappa * inner(x)), 1.0, -1.0)
+    positive = noise.uniform(inner.measurement_shape) < torch.sigmoid(2 * kappa * inner(x))
+    signs = 2 * positive.to(x) - 1  # of the precision of x, whatever torch's default
     linear = GaussianLikelihood(inner, likelihood.noise_std)
 
     def log_prob(image: Tensor, log_likelihood: Tensor) -> Tensor:
@@ -192,6 +193,17 @@ def _given_signs(problem: Posterior, x: Tensor, beta: Tensor, noise: Noise) -> _
         return beta * log_likelihood + likelihood.measured(terms).flatten(-dims).sum(-1)
 
     return _Target(lambda image: linear.grad(image, signs * problem.y), log_prob)
+
+
+def _drift(rho: Tensor, beta: Tensor, curvature: Curvature) -> Tensor:
+    """κ = ρ²β, or where ρ is larger than the curvature allows 0.95²/‖H̄‖: any κ leaves the target invariant."""
+    kappa, most = rho**2 * beta, _FRACTION**2 / curvature.norm
+    return torch.where(kappa > 1.001 * most, most, kappa)
+
+
+def rho_of(problem: Posterior, curvature: Curvature, beta: Tensor, scale: Tensor) -> Tensor:
+    """The ρ of a move that is a fraction `scale` of the largest, but no less than the prior's smallest level: (B,)."""
+    return (scale * largest_rho(problem, curvature, beta)).clamp_min(problem.prior.sigma_min)
 
 
 def largest_rho(problem: Posterior, curvature: Curvature, beta: Tensor) -> Tensor:

@@ -39,12 +39,14 @@ class Sampler(Generic[StateT]):
 
     Attributes:
         priors: The kinds of prior that it takes.
+        begins_with_noise: Whether samples begin as noise that hides the image, or as samples of a score prior that do.
         state_type: What `init` and `step` return.
         advice: What to do when draws should not be trusted.
         remedy: What to do when a draw becomes NaN or infinite.
     """
 
     priors: ClassVar[tuple[type[Prior], ...]] = (ScorePrior,)
+    begins_with_noise: ClassVar[bool] = True
     state_type: ClassVar[type[Any]] = State
     advice: ClassVar[str] = ""
     remedy: ClassVar[str] = (
@@ -65,8 +67,15 @@ class Sampler(Generic[StateT]):
         return 1
 
     def check(self, problem: Posterior) -> None:
-        """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
+        """Raise unless the method takes this prior and this likelihood.
+
+        Raises:
+            IncompatibleError: One of them is of another kind.
+            NoiseLevelError: The prior's largest noise level is too small to begin with.
+        """
         check_kind(self.name, self.priors, problem.prior)
+        if self.begins_with_noise and isinstance(problem.prior, ScorePrior):
+            problem.prior.check_reach(self.name)
 
     def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
         """The posterior that is sampled: that of the latent, where the prior is a generator."""

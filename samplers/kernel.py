@@ -12,7 +12,7 @@ from posterior.problem import Posterior
 from samplers.state import Info
 
 # Where moves can be rejected, the size of a move is tuned to this acceptance and never falls below this fraction.
-_ACCEPTANCE, _LEAST = 0.65, 1e-3
+_ACCEPTANCE, SMALLEST = 0.65, 1e-3
 _EMPTY = torch.empty(0)
 
 
@@ -62,4 +62,4 @@ class Kernel(Protocol):
 
 def tuned(scale: Tensor, accepted: Tensor) -> Tensor:
     """The fraction of the largest size of a move to go on with, given the mean probability of acceptance."""
-    return (scale * (accepted - _ACCEPTANCE).exp()).clamp(_LEAST, 1.0)
+    return (scale * (accepted - _ACCEPTANCE).exp()).clamp(SMALLEST, 1.0)

@@ -12,7 +12,7 @@ from posterior.checks import Count, Several
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.auxiliary_kernel import auxiliary_move, first_scale, largest_rho
+from samplers.auxiliary_kernel import auxiliary_move, first_scale, rho_of
 from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature
 from samplers.kernel import Move, tuned
@@ -108,7 +108,9 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
         beta, rejected = state.beta, state.rejected
 
         # Deterministic even–odd swaps: place k gives to k + 1 and takes from it.
-        probability = (log_likelihood[..., 1:] - log_likelihood[..., :-1]) * (beta[:, :-1] - beta[:, 1:])
+        gain = log_likelihood[..., 1:] - log_likelihood[..., :-1]
+        gain = gain.masked_fill(gain.isnan(), 0.0)  # both are impossible
+        probability = gain * (beta[:, :-1] - beta[:, 1:])
         probability = probability.clamp_max(0).exp()
         rejected = rejected + (1 - probability).mean(0)
         turn = (torch.arange(each - 1, device=x.device) + step) % 2 == 0
@@ -155,7 +157,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
         many, own = problem.repeat(each), noise.select(place[:, 1:].flatten())
         curvature = Curvature(many, state.pilot.flatten(0, 1), None if moving else state.norm.flatten())
         beta = state.beta[:, 1:].flatten()
-        rho = state.scale.flatten() * largest_rho(many, curvature, beta)
+        rho = rho_of(many, curvature, beta, state.scale.flatten())
         before = Move(*(v[:, :, 1:].flatten(1, 2) for v in (state.x, state.log_likelihood, state.epsilon)))
         moved = auxiliary_move(many, before, beta, rho, curvature, self.sampling, own)
         fresh = self.sampling.sample(problem.prior, self.chains, noise.select(place[:, 0]))

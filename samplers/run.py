@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import posterior
-from posterior.diagnostics.verdict import broken
+from posterior.diagnostics.verdict import UNDEFINED, broken
 from posterior.errors import check_finite
 from posterior.io.checkpoint import Checkpoint, fingerprint
 from posterior.noise import Noise
@@ -203,8 +203,10 @@ class Run:
         self.diverged |= ~torch.stack([_over_rows(torch.all, values.isfinite()) for values in watched.values()]).all(0)
         if bool(self.diverged.all()):
             for label, values in watched.items():
-                name = f"{label} of {self.algorithm.name} {when}" if label != "x" else f"{self.algorithm.name} {when}"
-                check_finite(name, values, self.algorithm.remedy, self.problem.ids)
+                name, remedy = f"{self.algorithm.name} {when}", self.algorithm.remedy
+                if label != "x":
+                    name, remedy = f"{label} of {name}", UNDEFINED
+                check_finite(name, values, remedy, self.problem.ids)
         state.done = state.done | self.diverged
         state.x = state.x.masked_fill(self.diverged.reshape(-1, *[1] * (state.x.ndim - 2)), torch.nan)
         return int(state.done.sum())

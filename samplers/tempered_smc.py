@@ -17,7 +17,7 @@ from posterior.problem import Posterior
 from samplers import population as pop
 from samplers.auxiliary_kernel import AuxiliaryKernel, PriorSampling, check_auxiliary
 from samplers.base import Sampler
-from samplers.kernel import Kernel, Move, tuned
+from samplers.kernel import SMALLEST, Kernel, Move, tuned
 from samplers.latent.hamiltonian import HamiltonianKernel
 from samplers.state import Info, State, per_draw
 
@@ -228,6 +228,8 @@ class TemperedSMC(Sampler[PopulationState]):
         apart_enough = (final_moves >= _FEWEST) & (inflation <= budget.inflation)
         done = (final_moves >= budget.final_moves) | apart_enough | stuck
         log_evidence = pop.island_means(log_weights, islands).T
+        # Moves that are refused at their smallest are not waited for; lineages then tell that they made no difference.
+        counted = torch.where(state.scale > SMALLEST, accepted, 1.0)
         return PopulationState(
             x=move.x,
             epsilon=move.epsilon,
@@ -237,7 +239,7 @@ class TemperedSMC(Sampler[PopulationState]):
             progress=torch.where(done, 1.0, 0.8 * beta**0.25 + 0.2 * final_moves / budget.final_moves),  # β by factors
             beta=beta,
             scale=tuned(state.scale, accepted),
-            moves=torch.where(state.moves >= _MOVES, 0.0, state.moves) + accepted,
+            moves=torch.where(state.moves >= _MOVES, 0.0, state.moves) + counted,
             final_moves=final_moves,
             inflation=inflation,
             compared=torch.where(compare, inflation, state.compared),

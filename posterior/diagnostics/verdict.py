@@ -119,7 +119,7 @@ def judge(
             found.append(Verdict("not the posterior", (text,), _DIVERGED))
         deviation = float(misfit.deviation[b])
         if not math.isfinite(float(misfit.observed[b])):
-            found.append(Verdict("not the posterior", ("log p(y | x) of the samples is NaN or −∞",), _UNDEFINED))
+            found.append(Verdict("not the posterior", ("log p(y | x) of the samples is NaN or −∞",), UNDEFINED))
         elif not abs(deviation) < DOUBTFUL:
             level: Level = "doubtful" if abs(deviation) < _WRONG else "not the posterior"
             found.append(Verdict(level, (_words(misfit, b),), _MISFIT))
@@ -170,7 +170,7 @@ def broken(finding: str) -> Verdict:
 
 
 _DIVERGED = "take smaller steps or another method: this one diverged"
-_UNDEFINED = "check that the operator is defined for all images of the prior, and that y is in its units"
+UNDEFINED = "check that the operator is defined for all images of the prior, and that y is in its units"
 _MISFIT = (
     "take TemperedSMC, or check that noise level, operator and prior are those of the measurement: either the samples "
     "are not of this posterior, or the model is not of this measurement"

@@ -15,7 +15,7 @@ from posterior.errors import IncompatibleError, ShapeError
 from posterior.linalg import SpectralFunction, chebyshev, largest_eigenvalue
 from posterior.modes import check_evaluation
 from posterior.noise import Noise
-from posterior.probe import try_out
+from posterior.probe import trial_rows, try_out
 from posterior.shapes import check_values
 
 
@@ -53,6 +53,7 @@ class Operator(BatchedModule):
         self.event_shape = tuple(event_shape)
         self.measurement_shape = tuple(measurement_shape)
         self._tried: set[torch.dtype] = set()
+        self._made_in = torch.get_default_dtype()  # a later default must not change what is computed
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -72,8 +73,7 @@ class Operator(BatchedModule):
         parts = [part for part in self.modules() if isinstance(part, Operator)]
         if any(part.probe for part in parts) and dtype not in self._tried:
             one = self.select(torch.zeros(1, dtype=torch.int64))
-            noise = Noise.of(0, 1, 3, device=device or self.device or torch.get_default_device(), dtype=dtype)
-            one._try_out(noise.use("probe").normal(self.event_shape)[:, 0])
+            one._try_out(trial_rows(self.event_shape, dtype, device or self.device or torch.get_default_device()))
             self._tried.add(dtype)
 
     def _try_out(self, x: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class LinearOperator(Operator):
 
         Lanczos iteration on AᵀA plus 2 %, computed once, unless a subclass knows it.
         """
-        dtype, device = self.dtype or torch.get_default_dtype(), self.device or torch.get_default_device()
+        dtype, device = self.dtype or self._made_in, self.device or torch.get_default_device()
 
         def compute() -> Tensor:
             noise = Noise.of(0, device=device, dtype=dtype).use("norm")

@@ -37,8 +37,8 @@ class Matrix(LinearOperator):
             )
         if not matrix.is_floating_point():
             raise InvalidValueError(
-                f"the matrix must be real and floating-point, got {matrix.dtype}; a complex image is two channels here, "
-                "so stack real and imaginary parts"
+                f"the matrix must be real and floating-point, got {matrix.dtype}; a complex image is two channels "
+                "here, so stack real and imaginary parts"
             )
         super().__init__(event_shape, (len(matrix),))
         self.register_buffer("matrix", matrix)

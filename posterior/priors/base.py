@@ -13,8 +13,10 @@ from posterior.errors import IncompatibleError, NoiseLevelError, NotFiniteError,
 from posterior.modes import check_evaluation
 from posterior.noise import Noise
 from posterior.priors import reverse_diffusion
-from posterior.probe import try_out
+from posterior.probe import trial_rows, try_out
 from posterior.shapes import check_values, expand_right
+
+_REACH = 5.0  # sigma_max in units of sigma_data, at the least: then 4 % of an image's variance is still seen
 
 
 class Prior(nn.Module):
@@ -150,11 +152,22 @@ class ScorePrior(Prior):
             check_value(type(self).__name__, name, getattr(self, name), NonNegative)
         check_falling(self, "sigma_max", "sigma_min")
 
+    def check_reach(self, user: str) -> None:
+        """Raise `NoiseLevelError` unless the largest noise level hides an image, as what begins with noise assumes."""
+        if self.sigma_max < _REACH * self.sigma_data:
+            raise NoiseLevelError(
+                f"{user} begins with noise that hides the image, but {type(self).__name__} is valid up to sigma_max = "
+                f"{self.sigma_max:g} only, and {_REACH:g} times sigma_data = {self.sigma_data:g} are needed: without "
+                "these levels, what the measurement does not show would come out wrong. PyramidPrior makes a denoiser "
+                "of small noise levels one of all; or take a prior trained to larger ones"
+            )
+
     def _try_out(self, dtype: torch.dtype) -> None:
-        levels = [self.sigma_max, max(self.sigma_min, 0.1 * self.sigma_data), 0.5 * self.sigma_max]
+        low, high = max(self.sigma_min, 0.1 * self.sigma_data), self.sigma_max
+        levels = [(low * high) ** 0.5, high, low]
         sigma = torch.tensor(levels, dtype=dtype, device=self.device)
-        noise = Noise.of(0, 1, 3, device=self.device, dtype=dtype).use("probe").normal(self.event_shape)[:, 0]
-        x = noise * expand_right((sigma**2 + self.sigma_data**2).sqrt(), len(self.event_shape))
+        spread = expand_right((sigma**2 + self.sigma_data**2).sqrt(), len(self.event_shape))
+        x = spread * trial_rows(self.event_shape, dtype, self.device)
         if self.precision is None and dtype == torch.float64:  # a network within a function may be in single precision
             try:
                 self._denoise(x[:1], sigma[:1])
@@ -199,7 +212,11 @@ class ScorePrior(Prior):
             num_samples: Draws for each id of `noise`.
             noise: Source of randomness.
             steps: Network calls a draw.
+
+        Raises:
+            NoiseLevelError: The largest noise level is no more than a few times sigma_data.
         """
+        self.check_reach("a sample of the prior")
         return reverse_diffusion.sample(self, noise.for_draws(num_samples), steps=steps)
 
     def sample_denoised(self, z: Tensor, sigma: Tensor | float, noise: Noise, *, steps: int = 10) -> Tensor:

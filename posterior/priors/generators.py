@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from posterior.errors import IncompatibleError, NotFiniteError
 from posterior.noise import Noise
 from posterior.priors.base import Prior
-from posterior.probe import try_out
+from posterior.probe import trial_rows, try_out
 from posterior.shapes import check_values
 
 _State = Tensor | tuple[Tensor, ...]  # what goes from one layer of a generator to the next: rows (N, …) each
@@ -59,9 +59,8 @@ class GeneratorPrior(Prior):
         return _copied(h, dtype)
 
     def _try_out(self, dtype: torch.dtype) -> None:
-        z = Noise.of(0, 1, 3, device=self.device, dtype=dtype).use("probe").normal(self.latent_shape)[:, 0]
         name = f"the generator {type(self).__name__}"
-        if not bool(try_out(name, self, z).isfinite().all()):
+        if not bool(try_out(name, self, trial_rows(self.latent_shape, dtype, self.device)).isfinite().all()):
             raise NotFiniteError(f"{name} gives NaN or infinity for latents of N(0, I)")
 
     def decode(self, state: Tensor) -> Tensor:

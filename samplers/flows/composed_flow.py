@@ -133,11 +133,13 @@ class ComposedFlow(Sampler[ComposedState]):
         epsilon = source.use("epsilon").normal(problem.event_shape)
         z, log_det = self.composed(problem, state.parameters, epsilon)
         log_weights = self.log_target(problem, z) + log_det - log_standard(epsilon)
-        if broken := log_weights.isnan().any(0).nonzero().flatten().tolist():
+        broken = log_weights.isnan().any(0)
+        if bool(broken.all()):  # where some are not, verdicts name the others
             raise NotFiniteError(
-                f"{self.name}: draws of what was trained for measurement(s) {[problem.ids[b] for b in broken]} have no "
-                "finite image: take a smaller learning_rate, or more steps"
+                f"{self.name}: draws of what was trained for measurement(s) {problem.ids} have no finite image: take a "
+                "smaller learning_rate, or more steps"
             )
+        log_weights = log_weights.masked_fill(broken, 0.0)
         smoothed = pareto_smoothed(log_weights)
         figures = {
             "elbo": log_weights.mean(0),
@@ -157,7 +159,9 @@ class ComposedFlow(Sampler[ComposedState]):
             if num_samples >= 4:
                 ess = ess_mean(z[None].flatten(3))
                 figures["effective_samples"] = ess.nan_to_num(1.0).amin(-1)  # NaN where all draws are one
-        return self.latents(problem, z[:num_samples]), {name: v.to(z.dtype) for name, v in figures.items()}
+        z = self.latents(problem, z[:num_samples])
+        z = z.masked_fill(expand_right(broken, z.ndim - 2), torch.nan)
+        return z, {name: v.to(z.dtype).masked_fill(broken, torch.nan) for name, v in figures.items()}
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
         found = {"what was trained is far from the posterior (pareto_k)": info["pareto_k"] > _K}

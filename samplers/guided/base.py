@@ -47,7 +47,7 @@ class Guided(Sampler[StateT]):
         if self.linear_only and not is_linear_gaussian(problem):
             raise IncompatibleError(
                 f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
-                f"{type(problem.operator).__name__}; DPS, DAPS and TemperedSMC take any differentiable one"
+                f"{type(problem.operator).__name__}; DAPS, TDS and TemperedSMC take any likelihood and operator"
             )
 
     def levels(self, prior: ScorePrior) -> tuple[float, ...]:
@@ -127,11 +127,21 @@ def denoise_with_grad(problem: Posterior, x: Tensor, sigma: float) -> tuple[Tens
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
         clean = problem.prior.denoise(leaf, sigma)
+    check_differentiable(problem.prior, clean)
 
     def vjp(v: Tensor, last: bool = False) -> Tensor:
         return torch.autograd.grad(clean, leaf, v, retain_graph=not last)[0]
 
     return clean.detach(), vjp
+
+
+def check_differentiable(prior: ScorePrior, clean: Tensor) -> None:
+    """Raise `IncompatibleError` if no gradient can go back through what a prior denoised."""
+    if not clean.requires_grad:
+        raise IncompatibleError(
+            f"gradients through the denoiser are needed, and {type(prior).__name__} gives none: is it under "
+            "torch.no_grad(), detached, or outside torch? DiffPIR, DAPS and TemperedSMC do without"
+        )
 
 
 def noise_variance(problem: Posterior, dims: int) -> Tensor:

@@ -14,7 +14,8 @@ from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.problem import Posterior
-from samplers.guided.base import Guided, renoise
+from posterior.shapes import expand_right
+from samplers.guided.base import Guided, check_differentiable, renoise
 from samplers.state import State
 
 
@@ -50,6 +51,9 @@ class DPS(Guided[State]):
             leaf = x.detach().requires_grad_()
             clean = problem.prior.denoise(leaf, sigma)
             norms = problem.likelihood.squared_residual(clean, problem.y).clamp_min(torch.finfo(x.dtype).tiny).sqrt()
+            check_differentiable(problem.prior, clean)
             (slope,) = torch.autograd.grad(norms.sum(), leaf)
+        # Of a residual that is not finite the derivative above may be 0.
+        slope = slope.where(expand_right(norms.isfinite(), len(problem.event_shape)), torch.nan)
         size = self.step_size * math.sqrt((1 + sigma**2) * (1 + following**2))
         return renoise(clean.detach(), x, sigma, following, noise) - size * slope

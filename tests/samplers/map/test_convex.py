@@ -137,7 +137,10 @@ def test_a_measurement_that_is_not_finite_is_named(solver: Lasso | TotalVariatio
     problem.ids = ["a", "b", "c"]
     for steps in (1, 50):  # after one step the loss alone says it
         with pytest.raises(NotFiniteError, match=rf"{solver.name}.* measurement\(s\) \['b'\]; check that the operator"):
-            replace(solver, steps=steps).solve(problem, progress=False)
+            replace(solver, steps=steps).solve(problem.select([1]), progress=False)
+        found = replace(solver, steps=steps).solve(problem, progress=False)
+        assert found.x[1].isnan().all() and found.x[[0, 2]].isfinite().all()
+        assert [verdict.level == "not the posterior" for verdict in found.verdict] == [False, True, False]
 
 
 @each
@@ -179,5 +182,5 @@ def test_settings_are_checked() -> None:
     for setting in ({"weight": 0.0}, {"weight": -1.0}, {"steps": 0}, {"tolerance": 0.0}):
         with pytest.raises(InvalidValueError, match="needs"):
             TotalVariation(**setting)  # type: ignore[arg-type]
-    with pytest.raises(InvalidValueError, match="'dct', 'haar'"):
+    with pytest.raises(InvalidValueError, match="'dct' or 'haar'"):
         Lasso(basis="db4")  # type: ignore[arg-type]
