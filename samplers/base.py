@@ -191,10 +191,11 @@ class Sampler(Generic[StateT]):
         info = trace | last
         x = run.problem.prior.decode(z)  # counted, where it is a network's work
         check_finite(f"{self.name}'s samples", x.transpose(0, 1), self.remedy, run.problem.ids)
-        reasons = self.reasons(run.problem, info, run.wanted)
-        verdict = judge(run.posed, x, reasons, self.advice, run.stopped(state, trace))
-        info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
         latent = z if isinstance(run.problem, LatentPosterior) else None
+        events = z if latent is None else x  # a likelihood is of the prior's own events, which latent diffusion decodes
+        reasons = self.reasons(run.problem, info, run.wanted)
+        verdict = judge(run.posed, events, reasons, self.advice, run.stopped(state, trace))
+        info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
         return Samples(x, *run.nfe(), info, self.num_chains, latent, verdict, run.provenance())
 
     def _moments(
