@@ -10,7 +10,7 @@ from tests.test_notebooks import MACHINE_PATHS
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = [ROOT / "docs/exactness.md", *sorted((ROOT / "docs/measured").glob("*.md"))]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [*DOCS, *sorted((ROOT / "posterior/assets").rglob("*.md"))]
 
 

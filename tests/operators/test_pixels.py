@@ -5,7 +5,20 @@ from hypothesis import strategies as st
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.operators import Grayscale, Identity, Inpainting
+from tests.operators.case import MASK, Case
 from tests.operators.checks import check_operator, materialise, random_images
+
+SHARED_CASES = {
+    "Grayscale": Case("grayscale", lambda x: torch.einsum("c,chw->hw", x.new_tensor([0.299, 0.587, 0.114]), x)[None]),
+    "Identity": Case("identity", lambda x: x),
+    "Inpainting": Case("inpainting:mask={mask}", lambda x: x * torch.from_numpy(MASK), {"mask": MASK}),
+    "box": Case(
+        "box:top=1,left=2,height=2,width=3", lambda x: x - torch.nn.functional.pad(x[:, 1:3, 2:5], (2, 1, 1, 1))
+    ),
+    "half": Case("half:keep=top", lambda x: torch.cat([x[:, :2], 0 * x[:, 2:]], dim=1)),
+    "mask": Case("mask:path={mask}", lambda x: x * torch.from_numpy(MASK), {"mask": MASK}),
+    "random": Case("random:fraction=0.3,seed=4"),
+}
 
 sides = st.integers(2, 7)
 

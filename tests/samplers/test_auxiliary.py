@@ -14,6 +14,12 @@ from samplers import AuxiliaryGibbs, AuxiliaryMH
 from samplers.auxiliary_kernel import largest_rho
 from samplers.curvature import Curvature
 from tests.problems import DOUBLE, check_moments, gaussian_problem, mixture_problem
+from tests.samplers.case import Case, counts_problem
+
+SHARED_CASES = {
+    "AuxiliaryGibbs": Case(AuxiliaryGibbs(chains=2, burn_in=3, thinning=1, steps=4, prior_steps=5)),
+    "AuxiliaryMH": Case(AuxiliaryMH(chains=4, burn_in=3, thinning=1, steps=4, prior_steps=5), counts_problem),
+}
 
 ROTATED = Matrix(1.3 * torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=DOUBLE))
 each_sampler = pytest.mark.parametrize("sampler", [AuxiliaryGibbs, AuxiliaryMH])

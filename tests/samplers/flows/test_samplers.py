@@ -19,9 +19,26 @@ from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.flows.composed_flow import independence_chain, limited
 from samplers.latent import HMC, LatentLangevin
 from tests.problems import check_moments, copies, mixture_problem
-from tests.samplers.flows.flows import BentFlow, curved_problem, linear_flow_problem
+from tests.samplers.case import Case
+from tests.samplers.flows.flows import BentFlow, bent_flow_batch, curved_problem, linear_flow_problem
 from tests.samplers.latent.generators import linear_posterior, linear_problem
 from tests.samplers.latent.test_samplers import check_quadrature
+
+SHARED_CASES = {
+    "ComposedFlow": Case(ComposedFlow(steps=6, batch=3, candidates=50), bent_flow_batch),
+    "ComposedFlow, importance": Case(
+        ComposedFlow(steps=6, batch=3, correction="importance", candidates=50), bent_flow_batch
+    ),
+    "ComposedFlow, metropolis": Case(
+        ComposedFlow(steps=6, batch=3, correction="metropolis", candidates=50), bent_flow_batch
+    ),
+    "AmbientVI": Case(AmbientVI(steps=6, batch=3, candidates=50), bent_flow_batch),
+    "FlowHMC": Case(
+        FlowHMC(transport=ComposedFlow(steps=4, batch=3), chains=2, burn_in=8, thinning=1, leapfrogs=2),
+        bent_flow_batch,
+    ),
+    "PLMCMC": Case(PLMCMC(chains=2, burn_in=8, thinning=2), bent_flow_batch),
+}
 
 DOUBLE = torch.float64
 QUIET = pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
