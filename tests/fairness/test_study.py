@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import pytest
 import torch
 
-from benchmarks.fairness.toy import ExactDraws, MixtureMAP
+from benchmarks.fairness.toy import ExactSamples, MixtureMAP
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
 from posterior.fairness import FairnessReport, FairnessStudy, Interval
 from posterior.figures import fairness_figure, save_figure
@@ -28,14 +28,14 @@ class Stops:
     def __call__(self, problem, **options):
         if self.when:
             raise KeyboardInterrupt
-        return ExactDraws()(problem, **options)
+        return ExactSamples()(problem, **options)
 
 
 def test_a_study_that_stopped_goes_on(tmp_path):
     problem, truth, groups = two_groups(1.0, size=30)
 
     def study(last):
-        methods = [MixtureMAP(), ExactDraws(), last]
+        methods = [MixtureMAP(), ExactSamples(), last]
         return FairnessStudy({"a": (problem, truth), "b": (problem, truth)}, methods, groups)
 
     def run(last, path=None, seed=0):
@@ -53,7 +53,7 @@ def test_a_study_that_stopped_goes_on(tmp_path):
 
 def test_a_reference_estimates_what_the_prior_would_tell():
     problem, truth, groups = two_groups(1.0, size=2000)
-    methods = [MixtureMAP(), ExactDraws()]
+    methods = [MixtureMAP(), ExactSamples()]
     told = FairnessStudy({"toy": (problem, truth)}, methods, groups, truths_from_prior=True)
     guessed = FairnessStudy({"toy": (problem, truth)}, methods, groups, reference="exact posterior")
     (known, _), (estimate, own) = (study.run(64, progress=False).findings for study in (told, guessed))
@@ -81,7 +81,7 @@ class Doubtful:
 
     def __call__(self, problem, **options):
         warnings.warn("not to be trusted", TrustWarning, stacklevel=2)
-        return replace(ExactDraws()(problem, **options), verdict=(Verdict("doubtful", ("not to be trusted",)),))
+        return replace(ExactSamples()(problem, **options), verdict=(Verdict("doubtful", ("not to be trusted",)),))
 
 
 def test_warnings_are_in_the_report_and_not_in_its_way():
@@ -101,7 +101,7 @@ def test_a_method_that_gives_nan_is_named():
         name: str = "broken"
 
         def __call__(self, problem, **options):
-            found = ExactDraws()(problem, **options)
+            found = ExactSamples()(problem, **options)
             return replace(found, x=found.x / 0)
 
     with pytest.raises(NotFiniteError, match="broken on 'toy'"):
@@ -122,7 +122,7 @@ def test_errors_of_any_kind_by_group():
 def test_the_figure_shows_every_gap(tmp_path):
     problem, truth, groups = two_groups(1.0, size=40)
     problems = {"near": (problem, truth), "again": (problem, truth)}
-    report = FairnessStudy(problems, [ExactDraws(), MixtureMAP()], groups, truths_from_prior=True).run(
+    report = FairnessStudy(problems, [ExactSamples(), MixtureMAP()], groups, truths_from_prior=True).run(
         8, progress=False
     )
     figure = fairness_figure(report, title="Two groups")
