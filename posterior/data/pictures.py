@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from posterior.errors import FileFormatError
-from posterior.io.readers import reading
+from posterior.io.readers import Array, reading
 
-_DEPTHS = {b"\x01": 1, b"\x02": 2, b"\x04": 4, b"\x08": 8, b"\x10": 16}  # bits a value, as PNG says them
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
@@ -27,30 +25,37 @@ def read_picture(path: Path) -> NDArray[np.float32]:
 
     with reading(path, "a picture"), warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        content = path.read_bytes()
-        depth = 8
-        if content.startswith(b"\x89PNG"):
-            depth = _DEPTHS[content[24:25]]
-            with Image.open(path, formats=("PNG",)) as file:
-                if getattr(file, "n_frames", 1) > 1:
-                    raise FileFormatError(f"{path} is animated; save the picture that is meant")
-                file.verify()  # the check sums of all parts, which are not looked at below
+        bits = _bits(path)
         with Image.open(path, formats=("PNG", "JPEG")) as file:
-            values = _sixteen_bits(path, file, content) if depth == 16 else _eight_bits(path, file)
-            key = np.asarray(file.info.get("transparency", -1) if file.mode != "P" else -1)  # a colour, or none
-    largest = 65535 if depth == 16 else 255
-    if depth < 8:
-        key = key * (255 // (2**depth - 1))  # Pillow scales the values, and not the key
-    colours, alpha = values, np.full(1, largest)
+            values, key = _sixteen_bits(path, file) if bits == 16 else _eight_bits(path, file, bits)
+    largest = np.iinfo(values.dtype).max
     if values.shape[-1] in (2, 4):
-        colours, alpha = values[..., :-1], values[..., -1]
-    if (alpha != largest).any() or (colours == key).all(-1).any():
+        visible, values = values[..., -1] == largest, values[..., :-1]
+    else:
+        visible = (values != key).any(-1)
+    if not visible.all():
         raise FileFormatError(f"{path} is transparent in places; save it on a background")
-    return np.ascontiguousarray((colours / largest * 2 - 1).astype(np.float32).transpose(2, 0, 1))
+    scaled = (values.astype(np.float64) / largest * 2 - 1).astype(np.float32)
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))
 
 
-def _eight_bits(path: Path, file: Any) -> NDArray[np.generic]:
-    """(H, W, C) from 0 to 255: grey or RGB, either with alpha or without."""
+def _bits(path: Path) -> int:
+    """Bits of a value; all parts of a PNG are compared with their check sums."""
+    from PIL import Image
+
+    with path.open("rb") as content:
+        start = content.read(25)
+    if not start.startswith(b"\x89PNG"):
+        return 8
+    with Image.open(path, formats=("PNG",)) as file:
+        if getattr(file, "n_frames", 1) > 1:
+            raise FileFormatError(f"{path} is animated; save the frame that is meant")
+        file.verify()
+    return start[24]
+
+
+def _eight_bits(path: Path, file: Any, bits: int) -> tuple[Array, Any]:
+    """Grey or RGB, either with alpha or without, uint8 (H, W, C), and the colour that stands for transparent, −1 for none."""
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(file)
@@ -58,15 +63,19 @@ def _eight_bits(path: Path, file: Any) -> NDArray[np.generic]:
         image = image.convert("RGBA")
     if image.mode not in ("1", "L", "LA", "RGB", "RGBA"):
         raise FileFormatError(f"{path} has colour mode {image.mode}; save it as grey or RGB")
-    values = np.asarray(image).reshape(image.height, image.width, -1)
-    return values.astype(np.uint8) * np.uint8(255 if image.mode == "1" else 1)
+    values = np.asarray(image).reshape(image.height, image.width, -1).astype(np.uint8)
+    if image.mode == "1":
+        values = values * np.uint8(255)
+    key = np.asarray(image.info.get("transparency", -1))
+    return values, key * (255 // (2**bits - 1))  # of few bits Pillow scales the values, and not the key
 
 
-def _sixteen_bits(path: Path, file: Any, content: bytes) -> NDArray[np.generic]:
-    """The same from 0 to 65535: Pillow keeps eight bits of all but grey."""
-    from torchvision.io import decode_png
+def _sixteen_bits(path: Path, file: Any) -> tuple[Array, Any]:
+    """The same as uint16; Pillow keeps eight bits of all but grey."""
+    import png
 
     if file.getexif().get(_ORIENTATION, 1) != 1:
-        raise FileFormatError(f"{path} is to be turned when it is shown (EXIF orientation); save it upright")
-    values = decode_png(torch.frombuffer(bytearray(content), dtype=torch.uint8))
-    return values.permute(1, 2, 0).numpy()
+        raise FileFormatError(f"{path} is to be turned when it is shown, by its EXIF orientation; save it upright")
+    width, height, rows, info = png.Reader(bytes=path.read_bytes()).read()
+    values = np.array([np.asarray(row, np.uint16) for row in rows]).reshape(height, width, -1)
+    return values, np.asarray(info.get("transparent", -1))

@@ -32,9 +32,9 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         path: The file.
         what: What it is read as, such as "a picture", for the message.
     """
-    if not Path(path).is_file():  # a folder, or a pipe, which would be waited for
-        raise FileFormatError(f"there is no file {path}")
     try:
+        if not Path(path).is_file():  # a folder, or a pipe, which would be waited for
+            raise FileFormatError(f"there is no file {path}")
         yield
     except FileFormatError:
         raise
