@@ -49,7 +49,7 @@ def _size(text: str) -> float:
     return _count(node, {})
 
 
-def _count(node: yaml.Node | None, counted: dict[yaml.Node, float]) -> float:
+def _count(node: yaml.Node | None, counted: dict[yaml.Node | None, float]) -> float:
     if node not in counted:
         counted[node] = math.inf  # until it is known: what holds itself has no end
         if isinstance(node, yaml.MappingNode):

@@ -83,7 +83,8 @@ def _array(path: Path) -> Array:
         return read_array(path)
     arrays = read_arrays(path)
     if "x" not in arrays and len(arrays) != 1:
-        raise FileFormatError(f'{path} holds the arrays {", ".join(arrays) or "(none)"}; save the one with images as "x"')
+        names = ", ".join(arrays) or "(none)"
+        raise FileFormatError(f'{path} holds the arrays {names}; save the one with images as "x"')
     return arrays.get("x", next(iter(arrays.values())))
 
 

@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posterior.errors import FileFormatError
-from posterior.io.readers import Array, reading
+from posterior.io.readers import reading
+
+_Values = NDArray[np.integer[Any]]
 
 _ORIENTATION = 0x0112  # the EXIF tag
 
@@ -54,8 +56,8 @@ def _bits(path: Path) -> int:
     return start[24]
 
 
-def _eight_bits(path: Path, file: Any, bits: int) -> tuple[Array, Any]:
-    """Grey or RGB, either with alpha or without, uint8 (H, W, C), and the colour that stands for transparent, −1 for none."""
+def _eight_bits(path: Path, file: Any, bits: int) -> tuple[_Values, _Values]:
+    """Grey or RGB, with alpha or without, uint8 (H, W, C), and the colour that stands for transparent, or −1."""
     from PIL import ImageOps
 
     image = ImageOps.exif_transpose(file)
@@ -70,7 +72,7 @@ def _eight_bits(path: Path, file: Any, bits: int) -> tuple[Array, Any]:
     return values, key * (255 // (2**bits - 1))  # of few bits Pillow scales the values, and not the key
 
 
-def _sixteen_bits(path: Path, file: Any) -> tuple[Array, Any]:
+def _sixteen_bits(path: Path, file: Any) -> tuple[_Values, _Values]:
     """The same as uint16; Pillow keeps eight bits of all but grey."""
     import png
 

@@ -61,11 +61,14 @@ def save_folder(folder: str | Path, config: dict[str, Any], module: nn.Module) -
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    path = folder / "weights.safetensors"
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(weights))  # save_file would make it readable by its owner alone
-    partial.replace(path)  # modules loaded from here are mapped to the old file, which must stay as it is
-    (folder / "config.json").write_text(json.dumps(config, indent=2, default=float) + "\n", encoding="utf-8")
+    content = {
+        "weights.safetensors": save(weights),  # save_file would make it readable by its owner alone
+        "config.json": (json.dumps(config, indent=2, default=float) + "\n").encode(),
+    }
+    for name, data in content.items():
+        (folder / f"{name}.partial").write_bytes(data)
+    for name in content:  # modules loaded from here are mapped to the old file, which must stay as it is
+        (folder / f"{name}.partial").replace(folder / name)
     return folder
 
 
@@ -157,7 +160,7 @@ def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], probl
 
 
 def is_plain(tensor: Tensor) -> bool:
-    """Whether a tensor is an array of real numbers that torch computes with: not sparse, quantised or of 8-bit floats."""
+    """Whether a tensor holds real numbers that torch computes with: not sparse, quantised or of 8-bit floats."""
     small = tensor.is_floating_point() and tensor.itemsize < 2
     odd = small or tensor.is_quantized or tensor.is_complex() or tensor.is_meta
     return tensor.layout == torch.strided and not odd

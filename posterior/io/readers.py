@@ -21,7 +21,6 @@ from posterior.errors import FileFormatError
 Array = NDArray[np.generic]
 
 
-
 @contextlib.contextmanager
 def reading(path: str | Path, what: str) -> Iterator[None]:
     """Turn all that can go wrong while a file is read into `FileFormatError`.
@@ -118,6 +117,6 @@ def read_torch(path: str | Path, *, device: torch.device | str = "cpu", instead:
         except pickle.UnpicklingError as error:
             reason = str(error).rpartition("WeightsUnpickler error: ")[2].partition(". Please")[0]
             raise FileFormatError(
-                f"{path} is no checkpoint, or holds more than tensors, which is not loaded because it could run code; if "
-                f"you trust it, save {instead} in a .safetensors file: {reason}"
+                f"{path} is no checkpoint, or holds more than tensors, which is not loaded because it could run code; "
+                f"if you trust it, save {instead} in a .safetensors file: {reason}"
             ) from error

@@ -156,7 +156,7 @@ def test_arrays_that_cannot_be_read(tmp_path: Path) -> None:
     np.savez(tmp_path / "several.npz", x=np.zeros(3))
     np.save(tmp_path / "names.npy", np.array(["a"]))
     for name in ("text.npy", "objects.npy", "cut.npy", "several.npz", "names.npy"):
-        with pytest.raises(FileFormatError, match=rf"{name} (is corrupt or cut off, and not readable as an npy array|cannot be read as numbers)"):
+        with pytest.raises(FileFormatError, match=rf"{name} (is corrupt.* npy array|cannot be read as numbers)"):
             load_array(tmp_path / name)
     for name in ("missing.npy", "."):
         with pytest.raises(FileFormatError, match="there is no file"):
