@@ -130,7 +130,7 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         """The problem of some of the measurements, by index; one may come several times."""
         index = torch.as_tensor(measurements, dtype=torch.int64, device=self.device)
         ids = [self.ids[i] for i in index.tolist()]
-        return self._replace(self.prior, self.likelihood.select(index), self.y[index], ids)
+        return self._replace(self.prior.select(index), self.likelihood.select(index), self.y[index], ids)
 
     def repeat(self, count: int) -> Self:
         """The problem of `count` copies of each measurement, next to each other: for replicas and restarts.

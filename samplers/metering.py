@@ -64,8 +64,9 @@ def metered(prior: P, meter: Meter) -> P:
     view = copy.copy(prior)  # shares tensors and networks; errors speak of the user's class
     hooks: dict[str, Callable[..., Any]] = {}
     if isinstance(prior, ScorePrior):
-        hooks["_denoise"] = lambda x, sigma: meter.call(prior._denoise, x, sigma)[0]
+        hooks["_denoise"] = lambda *rows: meter.call(prior._denoise, *rows)[0]
         hooks["mean"] = cache(prior.mean)  # one image for all draws: not a cost of any of them
+        hooks["select"] = lambda index: _selected(view, prior, index, meter)
     if isinstance(prior, GeneratorPrior):
         hooks["forward"] = _by_rows(prior.forward, prior.latent_shape, (prior.event_shape,), meter)
         hooks["run"] = _to_the_end(prior, meter)
@@ -75,6 +76,12 @@ def metered(prior: P, meter: Meter) -> P:
     for name, hook in hooks.items():
         object.__setattr__(view, name, hook)
     return view
+
+
+def _selected(view: P, prior: P, measurements: Tensor, meter: Meter) -> P:
+    """The prior of some measurements, seen through the meter: the view itself where it is the same for all."""
+    selected = prior.select(measurements)
+    return view if selected is prior else metered(selected, meter)
 
 
 def _to_the_end(prior: GeneratorPrior, meter: Meter) -> Callable[..., Any]:

@@ -14,11 +14,14 @@ from textwrap import TextWrapper
 from typing import Any, NoReturn
 
 import torch
-from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, get_loader, set_loader
 
+from posterior.app.bounded_yaml import check_size
 from posterior.errors import PosteriorError
 
 _PROGRAM = "posterior"
+_MODE = "bounded-yaml"
 
 
 def parse(
@@ -42,9 +45,13 @@ def parse(
     if len(words) > 1 and words[1].endswith((".yaml", ".yml")) and not words[1].startswith("-"):
         words.insert(1, "--config")  # `posterior fairness study.yaml`
     try:
+        for word in words:  # numbers are read from words as they are, without the loader below
+            check_size(word.partition("=")[2] if word.startswith("--") else word)
         values = parser.parse_args(words)
     except UnicodeDecodeError as error:
         parser.error(f"the config file is not text: {error}")
+    except yaml.YAMLError as error:
+        parser.error(str(error))
     while isinstance(command, dict) and (word := values.command) is not None:
         parser, command, values = parser.commands[word], command[word], values[word]
     if isinstance(command, dict):
@@ -73,6 +80,15 @@ def one_line_errors() -> Iterator[None]:
         _quit("interrupted", 130)
 
 
+def _load(text: str) -> Any:
+    """A value or a config file as jsonargparse reads YAML, unless it is too much."""
+    check_size(text)
+    return get_loader("yaml")(text)
+
+
+set_loader(_MODE, _load, (yaml.YAMLError,))
+
+
 class _Help(DefaultHelpFormatter):
     """Help with defaults, without types, that keeps the lines of what stands below the options."""
 
@@ -98,7 +114,7 @@ class _Parser(ArgumentParser):
     """A parser whose errors are one line."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=_Help, **options)
+        super().__init__(formatter_class=_Help, parser_mode=_MODE, **options)
         self.commands: dict[str, _Parser] = {}
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:

@@ -28,8 +28,8 @@ T = TypeVar("T")
 
 
 def mask(event_shape: Sequence[int], path: Path) -> Operator:
-    """Inpainting with a mask from an npy file: what is not 0 is measured."""
-    return Inpainting(load_array(path) != 0, event_shape)
+    """Inpainting with a mask from an npy file: true or 1 where measured, false or 0 elsewhere."""
+    return Inpainting(load_array(path), event_shape)
 
 
 def matrix(event_shape: Sequence[int], path: Path) -> Operator:

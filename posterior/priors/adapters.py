@@ -13,7 +13,7 @@ from posterior.priors.base import ScorePrior, checked
 from posterior.shapes import expand_right
 
 Prediction = Literal["epsilon", "sample", "v_prediction"]
-Predictor = Callable[[Tensor, Tensor], Tensor]  # what a network says of x_t (N, *event) and t (N,)
+Predictor = Callable[..., Tensor]  # what a network says of x_t (N, *event), t (N,) and, if it takes such, classes (N,)
 
 
 class VariancePreservingPrior(ScorePrior):
@@ -66,10 +66,10 @@ class VariancePreservingPrior(ScorePrior):
         self.log_sigma = (1 / alphas - 1).sqrt().log()  # float64 whatever the network's precision
         self.sigma_min, self.sigma_max = (float(self.log_sigma[i].exp()) for i in (0, -1))
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         dims = len(self.event_shape)
         scale = expand_right((1 + sigma**2).rsqrt(), dims)
-        out = checked(self.predict(x * scale, self.time(sigma)), x)
+        out = checked(self.predict(x * scale, self.time(sigma), *labels), x)
         level = expand_right(sigma, dims)
         if self.prediction == "epsilon":
             out = x - level * out
@@ -116,10 +116,10 @@ class FlowMatchingPrior(ScorePrior):
         self.predict, self.event_shape, self.sigma_data = predict, tuple(event_shape), sigma_data
         self.sigma_min, self.sigma_max = s_min / (1 - s_min), s_max / (1 - s_max)
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         s = sigma / (1 + sigma)
         inputs = x * expand_right(1 - s, len(self.event_shape))
-        return inputs - expand_right(s, len(self.event_shape)) * checked(self.predict(inputs, s), x)
+        return inputs - expand_right(s, len(self.event_shape)) * checked(self.predict(inputs, s, *labels), x)
 
 
 def linear_alphas_cumprod(count: int = 1000, first: float = 1e-4, last: float = 0.02) -> Tensor:

@@ -50,11 +50,11 @@ class EDMPrior(ScorePrior):
         self.event_shape = tuple(event_shape)
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         s = expand_right(sigma, len(self.event_shape))
         total = s**2 + self.sigma_data**2
         # The network may be narrower than the state: float32 or bfloat16 under a float64 problem.
         inputs, label = (x * total.rsqrt()).to(self.dtype), (sigma.log() / 4).to(self.dtype)
-        output = self.network(inputs, label).to(x.dtype)
+        output = self.network(inputs, label, *labels).to(x.dtype)
         denoised = (self.sigma_data**2 / total) * x + (s * self.sigma_data * total.rsqrt()) * output
         return denoised.clamp(*self.value_range) if self.clip and not self.training else denoised

@@ -55,11 +55,11 @@ class VESDEPrior(ScorePrior):
         self.network, self.event_shape, self.value_range = network, tuple(event_shape), (low, high)
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         low, high = self.value_range
         inputs, label = (2 * x - low - high) / (high - low), (sigma / (high - low)).log()
         # The network may be narrower than the state: float32 or bfloat16 under a float64 problem.
-        output = checked(self.network(inputs.to(self.dtype), label.to(self.dtype)), x)
+        output = checked(self.network(inputs.to(self.dtype), label.to(self.dtype), *labels), x)
         return x + expand_right(sigma, len(self.event_shape)) * output
 
 

@@ -79,7 +79,7 @@ def test_parts_have_texts_of_their_own() -> None:
 
 
 def test_texts_run_no_other_code() -> None:
-    with pytest.raises(FileFormatError, match="cannot read an npy array"):
+    with pytest.raises(FileFormatError, match=r"there is no file os\.system"):
         operator("blur:kernel=os.system")  # where a class is wanted, jsonargparse would import what it is given
     with pytest.raises(InvalidValueError, match="kernel cannot be"):
         operator("blur:kernel={class_path: os.system}")
@@ -155,6 +155,9 @@ def test_arrays_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "cut.npy").write_bytes((tmp_path / "cut.npy").read_bytes()[:300])
     np.savez(tmp_path / "several.npz", x=np.zeros(3))
     np.save(tmp_path / "names.npy", np.array(["a"]))
-    for name in ("missing.npy", "text.npy", "objects.npy", "cut.npy", "several.npz", "names.npy", "."):
-        with pytest.raises(FileFormatError, match="cannot read an npy array"):
+    for name in ("text.npy", "objects.npy", "cut.npy", "several.npz", "names.npy"):
+        with pytest.raises(FileFormatError, match=rf"{name} (is corrupt.* npy array|cannot be read as numbers)"):
+            load_array(tmp_path / name)
+    for name in ("missing.npy", "."):
+        with pytest.raises(FileFormatError, match="there is no file"):
             load_array(tmp_path / name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from posterior.app.arrays import load_array
+from posterior.app.arrays import load_measurement
 from posterior.app.compare import default_device, report, run
 from posterior.app.specification import build
 from posterior.data import load_images
@@ -97,8 +97,7 @@ def _answer(
         truth = load_images(image, model.event_shape).to(device)
         y = likelihood.simulate(truth, Noise.of(seed, len(truth), device=device))
     elif measurement is not None:
-        y = load_array(measurement).to(device)
-        y = y if y.is_complex() else y.float()
+        y = load_measurement(measurement).to(device)
     problem = Posterior(model, likelihood, y)
     file.parent.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
     result, row = run(
