@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from posterior.diagnostics.verdict import judge
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning, check_finite
-from posterior.io.checkpoint import Checkpoint
+from posterior.io.checkpoint import open_checkpoint
 from posterior.io.codec import from_arrays, to_arrays
 from posterior.moments import Moments
 from posterior.noise import Noise
@@ -159,12 +159,15 @@ class Sampler(Generic[StateT]):
             progress: Whether to show a progress bar.
             callback: Called at the end of each step with (step, state, info). A state that it returns takes the place
                 of the sampler's: it may change x, or set `done` to stop.
-            checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
+            checkpoint: A file from which the run goes on if it exists, and that is kept up to date: after the start,
+                every minute, and when the run ends, be it by Ctrl-C or an error.
 
         Raises:
             IncompatibleError: The method does not take this prior or likelihood.
             NotFiniteError: The state became NaN or infinite.
-            FileFormatError: The checkpoint is of another run, or unreadable.
+            CheckpointMismatchError: The checkpoint is of another run; it says what differs.
+            FileFormatError: The checkpoint is unreadable.
+            FileWriteError: The checkpoint cannot be written, or another run uses it.
         """
         self.check(problem)
         if keep not in ("samples", "moments"):
@@ -178,8 +181,9 @@ class Sampler(Generic[StateT]):
             result = self._moments(problem, num_samples, seed, batch_size, callback, checkpoint, progress)
         else:
             draws = self.draws_at_once(num_samples)
-            run = Run(self, problem, draws, num_samples, seed, batch_size, callback, checkpoint, progress)
-            result = self._samples(run)
+            with open_checkpoint(checkpoint, lambda: identity("samples", self, problem, num_samples, seed)) as file:
+                run = Run(self, problem, draws, num_samples, seed, file, batch_size, callback, progress)
+                result = self._samples(run)
         for warning in result.warnings:
             warn(warning, TrustWarning, stacklevel=3)
         return result
@@ -204,18 +208,24 @@ class Sampler(Generic[StateT]):
     ) -> Moments:  # fmt: skip
         """The moments of draws that are made block by block, one run after another."""
         size = self.block(num_samples, batch_size or _BLOCK)
-        file = Checkpoint(checkpoint, identity(self, problem, num_samples, seed, f"moments by {size}"))
-        saved = file.load(problem.device)
-        kept = from_arrays(Moments, **saved) if saved else Moments.none_yet(len(problem), problem.device)
-        with tqdm(total=num_samples, initial=len(kept), disable=not progress, desc=self.name, unit="draw") as bar:
+        work = f"moments of blocks of {size}"
+        with (
+            open_checkpoint(checkpoint, lambda: identity(work, self, problem, num_samples, seed)) as file,
+            tqdm(total=num_samples, disable=not progress, desc=self.name, unit="draw") as bar,
+        ):
+            saved = file.load(problem.device) or {}
+            under_way = saved.pop("block", None)
+            kept = from_arrays(Moments, **saved) if saved else Moments.none_yet(len(problem), problem.device)
+            bar.initial = bar.n = len(kept)
             while len(kept) < num_samples:
-                count = min(size, num_samples - len(kept))
+                count, part = min(size, num_samples - len(kept)), file.within("block", saved, under_way)
                 draws = self.draws_at_once(count)
-                run = Run(self, problem, draws, count, seed, batch_size, callback, None, False, first=len(kept))
+                run = Run(self, problem, draws, count, seed, part, batch_size, callback, progress, first=len(kept))
                 kept.add(self._samples(run))
                 bar.update(count)
                 arrays, header = to_arrays(kept)
-                file.save({"arrays": arrays, "header": header})
+                saved, under_way = {"arrays": arrays, "header": header}, None
+                file.save(saved)
         return kept
 
 

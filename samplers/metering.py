@@ -27,7 +27,10 @@ class Meter:
 
     Attributes:
         rows, grad_rows: Rows forward and backward since the last reset; those that fill a call up do not count.
+        watch: Called with the rows of each network call, after it; None is not.
     """
+
+    watch: Callable[[int], object] | None = None
 
     def __init__(self, batch_size: int | None = None, pad: bool = False) -> None:
         self.batch_size, self.pad = batch_size, pad
@@ -40,7 +43,6 @@ class Meter:
     def call(self, function: Callable[..., Any], *rows: Tensor) -> list[Tensor]:
         """The outputs of a function of rows (N, …), a Tensor or a tuple of such, each (N, …)."""
         count = len(rows[0])
-        self.rows += count
         size = self.batch_size or max(1, count)
         parts = [self._at_once(function, size, *part) for part in zip(*(r.split(size) for r in rows), strict=True)]
         outputs = [column[0] if len(column) == 1 else torch.cat(column) for column in zip(*parts, strict=True)]
@@ -53,6 +55,9 @@ class Meter:
         if self.pad and 0 < count < size:
             rows = tuple(torch.cat([r, r[-1:].expand(size - count, *r.shape[1:])]) for r in rows)
         out = function(*rows)
+        self.rows += count
+        if self.watch is not None:
+            self.watch(count)
         return tuple(value[:count] for value in (out if isinstance(out, tuple) else (out,)))
 
     def _count_grad(self, grad: Tensor) -> None:

@@ -12,13 +12,14 @@ from torch import Tensor
 
 from posterior.diagnostics.verdict import judge_estimate
 from posterior.errors import InvalidValueError, TrustWarning, check_finite
+from posterior.io.checkpoint import open_checkpoint
 from posterior.noise import Noise
 from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from samplers.base import check_kind
-from samplers.run import Run
+from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
 
 StateT = TypeVar("StateT", bound=State)
@@ -135,21 +136,25 @@ class IterativeSolver(Solver, Generic[StateT]):
             progress: Whether to show a progress bar.
             callback: Called at the end of each step with (step, state, info). A state that it returns takes the place
                 of the solver's: it may change its tensors, or set `done` to stop.
-            checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
+            checkpoint: A file from which the run goes on if it exists, and that is kept up to date: after the start,
+                every minute, and when the run ends, be it by Ctrl-C or an error.
 
         Raises:
             IncompatibleError: The method does not take this prior or likelihood.
             InvalidValueError: There are no measurements, or `batch_size` is less than 1.
             NotFiniteError: An estimate or its loss became NaN or infinite.
-            FileFormatError: The checkpoint is of another run, or unreadable.
+            CheckpointMismatchError: The checkpoint is of another run; it says what differs.
+            FileFormatError: The checkpoint is unreadable.
+            FileWriteError: The checkpoint cannot be written, or another run uses it.
         """
         self.check(problem)
         if len(problem) == 0 or (batch_size is not None and batch_size < 1):
             raise InvalidValueError(
                 f"needs a measurement and a batch_size of at least 1, got {len(problem)} and {batch_size}"
             )
-        run = Run(self, problem, self.num_starts, 1, seed, batch_size, callback, checkpoint, progress)
-        found = self.finish(run.problem, *run.to_the_end())
+        with open_checkpoint(checkpoint, lambda: identity("estimate", self, problem, 1, seed)) as file:
+            run = Run(self, problem, self.num_starts, 1, seed, file, batch_size, callback, progress)
+            found = self.finish(run.problem, *run.to_the_end())
         check_finite(f"{self.name}'s loss", found.loss, self.remedy, problem.ids)
         verdict = judge_estimate(problem, found.x, found.converged)
         estimate = PointEstimate(

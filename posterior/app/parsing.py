@@ -76,8 +76,8 @@ def one_line_errors() -> Iterator[None]:
         _quit(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except (PosteriorError, torch.cuda.OutOfMemoryError) as error:
         _quit(str(error), 1)
-    except KeyboardInterrupt:
-        _quit("interrupted", 130)
+    except KeyboardInterrupt as error:
+        _quit("; ".join(["interrupted", *getattr(error, "__notes__", [])]), 130)
 
 
 def _load(text: str) -> Any:

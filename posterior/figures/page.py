@@ -13,6 +13,7 @@ from torch import Tensor
 
 from posterior.errors import FileFormatError
 from posterior.figures.panels import FRAME, Range, show_picture
+from posterior.io.writing import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,16 +167,16 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
     Raises:
         FileFormatError: The ending is not one that matplotlib writes.
+        FileWriteError: The file cannot be written.
     """
     path = Path(path)
     kind = path.suffix.lower().removeprefix(".")
     kinds = figure.canvas.get_supported_filetypes()
     if kind not in kinds:
         raise FileFormatError(f"{path} does not end in a format that can be written: {', '.join(sorted(kinds))}")
-    path.parent.mkdir(parents=True, exist_ok=True)
     unstable = {"png": "Software", "pdf": "CreationDate", "svg": "Date"}
-    with house_style():
-        figure.savefig(path, dpi=_DPI, metadata={unstable[kind]: None} if kind in unstable else None)
+    with house_style(), atomic_write(path) as stream:
+        figure.savefig(stream, format=kind, dpi=_DPI, metadata={unstable[kind]: None} if kind in unstable else None)
     return path
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from posterior.errors import FileFormatError, UnknownNameError
 from posterior.io.readers import read_json, read_safetensors
+from posterior.io.writing import atomic_write
 
 
 def list_folders(shipped: Path) -> list[str]:
@@ -55,20 +56,19 @@ def find_folder(name_or_folder: str | Path, shipped: Path, kind: str, writers: s
 
 
 def save_folder(folder: str | Path, config: dict[str, Any], module: nn.Module) -> Path:
-    """Write a module's config and weights."""
+    """Write a module's config and weights, both or neither.
+
+    Raises:
+        FileWriteError: They cannot be written.
+    """
     from safetensors.torch import save
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    content = {
-        "weights.safetensors": save(weights),  # save_file would make it readable by its owner alone
-        "config.json": (json.dumps(config, indent=2, default=float) + "\n").encode(),
-    }
-    for name, data in content.items():
-        (folder / f"{name}.partial").write_bytes(data)
-    for name in content:  # modules loaded from here are mapped to the old file, which must stay as it is
-        (folder / f"{name}.partial").replace(folder / name)
+    # Modules loaded from here are mapped to the old file of weights, which is replaced and not written to.
+    with atomic_write(folder / "weights.safetensors") as stream, atomic_write(folder / "config.json") as text:
+        stream.write(save(weights))
+        text.write((json.dumps(config, indent=2, default=float) + "\n").encode())
     return folder
 
 

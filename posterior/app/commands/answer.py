@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from posterior.data import load_images
 from posterior.errors import InvalidValueError
 from posterior.figures import posterior_figure, save_figure, save_gif, uncertainty_figure
 from posterior.figures.overview import evenly
+from posterior.io.writing import check_writable
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
 from posterior.noise import Noise
@@ -99,18 +101,28 @@ def _answer(
     elif measurement is not None:
         y = load_measurement(measurement).to(device)
     problem = Posterior(model, likelihood, y)
-    file.parent.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    check_writable(file)  # before the work
+    again = file.exists()
     result, row = run(
         operator, problem, method, truth=truth, num_samples=num_samples, seed=seed, batch_size=batch_size,
         progress=progress,
     )  # fmt: skip
     print(report([row]))
     print(f"saved to {result.save(file)}")
+    if again:
+        _remove_figures(file.parent)
     paths = [file.with_name(f"{index:03d}.png") for index in range(min(len(problem), _FIGURES))]
     title = f"{method.name} · {operator}, noise {noise_std:g}"
     for index, path in enumerate(paths):
         _draw_figures(path, problem, result, truth, title, index)
     print(f"figures: {paths[0]}" + (f" … {paths[-1].name}" if len(paths) > 1 else ""))
+
+
+def _remove_figures(folder: Path) -> None:
+    """Remove the figures of an earlier answer, which may be of more measurements."""
+    for path in folder.iterdir():
+        if re.fullmatch(r"\d{3}(-uncertainty\.png|\.png|\.gif)", path.name):
+            path.unlink()
 
 
 def _draw_figures(

@@ -10,6 +10,7 @@ from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
 from posterior.figures import calibration_figure, save_figure
+from posterior.io.writing import check_writable, write_text
 from posterior.likelihoods import GaussianLikelihood
 from posterior.priors.base import ScorePrior
 from posterior.priors.zoo import load_prior
@@ -46,7 +47,7 @@ def priors_check(
     model = load_prior(name, device=default_device())
     given = None if images is None else load_images(images, model.event_shape)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+        check_writable(out / "prior_check.md")  # before the work
     result = check_prior(
         cast(ScorePrior, model), images=given, levels=levels, steps=steps, num_images=num_images, num_draws=num_draws,
         seed=seed, batch_size=batch_size, progress=progress,
@@ -93,7 +94,7 @@ def calibration(
     forward = build("operator", operator, event_shape=model.event_shape).to(device)
     method = build("sampler", sampler)
     truth = None if images is None else load_images(images, model.event_shape)
-    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    check_writable(out / "calibration.md")  # before the work
     result = calibrate(
         method, model, GaussianLikelihood(forward, noise_std).to(device), truth=truth, num_problems=num_problems,
         num_samples=num_samples, thin=thin, seed=seed, batch=batch, batch_size=batch_size,
@@ -109,5 +110,5 @@ def _report(result: Calibration | PriorCheck, file: Path | None) -> None:
     text = f"{result.table()}\n\n{result.summary()}\n"
     print(text)
     if file is not None:
-        file.write_text(text, encoding="utf-8")
+        write_text(file, text)
         print(f"saved to {file}")

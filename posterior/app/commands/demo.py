@@ -9,6 +9,7 @@ from posterior.app.compare import default_device, report, run
 from posterior.data import load_digits
 from posterior.fairness import Groups, load_classifier
 from posterior.figures import posterior_figure, save_figure, uncertainty_figure
+from posterior.io.writing import write_text
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Downsampling, Inpainting
@@ -79,4 +80,4 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
             print(f"  {path}: {', '.join(samples)}  ({time.perf_counter() - start:.0f} s since the start)")
     print("\n" + report(rows))
     print("\nPSNR is that of the posterior mean or of MAP; coverage that of the 90 % intervals of pixels in doubt.")
-    (out / "table.md").write_text(report(rows) + "\n", encoding="utf-8")
+    write_text(out / "table.md", report(rows) + "\n")
