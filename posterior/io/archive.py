@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +11,7 @@ import torch
 
 from posterior.errors import FileFormatError
 from posterior.io.codec import from_arrays, to_arrays
+from posterior.io.readers import read_arrays
 from posterior.io.writing import atomic_write
 
 
@@ -41,14 +40,10 @@ class Archived:
         """
         path = _npz(path)
         try:
-            with open(path, "rb") as stream, zipfile.ZipFile(stream) as archive:
-                names = [name.removesuffix(".npy") for name in archive.namelist()]
-                content = {name: np.lib.format.read_array(archive.open(f"{name}.npy")) for name in names}
+            content = read_arrays(path)
             header = json.loads(str(content.pop("header")))
             return from_arrays(cls, {name: torch.from_numpy(values) for name, values in content.items()}, header)
-        except (
-            FileFormatError, OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error,
-        ) as error:  # fmt: skip
+        except (FileFormatError, ValueError, KeyError, TypeError) as error:
             raise FileFormatError(f"{path} is not a saved {cls.__name__}: {error}") from error
 
 

@@ -7,7 +7,7 @@ import torch
 
 from posterior.app.arrays import load_array
 from posterior.app.specification import build, usage
-from posterior.errors import FileFormatError, InvalidValueError, ShapeError, UnknownNameError
+from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError, UnknownNameError
 from posterior.operators import Downsampling, Inpainting
 from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC
 from samplers.map import CSGM
@@ -48,6 +48,15 @@ def test_masks_and_matrices_from_files(tmp_path: Path) -> None:
     built = operator(f"mask:path={tmp_path}/a=b.npy")
     assert isinstance(built, Inpainting)
     np.testing.assert_array_equal(built.mask, mask)
+    for dtype in ("f8", ">f4", "u1", "i8"):
+        np.save(tmp_path / "a=b.npy", mask.astype(dtype))
+        np.testing.assert_array_equal(operator(f"mask:path={tmp_path}/a=b.npy").mask, mask)
+    np.save(tmp_path / "a=b.npy", np.where(mask, 1.0, np.nan))
+    with pytest.raises(NotFiniteError, match=r"a=b\.npy: NaN or infinity in 42 of 64 values"):
+        operator(f"mask:path={tmp_path}/a=b.npy")
+    np.save(tmp_path / "a=b.npy", 255 * mask.astype("u1"))
+    with pytest.raises(InvalidValueError, match=r"numbers other than 0 and 1 \(torch\.uint8\); .* mask > 0"):
+        operator(f"mask:path={tmp_path}/a=b.npy")
     values = np.linspace(-1, 1, 2 * 192).reshape(2, 192)
     np.save(tmp_path / "A.npy", values)
     x = torch.linspace(-1, 1, 192).reshape(1, *SHAPE)

@@ -35,6 +35,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     np.save("one.npy", y[0])
     y[1, 0, 0, 0] = np.nan
     np.save("nan.npy", y)
+    np.save("bytes.npy", np.full((2, *SHAPE), 200, np.uint8))
+    np.save("counts.npy", np.full((2, *SHAPE), 3))
+    np.save("complex.npy", (y[:1] * 1j).astype(np.complex64))
+    np.save("grey.npy", np.full(SHAPE, 0.5))
 
 
 def test_sample_of_pictures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -117,7 +121,12 @@ def test_config_files(capsys: pytest.CaptureFixture[str]) -> None:
         (["--measurement=nan.npy"], "NaN or infinity"),
         (["--measurement=one.npy"], "batch dimension"),
         (["--measurement=everywhere.npy"], "measures nothing"),
-        (["--measurement=x.npz"], "cannot read an npy array"),
+        (["--measurement=x.npz"], "not readable as an npy array"),
+        (["--measurement=bytes.npy"], r"bytes\.npy holds torch\.uint8: .*y / 127\.5 - 1.*give a picture as --image"),
+        (["--measurement=counts.npy"], r"counts\.npy holds torch\.int64: .*counts as y\.astype\('float32'\)"),
+        (["--measurement=complex.npy"], "y is complex, but the operator Inpainting measures real numbers"),
+        (["--measurement=y.npy", "--operator=mask:path=grey.npy"], "numbers other than 0 and 1"),
+        (["--measurement=y.npy", "--operator=mask:path=nan.npy"], r"nan\.npy: NaN or infinity in 1 of 128 values"),
         (["--measurement=y.npy", "--operator=downsampling:factor=4"], r"expected \(B, 1, 2, 2\)"),
         (["--image=pictures", "--operator=hal:keep=top"], "did you mean 'half'"),
         (["--image=pictures", "--operator=half"], "'keep'"),
