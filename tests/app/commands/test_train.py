@@ -28,9 +28,8 @@ def test_train_score_then_sample(capsys: pytest.CaptureFixture[str]) -> None:
     assert [entry["step"] for entry in log] == [2, 3]
     assert {"samples-2.png", "samples-3.png"} < {path.name for path in Path("out").iterdir()}
     sample("--image=x.npz", "--prior=./out", "--out=drawn", "--num_samples=1")
-    assert "another run: different model, training data; name another file" in mistake(
-        capsys, train, "score", "--widths=[4]", "--steps=4"
-    )
+    message = mistake(capsys, train, "score", "--widths=[4]", "--steps=4")
+    assert "another run: different model, training data; name another file" in message
 
 
 def test_train_vae_then_solve() -> None:
