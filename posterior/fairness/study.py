@@ -142,12 +142,9 @@ class FairnessStudy:
         settings |= {"names of the groups": self.groups.names, "names of the errors": list(self.errors)}
         identity: dict[str, str | Tensor] = {name: fingerprint(value) for name, value in settings.items()}
         for name, (problem, truth) in self.problems.items():
-            parts = dict(problem_identity(problem)) | {
-                "truth": fingerprint(truth),
-                "groups of the truth": members[name],
-            }
-            two = truth[:2]
-            parts |= {f"values of the error {error!r}": f(two.flip(0), two) for error, f in self.errors.items()}
+            some = truth[:2]
+            parts = {"truth": fingerprint(truth), "groups of the truth": members[name], **problem_identity(problem)}
+            parts |= {f"values of the error {error!r}": f(some / 2, some) for error, f in self.errors.items()}
             identity |= {f"{part} of {name!r}": value for part, value in parts.items()}
         return {"kind": "fairness study"} | identity
 

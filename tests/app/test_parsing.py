@@ -75,6 +75,12 @@ def test_errors_are_one_line(error: BaseException, code: int, message: str, caps
     assert fails(capsys, error) == (code, f"posterior: {message}\n")
 
 
+def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    error = KeyboardInterrupt()
+    error.add_note("run the same again to go on")
+    assert fails(capsys, error) == (130, "posterior: interrupted; run the same again to go on\n")
+
+
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_output_that_nobody_reads_ends_quietly(
     size: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

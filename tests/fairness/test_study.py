@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from benchmarks.fairness.toy import ExactSamples, MixtureMAP
-from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
-from posterior.fairness import FairnessReport, FairnessStudy, Interval
+from posterior.errors import CheckpointMismatchError, FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
+from posterior.fairness import FairnessReport, FairnessStudy, Groups, Interval
 from posterior.figures import fairness_figure, save_figure
+from posterior.problem import Posterior
 from posterior.verdict import Verdict
 from tests.fairness.test_fairness import SHARES, two_groups
 from tests.figures.reading import texts
@@ -46,6 +47,32 @@ def test_a_study_that_stopped_goes_on(tmp_path):
     assert str(run(Stops(), path)) == str(whole)  # nothing is left to do
     with pytest.raises(FileFormatError, match="another run"):
         run(Stops(), path, seed=1)
+
+
+def test_the_findings_of_another_study_are_not_given(tmp_path):
+    problem, truth, groups = two_groups(1.0, size=30)
+    path = tmp_path / "study.pt"
+
+    def run(problem=problem, truth=truth, groups=groups, size=8, power=2.0):
+        errors = {"distance": lambda x, known: ((x - known).abs() ** power).flatten(1).sum(1)}
+        study = FairnessStudy({"a": (problem, truth)}, [ExactSamples()], groups, errors=errors)
+        return study.run(size, checkpoint=path, progress=False)
+
+    found = str(run())
+    assert str(run()) == found
+    for other, part in (
+        ({"truth": -truth}, "truth of 'a', groups of the truth of 'a'"),
+        (
+            {"groups": Groups(groups.names, lambda x: 1 - groups.of(x, x.shape[1:]).argmax(-1))},
+            "groups of the truth of 'a'",
+        ),
+        ({"groups": Groups(["x", "y"], lambda x: groups.of(x, x.shape[1:]))}, "names of the groups"),
+        ({"power": 2.1}, "values of the error 'distance' of 'a'"),
+        ({"size": 10}, "number of samples"),
+        ({"problem": Posterior(problem.prior, problem.likelihood, problem.y, range(1, 31))}, "ids of 'a'"),
+    ):
+        with pytest.raises(CheckpointMismatchError, match=f"different {part};"):
+            run(**other)
 
 
 def test_a_reference_estimates_what_the_prior_would_tell():

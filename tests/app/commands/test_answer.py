@@ -57,6 +57,12 @@ def test_sample_of_pictures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert names == ["000-uncertainty.png", "000.gif", "000.png", "samples.npz"]
     with Image.open("again/000.gif") as gif:
         assert gif.n_frames == 2
+    mine = [Path("out/004.jpg"), Path("out/1.png"), Path("out/notes-000.png")]
+    for path in mine:
+        path.touch()
+    sample("--image=x.npz", "--out=out", "--seed=3")  # one figure where there were three
+    expected = [*names, *(path.name for path in mine)]
+    assert sorted(path.name for path in Path("out").iterdir()) == sorted(expected)
     # Pictures are rounded to 255 levels, and arrays are not: nearly the same problem, the same noise.
     torch.testing.assert_close(Samples.load("again/samples.npz").x, result.x, atol=0.05, rtol=0)
 
