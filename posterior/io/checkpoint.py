@@ -59,7 +59,9 @@ class Checkpoint:
             saved = read_torch(self.path, device=device)
             identity, content = dict(saved["identity"]), dict(saved["content"])
         except Exception as error:
-            raise FileFormatError(f"cannot read the checkpoint {self.path.name}: {error}; or delete it, to start anew") from error
+            raise FileFormatError(
+                f"cannot read the checkpoint {self.path.name}: {error}; or delete it, to start anew"
+            ) from error
         self.compare(identity, self.identity)
         return content
 
