@@ -13,6 +13,7 @@ from torch import Tensor
 
 from posterior.errors import CheckpointMismatchError, FileFormatError, FileWriteError, PosteriorError
 from posterior.io.locking import locked
+from posterior.io.readers import read_torch
 from posterior.io.writing import atomic_write, check_writable
 
 # What tells work from any other, part by part: digests, which must be equal (`fingerprint`), and what functions compute
@@ -55,11 +56,11 @@ class Checkpoint:
         if self.path is None or not self.path.exists():
             return None
         try:
-            saved = torch.load(self.path, weights_only=True, map_location=device)
+            saved = read_torch(self.path, device=device)
             identity, content = dict(saved["identity"]), dict(saved["content"])
         except Exception as error:
             raise FileFormatError(
-                f"cannot read the checkpoint {self.path}: {error}; delete it to start anew"
+                f"cannot read the checkpoint {self.path.name}: {error}; or delete it, to start anew"
             ) from error
         self.compare(identity, self.identity)
         return content
