@@ -14,7 +14,7 @@ from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.errors import InvalidValueError
 from posterior.figures import posterior_figure, save_figure, save_gif, uncertainty_figure
-from posterior.figures.overview import evenly
+from posterior.figures.parts import evenly
 from posterior.io.writing import check_writable
 from posterior.likelihoods import GaussianLikelihood
 from posterior.methods import Method
