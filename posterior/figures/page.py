@@ -205,5 +205,6 @@ def _colour_bar(figure: Figure, box: Box, image: AxesImage) -> None:
     left, right = bar.ax.get_xticklabels()
     left.set_horizontalalignment("left")
     right.set_horizontalalignment("right")
-    if not image.get_label().startswith("_"):  # matplotlib's own, of an image without a label
-        bar.ax.set_xlabel(image.get_label(), fontsize=_SMALL, color=PALE, labelpad=0)
+    label = str(image.get_label())
+    if not label.startswith("_"):  # matplotlib's own, of an image without a label
+        bar.ax.set_xlabel(label, fontsize=_SMALL, color=PALE, labelpad=0)

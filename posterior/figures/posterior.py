@@ -80,10 +80,9 @@ def posterior_figure(
     aspect = check_parts(truth, measurement, parts, value_range, num_samples, index)
     judge = partial(quality, index=index, y=measurement, truth=truth, likelihood=likelihood, value_range=value_range)
     given = given_panels(truth, measurement, mask, value_range, index)
-    if estimate is not None:
-        point, words = estimate, ""
-        if isinstance(estimate, PointEstimate):
-            point, words = estimate.x, _below(judge(estimate))
+    point = estimate.x if isinstance(estimate, PointEstimate) else estimate
+    if point is not None:
+        words = _below(judge(estimate)) if isinstance(estimate, PointEstimate) else ""
         given.append(("point estimate (MAP)", partial(show_picture, point[index], value_range, caption=words)))
 
     chosen = {name: of_measurement(block, index) for name, block in blocks.items()}
