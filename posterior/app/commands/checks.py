@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from posterior.app.compare import default_device
+from posterior.app.running import default_device
 from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from posterior import training
-from posterior.app.compare import default_device
+from posterior.app.running import default_device
 from posterior.data import load_images
 from posterior.errors import InvalidValueError
 from posterior.priors.zoo import save_prior
