@@ -45,9 +45,7 @@ def answer(
             return method.solve(problem, **options)
     except KeyboardInterrupt as stop:
         if checkpoint is None:
-            stop.add_note(
-                "nothing is kept of this run; with --checkpoint FILE the same command goes on where it stopped"
-            )
+            stop.add_note("nothing is kept; with --checkpoint FILE the same command goes on where it stopped")
         raise
 
 
