@@ -117,6 +117,17 @@ class _Parser(ArgumentParser):
         super().__init__(formatter_class=_Help, parser_mode=_MODE, **options)
         self.commands: dict[str, _Parser] = {}
 
+    def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Options that take a list may be given several times: all but the first then add to it."""
+        lists = {option for action in self._actions for option in action.option_strings if option.endswith("+")}
+        seen, words = set(), list(args or ())
+        for place, word in enumerate(words):
+            option, equals, value = word.partition("=")
+            if option in seen and f"{option}+" in lists:
+                words[place] = f"{option}+{equals}{value}"
+            seen.add(option)
+        return super().parse_args(words, *others, **options)
+
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if wrong := re.search(r'Parser key "([\w.]+)":.*(?:Got|Given) value: (.*)', message, re.DOTALL):
             message = f"{wrong[1].split('.')[-1]} cannot be {wrong[2]!r}"
@@ -145,6 +156,9 @@ def _add_commands(parser: _Parser, commands: dict[str, Any], choices: Mapping[st
             sub.usage = " ".join(["%(prog)s", *(word.upper() for word in words), "[options]"])
             sub.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these arguments.")
             options = sub.add_function_arguments(target, as_group=False, as_positional=bool(words))
+            for action in sub._actions:
+                if str(action.metavar).startswith("{true,false"):  # `--resize` is `--resize=true`
+                    action.nargs, action.const = "?", True
             sub.epilog = "\n\n".join(text for option, text in choices.items() if option in options)
 
 

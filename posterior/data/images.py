@@ -63,10 +63,20 @@ def load_images(path: str | Path, shape: Sequence[int] | None = None) -> Tensor:
     return torch.from_numpy(images)
 
 
-def _folder(path: Path) -> NDArray[np.float32]:
+def pictures_in(path: Path) -> list[Path]:
+    """The pictures in a folder, in the order of their names.
+
+    Raises:
+        FileFormatError: There are none.
+    """
     files = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES and not f.name.startswith("."))
     if not files:
         raise FileFormatError(f"{path} is a folder without pictures ({', '.join(_PICTURES)})")
+    return files
+
+
+def _folder(path: Path) -> NDArray[np.float32]:
+    files = pictures_in(path)
     pictures = [read_picture(file) for file in files]
     usual, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]
     others = [f"{f.name} {p.shape}" for f, p in zip(files, pictures, strict=True) if p.shape != usual]

@@ -42,7 +42,7 @@ def train(
     averaging: int = 500,
     evaluate: Callable[[nn.Module, int], dict[str, float]] | None = None,
     evaluate_every: int = 1000,
-    autocast: bool = True,
+    autocast: bool | None = None,
     seed: int = 0,
     progress: bool = True,
     data: Any = None,
@@ -63,7 +63,7 @@ def train(
         learning_rate: Peak step size.
         averaging: Time constant, in steps, of the exponential moving average of the weights.
         evaluate: Called with (averaged model, step) for figures to log, every `evaluate_every` steps and at the end.
-        autocast: Whether the forward pass runs in bfloat16.
+        autocast: Whether the forward pass runs in bfloat16; on CUDA alone unless given: on many CPUs it is slower.
         data: What else the loss is computed from, so that a folder of other data is not gone on with.
 
     Raises:
@@ -129,12 +129,13 @@ class _Training:
     """
 
     def __init__(
-        self, model: nn.Module, loss: Loss, images: Tensor, batch_size: int, seed: int, autocast: bool
+        self, model: nn.Module, loss: Loss, images: Tensor, batch_size: int, seed: int, autocast: bool | None
     ) -> None:
-        self.model, self.loss, self.images, self.seed, self.autocast = model, loss, images, seed, autocast
+        self.model, self.loss, self.images, self.seed = model, loss, images, seed
         self.averaged = copy.deepcopy(model).eval().requires_grad_(False)
         self.optimiser = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99))
         self.device = next(model.parameters()).device
+        self.autocast = self.device.type == "cuda" if autocast is None else autocast
         self.noise = Noise.of(seed, batch_size, device=self.device)
         self.parts: dict[str, Any] = {"averaged": self.averaged, "model": model, "optimiser": self.optimiser}
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from posterior.app.compare import default_device
+from posterior.app.question import noise_of
+from posterior.app.running import default_device
 from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
 from posterior.figures import calibration_figure, save_figure
 from posterior.io.writing import check_writable, write_text
-from posterior.likelihoods import GaussianLikelihood
 from posterior.priors.base import ScorePrior
 from posterior.priors.zoo import load_prior
 
@@ -58,7 +58,8 @@ def priors_check(
 def calibration(
     prior: str = "digits",
     operator: str = "half:keep=top",
-    noise_std: float = 0.1,
+    noise_std: float | None = None,
+    likelihood: str | None = None,
     sampler: str = "TemperedSMC",
     images: Path | None = None,
     num_problems: int = 200,
@@ -75,7 +76,9 @@ def calibration(
     Args:
         prior: Name of a shipped prior, or a folder.
         operator: Forward operator.
-        noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
+        noise_std: Standard deviation of Gaussian noise, 0.1 unless given; images lie in [-1, 1]. Short for --likelihood
+            gaussian:noise_std=….
+        likelihood: Noise of another kind, as in poisson:gain=50,background=1.
         sampler: The sampler that is judged, with settings of your own as in
             TemperedSMC:accuracy=fast,population=64.
         images: Images that the prior has not seen, as truths, to judge the prior too: a folder of pictures (png, jpg)
@@ -91,12 +94,12 @@ def calibration(
     """
     device = default_device()
     model = load_prior(prior, device=device)
-    forward = build("operator", operator, event_shape=model.event_shape).to(device)
+    noise, _ = noise_of(build("operator", operator, event_shape=model.event_shape), likelihood, noise_std)
     method = build("sampler", sampler)
     truth = None if images is None else load_images(images, model.event_shape)
     check_writable(out / "calibration.md")  # before the work
     result = calibrate(
-        method, model, GaussianLikelihood(forward, noise_std).to(device), truth=truth, num_problems=num_problems,
+        method, model, noise.to(device), truth=truth, num_problems=num_problems,
         num_samples=num_samples, thin=thin, seed=seed, batch=batch, batch_size=batch_size,
         checkpoint=out / "checkpoint.pt", progress=progress,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from posterior.app.compare import default_device
+from posterior.app.running import default_device
 from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.diagnostics.calibration import draw_truth

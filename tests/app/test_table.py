@@ -3,9 +3,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from posterior.app.compare import COLUMNS, Row, report, run, table
 from torch import Tensor
 
-from posterior.app.compare import COLUMNS, Row, report, run, table
 from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Identity
