@@ -252,3 +252,16 @@ def test_sample_sheets_are_of_pictures(tmp_path: Path) -> None:
         prior = ScorePrior.from_denoiser(lambda x, sigma: 0 * x, shape, sigma_max=5.0)
         save_samples(prior, tmp_path / f"{len(shape)}-{shape[0]}.png")
     assert [path.name for path in tmp_path.iterdir()] == ["3-1.png"]
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, False), (True, True), (False, False)])
+def test_half_precision_is_asked_for_on_a_cpu(given: bool | None, used: bool, tmp_path: Path) -> None:
+    seen = []
+
+    def watched(network: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+        if network.training:
+            seen.append(torch.is_autocast_enabled("cpu"))
+        return loss(network, images, noise)
+
+    run(tmp_path, loss=watched, autocast=given)
+    assert seen == [used] * 3

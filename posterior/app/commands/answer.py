@@ -107,6 +107,7 @@ def _answer(
         results[name] = result
         found += rows(problem, name, result, truth)
         print(f"{result.summary()}\nsaved to {result.save(out / f'{stem}{suffixes[name]}.npz')}\n")
+    found.sort(key=lambda row: problem.ids.index(row.measurement))
     if again:
         clear(out)
     print(f"{table(found)}\n\nsaved to {save_csv(found, out / _TABLE)}")
