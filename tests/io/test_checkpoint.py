@@ -75,12 +75,12 @@ def test_other_work_is_told_which_part_is_another(change: Identity, named: str, 
         (torch.float32, 2e-4, 4e-4),
         (torch.float64, 2e-4, 4e-4),
         (torch.complex64, 2e-4, 4e-4),
-        (torch.bfloat16, 0.015, 0.06),
-        (torch.float16, 0.02, 0.05),
+        (torch.bfloat16, 0.06, 0.15),
+        (torch.float16, 0.08, 0.11),
     ],
 )
 def test_values_may_round(dtype: torch.dtype, forgiven: float, refused: float, tmp_path: Path) -> None:
-    """Within 1e-4 of the largest, which is 3, or 1e-2 in sixteen bits."""
+    """Within 1e-4 of the largest, which is 3; in sixteen bits within 3 % of the norm, √10."""
     values = torch.tensor([1.0, -3.0, 0.0]).to(dtype)
     keep(tmp_path / "run.pt", {"values": values})
 
@@ -170,11 +170,15 @@ def test_a_full_disk_does_not_end_the_work(hidden: bool, tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("kind", [KeyboardInterrupt, ZeroDivisionError, InvalidValueError])
-@pytest.mark.parametrize("saved", [False, True])
-def test_what_ends_the_work_says_where_it_is_kept(kind: type[BaseException], saved: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("saved", ["never", "now", "before"])
+def test_what_ends_the_work_says_where_it_is_kept(kind: type[BaseException], saved: str, tmp_path: Path) -> None:
+    if saved == "before":
+        keep(tmp_path / "run.pt")
+
     def work() -> None:
         with open_checkpoint(tmp_path / "run.pt", lambda: IDENTITY) as file:
-            if saved:
+            file.load()
+            if saved == "now":
                 file.save(CONTENT)
             raise kind("stop")
 
@@ -182,7 +186,9 @@ def test_what_ends_the_work_says_where_it_is_kept(kind: type[BaseException], sav
         work()
     notes = [f"what was done is kept in {tmp_path / 'run.pt'}: run the same again to go on"]
     # What this library finds wrong would be found wrong again.
-    assert getattr(caught.value, "__notes__", []) == (notes if saved and kind is not InvalidValueError else [])
+    assert getattr(caught.value, "__notes__", []) == (
+        notes if saved != "never" and kind is not InvalidValueError else []
+    )
 
 
 def test_work_within_work(tmp_path: Path) -> None:
