@@ -22,14 +22,12 @@ from posterior.results import PointEstimate, Samples
 _FIGURES = 20  # of a batch at the most
 _FRAMES = 64  # of a gif
 _BLOCKS = 4  # of a figure; where there are more methods, each has a row
-_EARLIER = ("[0-9][0-9][0-9].png", "[0-9][0-9][0-9]-uncertainty.png", "[0-9][0-9][0-9].gif", "overview*.png")
+_NAMES = ("[0-9][0-9][0-9].png", "[0-9][0-9][0-9]-uncertainty.png", "[0-9][0-9][0-9].gif", "overview*.png")
 
 
-def clear(out: Path) -> None:
-    """Take away the figures of an earlier run, which may have been of more measurements."""
-    for pattern in _EARLIER:
-        for path in out.glob(pattern):
-            path.unlink()
+def figures_in(out: Path) -> list[Path]:
+    """The files in a folder that are called as `draw` calls figures."""
+    return sorted(path for pattern in _NAMES for path in out.glob(pattern))
 
 
 def draw(

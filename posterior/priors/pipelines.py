@@ -77,8 +77,9 @@ def is_diffusers_folder(folder: Path) -> bool:
     """Whether a folder holds a pipeline or a model of diffusers."""
     if (folder / "model_index.json").exists():
         return True
-    config = folder / "config.json"
-    return config.exists() and "_class_name" in (read_json(config) or ())
+    path = folder / "config.json"
+    config = read_json(path) if path.exists() else None
+    return isinstance(config, dict) and "_class_name" in config
 
 
 def _downloaded(name: str, allowed: bool) -> Path:

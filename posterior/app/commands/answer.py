@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from posterior.app.drawing import clear, draw
+from posterior.app.drawing import draw, figures_in
 from posterior.app.question import pose
 from posterior.app.running import answer
 from posterior.app.specification import build
@@ -93,7 +93,12 @@ def _answer(
     problem, truth, title = pose(prior, seed=seed, **question)
     suffixes = {name: "" if len(methods) == 1 else "-" + re.sub(r"[^\w.=,-]+", "-", name) for name in methods}
     check_writable(out / _TABLE)  # before the work
-    again = (out / _TABLE).exists()
+    earlier = figures_in(out)
+    if earlier and not (out / _TABLE).exists():
+        raise InvalidValueError(
+            f"--out {out} holds {earlier[0].name}, which is of no earlier run and might be replaced; name another "
+            "folder"
+        )
     for method in methods.values():
         method.check(problem)
     results: dict[str, Samples | PointEstimate] = {}
@@ -108,8 +113,10 @@ def _answer(
         found += rows(problem, name, result, truth)
         print(f"{result.summary()}\nsaved to {result.save(out / f'{stem}{suffixes[name]}.npz')}\n")
     found.sort(key=lambda row: problem.ids.index(row.measurement))
-    if again:
-        clear(out)
+    for path in earlier:  # they may be of more measurements
+        path.unlink()
+    if earlier:
+        print(f"the {len(earlier)} figures of an earlier run were removed from {out}")
     print(f"{table(found)}\n\nsaved to {save_csv(found, out / _TABLE)}")
     paths = draw(out, problem, results, truth, title, suffixes)
     print(f"figures: {paths[0]}" + (f" … {paths[-1].name}" if len(paths) > 1 else ""))

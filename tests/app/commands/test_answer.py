@@ -298,9 +298,13 @@ def test_figures_of_an_earlier_run_are_taken_away_and_nothing_else(capsys: pytes
     Path("out").mkdir()
     for name in ("005.png", "notes.txt"):
         Path("out", name).write_text("mine")
+    told = mistake(capsys, sample, "--image=pictures", "--out=out")
+    assert "--out out holds 005.png, which is of no earlier run and might be replaced; name another folder" in told
+    assert Path("out/005.png").rename("mine.png").read_text() == "mine"
     sample("--image=pictures", "--out=out", "--num_samples=1")
-    assert Path("out/005.png").exists()  # no run was there before
+    assert "removed" not in capsys.readouterr().out
     sample("--image=pictures/0.png", "--out=out", "--num_samples=2")
+    assert "the 4 figures of an earlier run were removed from out\n" in capsys.readouterr().out
     assert {path.name for path in Path("out").iterdir()} == {
         "000-uncertainty.png", "000.gif", "000.png", "notes.txt", "samples.npz", "summary.csv",
     }  # fmt: skip
