@@ -14,7 +14,7 @@ from posterior.likelihoods import Likelihood
 from posterior.likelihoods.base import OperatorT
 from posterior.noise import Noise
 from posterior.operators.base import Operator
-from posterior.priors.base import Prior
+from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 
 # Covariant, since nothing of a problem is ever replaced: one under a narrower prior serves wherever the wider is taken.
@@ -36,7 +36,8 @@ class Posterior(Generic[PriorT, LikelihoodT]):
             its id and not on its neighbours.
 
     Raises:
-        ShapeError: y is not a batch of measurements, or the likelihood's parameters are those of another batch.
+        ShapeError: y is not a batch of measurements, or the likelihood's parameters or the prior's classes are those of
+            another batch.
         IncompatibleError: The operator does not fit the prior, y not the likelihood, or precisions differ.
         NotFiniteError: y holds NaN or infinity.
         InvalidValueError: y holds values where nothing was measured or that cannot be, or ids are not distinct.
@@ -84,6 +85,9 @@ class Posterior(Generic[PriorT, LikelihoodT]):
                 f"y is {given}, but the operator {type(operator).__name__} measures {measured} numbers (`is_complex`)"
             )
         likelihood.check(y)
+        labels = prior.labels if isinstance(prior, ScorePrior) else None
+        if labels is not None and labels.ndim and len(labels) not in (1, len(y)):
+            raise ShapeError(f"the prior has {len(labels)} classes for {len(y)} measurements: one each, or one for all")
         self.prior = prior
         self.likelihood = likelihood
         self.y = y

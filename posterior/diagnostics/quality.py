@@ -43,8 +43,8 @@ class Quality:
         known = (
             (self.psnr, "PSNR {:.1f} dB"),
             (self.misfit, "misfit {:.2f} σ"),
-            (self.effective_samples, "{:,.0f} effective samples"),
-            (self.calls, "{:,.0f} network calls"),
+            (self.effective_samples, "effective samples {:,.0f}"),
+            (self.calls, "network calls {:,.0f}"),
         )
         return [form.format(value) for value, form in known if value is not None]
 

@@ -72,7 +72,8 @@ def overview_figure(
     heads = [*([] if truth is None else ["truth"]), "measured", "estimate" if blocks[0] is None else "mean"]
     heads += ["std"] if known else []
     group = len(heads) * (_TILE + _BETWEEN) - _BETWEEN
-    columns = min(shown, max(1, round((_WIDTH + _APART) / (group + _APART))))
+    rows = math.ceil(shown / max(1, round((_WIDTH + _APART) / (group + _APART))))
+    columns = math.ceil(shown / rows)
     with house_style():
         page = Page(columns, aspect, panel=group + _APART - GAP)
         page.title(title)
@@ -82,7 +83,7 @@ def overview_figure(
             for i, head in enumerate(heads):
                 left = column * (group + _APART) + i * (_TILE + _BETWEEN)
                 page.text(left + _TILE / 2, page.cursor + 0.4 * _LINE, head, ha="center", fontsize=_FONT)
-        top, rows = page.cursor + _LINE, math.ceil(shown / columns)
+        top = page.cursor + _LINE
         for b in range(shown):
             column, row = divmod(b, rows)
             corner = column * (group + _APART), top + row * (_TILE * aspect + _LINE)

@@ -12,7 +12,7 @@ from torch import Tensor
 from posterior.diagnostics.components import principal_components
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.figures.page import Page, Panel, house_style
-from posterior.figures.panels import FRAME, Range, check_range, plot_axes, show_heat, show_picture, show_signed
+from posterior.figures.panels import Range, check_range, plot_axes, show_heat, show_picture, show_signed
 from posterior.figures.parts import FEWEST, GAUSSIAN_WIDTH, spread
 from posterior.results import Samples
 
@@ -113,14 +113,21 @@ def _show_errors(std: Tensor, error: Tensor, axes: Axes) -> str:
     """Draw |error| of each entry over its standard deviation."""
     wide, high = (1.05 * max(float(values.max()), 1e-12) for values in (std, error))
     for factor in _GAUSSIAN:
-        axes.plot([0, wide], [0, factor * wide], color=FRAME, linewidth=0.5)
+        axes.plot([0, wide], [0, factor * wide], color="#333333", linewidth=0.5, zorder=3)
     axes.plot(
-        std.numpy(), error.numpy(), "o", color=_POINT, markersize=1, alpha=0.4, markeredgewidth=0, rasterized=True
+        std.numpy(),
+        error.numpy(),
+        "o",
+        color=_POINT,
+        markersize=1,
+        alpha=max(0.05, min(0.4, 400 / len(std))),
+        markeredgewidth=0,
+        rasterized=True,
     )
     for factor, share in _GAUSSIAN.items():
         at = 0.75 * min(wide, high / factor)  # on the part of the line that is seen
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
-        axes.text(at, factor * at, share, fontsize=5.5, color="#666666", ha="center", va="center", bbox=box)
+        axes.text(at, factor * at, share, fontsize=5.5, color="#333333", ha="center", va="center", bbox=box, zorder=4)
     axes.set(xlim=(0, wide), ylim=(0, high))
     plot_axes(axes, "standard deviation", "|truth − mean|")
     below = ", ".join(f"{float((error <= factor * std).double().mean()):.0%}" for factor in _GAUSSIAN)

@@ -56,4 +56,4 @@ def test_point_estimates() -> None:
     assert found.psnr == pytest.approx(10 * math.log10(4.0), rel=1e-5)
     assert (found.coverage, found.effective_samples, found.calls) == (None, None, 4)
     assert found.misfit == pytest.approx(2)
-    assert str(found) == "PSNR 6.0 dB · misfit 2.00 σ · 4 network calls · doubtful"
+    assert str(found) == "PSNR 6.0 dB · misfit 2.00 σ · network calls 4 · doubtful"

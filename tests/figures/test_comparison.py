@@ -37,7 +37,7 @@ def test_each_method_has_a_row(tmp_path) -> None:
     shown = texts(figure)
     assert {"A title", "truth", "measurement", "mean, MAP", "std", "|error|", "samples", *results} <= set(shown)
     misfit = float(likelihood.misfit(doubtful.x, x)[:, 1].mean())
-    assert {f"misfit {misfit:.2f} σ", "30 effective samples", "1,230 network calls"} <= set(shown)
+    assert {f"misfit {misfit:.2f} σ", "effective samples 30", "network calls 1,230"} <= set(shown)
     assert [text.get_text() for text in figure.texts if text.get_color() == ALARM] == ["doubtful"]
     panels = pictures(figure)
     assert len(panels) == 2 + 2 * (3 + 3) + 2 + 1  # given, two samplers, an estimate without a std, the colours

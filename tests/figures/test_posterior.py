@@ -48,7 +48,7 @@ def test_several_samplers_share_their_scales() -> None:
     assert shown.count("posterior mean") == 2
     assert {"Narrow", "Wide", "5 of 20 samples", "5 of 30 samples"} <= set(shown)
     error = float(psnr(draws(scale=0.2).mean(), x)[1])
-    assert f"PSNR {error:.1f} dB · 20 effective samples · 1,230 network calls" in shown
+    assert f"PSNR {error:.1f} dB · effective samples 20 · network calls 1,230" in shown
     assert len(pictures(figure)) == 2 + 2 * (3 + 5)
     limits = {axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2}
     (_, std), (_, width) = sorted(limits)  # one for the standard deviations, one for the widths
@@ -66,12 +66,12 @@ def test_what_is_said_of_each_row() -> None:
     figure = figure_of(x, x, {"A": samples, "B": samples}, estimate, likelihood=likelihood, index=1)
     misfit = float(likelihood.misfit(samples.x, x)[:, 1].mean())
     error = float(psnr(samples.mean(), x)[1])
-    line = f"PSNR {error:.1f} dB · misfit {misfit:.2f} σ · 7 effective samples · 1,230 network calls · doubtful"
+    line = f"PSNR {error:.1f} dB · misfit {misfit:.2f} σ · effective samples 7 · network calls 1,230 · doubtful"
     found = [text for text in figure.texts if text.get_text() == line]
     assert [text.get_color() for text in found] == [ALARM, ALARM]
     assert "PSNR 20.0 dB\nmisfit 0.40 σ, doubtful" in texts(figure)
     (alone,) = [text for text in figure_of(x, x, samples).texts if " · " in text.get_text()]
-    assert alone.get_text().endswith("1,200 network calls · sound")
+    assert alone.get_text().endswith("network calls 1,200 · sound")
     assert alone.get_color() == PALE
 
 

@@ -64,6 +64,9 @@ def test_what_is_refused() -> None:
     for labels in ([0, 3], -1, [[0, 1]], 0.5, [True], []):
         with pytest.raises(InvalidValueError, match="class_label in 0 … 2, one for all measurements or one for each"):
             prior.with_class(labels)
+    likelihood = GaussianLikelihood(Inpainting.half_image(SHAPE, "left"), 0.5)
+    with pytest.raises(ShapeError, match="3 classes for 2 measurements"):
+        Posterior(prior, likelihood, torch.zeros(2, *SHAPE))
     with pytest.raises(InvalidValueError, match="has no classes"):
         ScorePrior.from_denoiser(lambda x, sigma: x, SHAPE, sigma_max=1.0).with_class(0)
 

@@ -34,8 +34,7 @@ def sample(
         sampler: Name of a sampler, with settings of your own as in TemperedSMC:accuracy=high,population=2048; given
             several times, or as a list, all of them answer.
         num_samples: Samples of each posterior.
-        out: Folder for samples.npz, summary.csv, and for figures and a gif of the samples of each of the first 20
-            images.
+        out: Folder for samples.npz, summary.csv, figures and gifs of the first 20 images, and overview.png of all.
     """
     texts = [sampler] if isinstance(sampler, str) else sampler
     methods = {text: build("sampler", text) for text in texts}
@@ -53,7 +52,7 @@ def solve(prior: str = "digits-vae", solver: str = "CSGM", out: Path = Path("res
         prior: Name of a shipped prior, or a folder.
         solver: Name of a solver, with settings of your own as in
             ILO:restarts=4,layers=[1,2],radii=[0.2,0.1],steps=[300,200,100].
-        out: Folder for estimate.npz, summary.csv, and for figures of the first 20 images.
+        out: Folder for estimate.npz, summary.csv, figures of the first 20 images, and overview.png of all.
     """
     method = build("solver", solver)
     _answer({method.name: method}, "estimate", prior=prior, num_samples=1, out=out, **question)
