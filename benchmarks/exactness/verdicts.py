@@ -35,9 +35,9 @@ from samplers import AnnealedLangevin, DiffPIR, PiGDM, Sampler, TemperedSMC
 
 FINDING = (
     "The verdict speaks of 116 and 118 of 132 runs of samplers that were made wrong (87.9% and 89.4%), and of 7 and 3 "
-    "of 100 sound ones. It misses a σ that is a third of the problem's in most blurred fields and in all digits, and an "
-    "operator that sees 0.6 of each value in all digits; it speaks of every run that ended half-way, had no gradient or "
-    "took steps of a thirtieth."
+    "of 100 sound ones. It misses a σ that is a third of the problem's in most blurred fields and in all digits, and "
+    "an operator that sees 0.6 of each value in all digits; it speaks of every run that ended half-way, had no "
+    "gradient or took steps of a thirtieth."
 )
 SHAPE, SAMPLES = (1, 16, 16), 32
 LANGEVIN = AnnealedLangevin(levels=60, sigma_last=0.02)
