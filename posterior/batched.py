@@ -9,6 +9,8 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from posterior.modes import own_modes
+
 T = TypeVar("T")
 _ModuleT = TypeVar("_ModuleT", bound=nn.Module)
 
@@ -47,7 +49,7 @@ class BatchedModule(nn.Module):
             then, value = self._cache[key]
             if [(id(t), version) for t, version in then] == [(id(t), version) for t, version in state]:
                 return value  # the cache holds the tensors themselves, so an id is not used twice
-        with torch.inference_mode(False), torch.no_grad():
+        with own_modes():
             value = compute()
         self._cache[key] = (state, value)
         return value

@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, NonNegative, Positive, Several
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
@@ -52,14 +53,19 @@ class AnnealedLangevin(Sampler[State]):
         arXiv:2108.01368.
     """
 
-    levels: int = 99
-    steps_per_level: int = 3
-    step_size: float = 0.6
-    gamma: float = 0.7
-    sigma_first: float | None = None
-    sigma_last: float = 0.01
+    levels: Several = 99
+    steps_per_level: Count = 3
+    step_size: Positive = 0.6
+    gamma: Positive = 0.7
+    sigma_first: Positive | None = None
+    sigma_last: Positive = 0.01
     form: Literal["paper", "code"] = "paper"
-    guidance: float = 5.0
+    guidance: NonNegative = 5.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.form == "paper" and self.step_size * (1 + self.gamma**-2) >= 2:
+            raise InvalidValueError(f"{self.name} needs step_size·(1 + 1/gamma²) < 2; got {self}")
 
     @classmethod
     def jalal2021(cls, form: Literal["paper", "code"] = "paper") -> AnnealedLangevin:
@@ -73,12 +79,6 @@ class AnnealedLangevin(Sampler[State]):
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if self.form not in ("paper", "code"):
-            raise InvalidValueError(f"{self.name} has forms 'paper' and 'code', not {self.form!r}")
-        if self.step_size <= 0 or self.levels < 2 or self.steps_per_level < 1:
-            raise InvalidValueError(f"{self.name} needs step_size > 0, two levels and one step a level; got {self}")
-        if self.form == "paper" and not (self.gamma > 0 and self.step_size * (1 + self.gamma**-2) < 2):
-            raise InvalidValueError(f"{self.name} needs gamma > 0 and step_size·(1 + 1/gamma²) < 2; got {self}")
         if not is_linear_gaussian(problem) and self.form == "paper":
             raise IncompatibleError(
                 f"{self.name}(form='paper') takes Gaussian noise on a linear operator; use form='code'"

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import torch
 
+from posterior.checks import Count, Several
 from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.problem import Posterior
@@ -39,9 +40,9 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
     """
 
     state_type: ClassVar = AuxiliaryState
-    chains: int = 8
-    burn_in: int = 100
-    thinning: int = 5
+    chains: Count = 8
+    burn_in: Several = 100
+    thinning: Count = 5
 
     def init(self, problem: Posterior, noise: Noise) -> AuxiliaryState:
         source = noise.for_draws(self.chains)

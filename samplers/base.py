@@ -11,10 +11,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from posterior.checks import Count, check_fields, checked
 from posterior.diagnostics.verdict import judge
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning, check_finite
 from posterior.io.checkpoint import open_checkpoint
 from posterior.io.codec import from_arrays, to_arrays
+from posterior.modes import own_modes
 from posterior.moments import Moments
 from posterior.noise import Noise
 from posterior.priors.base import Prior, ScorePrior
@@ -48,6 +50,9 @@ class Sampler(Generic[StateT]):
     remedy: ClassVar[str] = (
         "check that the prior gives finite values at these noise levels, and that step sizes suit the operator's norm"
     )
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def name(self) -> str:
@@ -133,14 +138,15 @@ class Sampler(Generic[StateT]):
         checkpoint: str | Path | None = None,
     ) -> Moments: ...
 
-    @torch.no_grad()
+    @checked
+    @own_modes()
     def sample(
         self,
         problem: Posterior,
-        num_samples: int = 64,
+        num_samples: Count = 64,
         *,
         seed: int = 0,
-        batch_size: int | None = None,
+        batch_size: Count | None = None,
         keep: Literal["samples", "moments"] = "samples",
         progress: bool = True,
         callback: Callback | None = None,
@@ -163,6 +169,7 @@ class Sampler(Generic[StateT]):
                 every minute, and when the run ends, be it by Ctrl-C or an error.
 
         Raises:
+            InvalidValueError: An argument is of another type or out of range, or there are no measurements.
             IncompatibleError: The method does not take this prior or likelihood.
             NotFiniteError: The state became NaN or infinite.
             CheckpointMismatchError: The checkpoint is of another run; it says what differs.
@@ -170,22 +177,18 @@ class Sampler(Generic[StateT]):
             FileWriteError: The checkpoint cannot be written, or another run uses it.
         """
         self.check(problem)
-        if keep not in ("samples", "moments"):
-            raise InvalidValueError(f"keep is 'samples' or 'moments', not {keep!r}")
-        if num_samples < 1 or (batch_size is not None and batch_size < 1):
-            raise InvalidValueError(f"num_samples and batch_size are at least 1, got {num_samples} and {batch_size}")
         if len(problem) == 0:
             raise InvalidValueError("the problem holds no measurements")
+        draws = self.draws_at_once(num_samples)
         result: Samples | Moments
         if keep == "moments":
             result = self._moments(problem, num_samples, seed, batch_size, callback, checkpoint, progress)
         else:
-            draws = self.draws_at_once(num_samples)
             with open_checkpoint(checkpoint, lambda: identity("samples", self, problem, num_samples, seed)) as file:
                 run = Run(self, problem, draws, num_samples, seed, file, batch_size, callback, progress)
                 result = self._samples(run)
         for warning in result.warnings:
-            warn(warning, TrustWarning, stacklevel=3)
+            warn(warning, TrustWarning, stacklevel=4)
         return result
 
     def _samples(self, run: Run) -> Samples:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, Range, Several
 from posterior.convergence import ess_mean, rhat
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
@@ -61,18 +62,13 @@ class ChainSampler(Sampler[ChainT]):
     """
 
     advice: ClassVar = "take a longer burn_in and more thinning"
-    chains: int
-    burn_in: int
-    thinning: int
+    chains: Count
+    burn_in: Several
+    thinning: Count
 
     @property
     def num_chains(self) -> int:
         return self.chains
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if self.chains < 1 or self.burn_in < 2 or self.thinning < 1:
-            raise InvalidValueError(f"{self.name} needs chains ≥ 1, burn_in ≥ 2 and thinning ≥ 1; got {self}")
 
     def draws_at_once(self, num_samples: int) -> int:
         if num_samples % self.chains:
@@ -124,8 +120,8 @@ class ChainSampler(Sampler[ChainT]):
 class AuxiliaryChains(ChainSampler[AuxiliaryT]):
     """Chains of `auxiliary_move`, on a score prior."""
 
-    steps: int = 8
-    prior_steps: int = 20
+    steps: Annotated[int, Range(3)] = 8
+    prior_steps: Several = 20
     exact_denoise: bool = False
 
     @property

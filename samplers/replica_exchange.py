@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Count, Several
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
@@ -67,15 +67,10 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
     """
 
     state_type: ClassVar = ReplicaState
-    chains: int = 4
-    burn_in: int = 60
-    thinning: int = 2
-    replicas: int = 10
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if self.replicas < 2:
-            raise InvalidValueError(f"{self.name} needs replicas ≥ 2; got {self}")
+    chains: Count = 4
+    burn_in: Several = 60
+    thinning: Count = 2
+    replicas: Several = 10
 
     def init(self, problem: Posterior, noise: Noise) -> ReplicaState:
         batch, each = len(problem), self.replicas

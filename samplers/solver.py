@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from warnings import warn
 
-import torch
 from torch import Tensor
 
+from posterior.checks import Count, check_fields, checked
 from posterior.diagnostics.verdict import judge_estimate
 from posterior.errors import InvalidValueError, TrustWarning, check_finite
 from posterior.io.checkpoint import open_checkpoint
+from posterior.modes import own_modes
 from posterior.noise import Noise
 from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
@@ -34,6 +35,9 @@ class Solver:
     """
 
     priors: ClassVar[tuple[type[Prior], ...]] = (GeneratorPrior,)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
     @property
     def name(self) -> str:
@@ -115,13 +119,14 @@ class IterativeSolver(Solver, Generic[StateT]):
         """The estimates of a finished state, given what each step reported, (steps, B, …)."""
         raise NotImplementedError
 
-    @torch.no_grad()
+    @checked
+    @own_modes()
     def solve(
         self,
         problem: Posterior,
         *,
         seed: int = 0,
-        batch_size: int | None = None,
+        batch_size: Count | None = None,
         progress: bool = True,
         callback: Callback | None = None,
         checkpoint: str | Path | None = None,
@@ -141,17 +146,15 @@ class IterativeSolver(Solver, Generic[StateT]):
 
         Raises:
             IncompatibleError: The method does not take this prior or likelihood.
-            InvalidValueError: There are no measurements, or `batch_size` is less than 1.
+            InvalidValueError: An argument is of another type or out of range, or there are no measurements.
             NotFiniteError: An estimate or its loss became NaN or infinite.
             CheckpointMismatchError: The checkpoint is of another run; it says what differs.
             FileFormatError: The checkpoint is unreadable.
             FileWriteError: The checkpoint cannot be written, or another run uses it.
         """
         self.check(problem)
-        if len(problem) == 0 or (batch_size is not None and batch_size < 1):
-            raise InvalidValueError(
-                f"needs a measurement and a batch_size of at least 1, got {len(problem)} and {batch_size}"
-            )
+        if len(problem) == 0:
+            raise InvalidValueError("the problem holds no measurements")
         with open_checkpoint(checkpoint, lambda: identity("estimate", self, problem, 1, seed)) as file:
             run = Run(self, problem, self.num_starts, 1, seed, file, batch_size, callback, progress)
             found = self.finish(run.problem, *run.to_the_end())
@@ -161,5 +164,5 @@ class IterativeSolver(Solver, Generic[StateT]):
             found.x, found.loss, found.converged, *run.nfe(), found.info, found.latent, verdict, run.provenance()
         )
         for warning in estimate.warnings:
-            warn(warning, TrustWarning, stacklevel=3)
+            warn(warning, TrustWarning, stacklevel=4)
         return estimate

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Range
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
@@ -130,7 +130,7 @@ class TemperedSMC(Sampler[PopulationState]):
     state_type: ClassVar = PopulationState
     advice: ClassVar = "take a larger population or accuracy='high'"
     accuracy: Literal["fast", "standard", "high"] = "standard"
-    population: int | None = None
+    population: Annotated[int, Range(8)] | None = None
     exact_denoise: bool = False
 
     @property
@@ -146,10 +146,6 @@ class TemperedSMC(Sampler[PopulationState]):
         super().check(problem)
         if isinstance(problem.prior, ScorePrior):
             check_auxiliary(self.name, problem)
-        if self.accuracy not in BUDGETS:
-            raise InvalidValueError(f"accuracy is one of {', '.join(BUDGETS)}, not {self.accuracy!r}")
-        if self.population is not None and self.population < 8:
-            raise InvalidValueError(f"{self.name} needs a population of at least 8, got {self.population}")
 
     def draws_at_once(self, num_samples: int) -> int:
         size = max(num_samples, self.population or self.budget.population)

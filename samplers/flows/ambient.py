@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from posterior.checks import Positive
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
@@ -33,7 +34,7 @@ class AmbientVI(ComposedFlow):
         Lindgren, Whang & Dimakis 2020, arXiv:2002.11743 (the baseline "ambient VI").
     """
 
-    learning_rate: float = 0.01
+    learning_rate: Positive = 0.01
 
     def first_parameters(self, problem: Posterior, noise: Noise) -> Tensor:
         images = problem.prior(noise.for_draws(_DRAWS).use("images").normal(problem.event_shape)).flatten(2)

@@ -9,9 +9,10 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, Positive
 from posterior.convergence import ess_mean
 from posterior.diagnostics.importance import pareto_smoothed
-from posterior.errors import InvalidValueError, NotFiniteError
+from posterior.errors import NotFiniteError
 from posterior.noise import Noise
 from posterior.priors.flows import FlowPrior
 from posterior.priors.generators import standard_log_prob
@@ -85,23 +86,13 @@ class ComposedFlow(Sampler[ComposedState]):
     priors: ClassVar = (FlowPrior,)
     state_type: ClassVar = ComposedState
     advice: ClassVar = "take more steps or a wider pre-generator, or FlowHMC or TemperedSMC"
-    steps: int = 1000
-    batch: int = 16
-    learning_rate: float = 0.05
-    couplings: int = 4
-    hidden: int = 32
+    steps: Count = 1000
+    batch: Count = 16
+    learning_rate: Positive = 0.05
+    couplings: Count = 4
+    hidden: Count = 32
     correction: Literal["none", "importance", "metropolis"] = "none"
-    candidates: int = 1000
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if self.correction not in ("none", "importance", "metropolis"):
-            raise InvalidValueError(f"correction is 'none', 'importance' or 'metropolis', not {self.correction!r}")
-        if min(self.steps, self.batch, self.couplings, self.hidden, self.candidates) < 1 or not self.learning_rate > 0:
-            raise InvalidValueError(
-                f"{self.name} needs steps, batch, couplings, hidden and candidates of at least 1 and a positive "
-                f"learning_rate; got {self}"
-            )
+    candidates: Count = 1000
 
     def block(self, num_samples: int, at_once: int) -> int:
         return num_samples  # a trained flow serves them all

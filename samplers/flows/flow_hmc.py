@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Count, Several
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
 from posterior.priors.flows import FlowPrior
@@ -63,14 +63,12 @@ class FlowHMC(HMC[FlowHMCState]):
     priors: ClassVar = (FlowPrior,)
     state_type: ClassVar = FlowHMCState
     transport: ComposedFlow = ComposedFlow()
-    burn_in: int = 150
-    thinning: int = 4
-    leapfrogs: int = 4
+    burn_in: Several = 150
+    thinning: Count = 4
+    leapfrogs: Count = 4
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if not isinstance(self.transport, ComposedFlow):
-            raise InvalidValueError(f"{self.name} needs a ComposedFlow as its transport, not {self.transport!r}")
         self.transport.check(problem)
 
     def init(self, problem: Posterior, noise: Noise) -> FlowHMCState:

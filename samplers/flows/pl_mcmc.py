@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.checks import Count, Positive, Several
+from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Inpainting
@@ -63,15 +64,13 @@ class PLMCMC(ChainSampler[ProjectedState]):
 
     priors: ClassVar = (FlowPrior,)
     state_type: ClassVar = ProjectedState
-    width: float = 0.1
-    chains: int = 4
-    burn_in: int = 2000
-    thinning: int = 20
+    width: Positive = 0.1
+    chains: Count = 4
+    burn_in: Several = 2000
+    thinning: Count = 20
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if not self.width > 0:
-            raise InvalidValueError(f"{self.name} needs a positive width; got {self.width}")
         if not (isinstance(problem.likelihood, GaussianLikelihood) and isinstance(problem.operator, Inpainting)):
             raise IncompatibleError(f"{self.name} takes Inpainting with Gaussian noise: it puts y into images")
         low, high = problem.prior.support

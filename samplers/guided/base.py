@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.checks import Several
+from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.priors.adapters import linear_alphas_cumprod
 from posterior.priors.base import ScorePrior
@@ -37,14 +38,12 @@ class Guided(Sampler[StateT]):
         steps: Noise levels.
     """
 
-    steps: int = 100
+    steps: Several = 100
 
     linear_only: ClassVar[bool] = True  # Gaussian noise on a linear operator
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if self.steps < 2:
-            raise InvalidValueError(f"{self.name} needs at least 2 steps, got {self.steps}")
         if self.linear_only and not is_linear_gaussian(problem):
             raise IncompatibleError(
                 f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Several, Share
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
@@ -49,13 +49,8 @@ class Conditional(Guided[ConditionalState]):
     """
 
     state_type: ClassVar = ConditionalState
-    steps: int = 50
-    eta: float = 1.0
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if not 0 <= self.eta <= 1:
-            raise InvalidValueError(f"{self.name} needs eta in [0, 1], got {self.eta}")
+    steps: Several = 50
+    eta: Share = 1.0
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         """M(x, σ), as x."""

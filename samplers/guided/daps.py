@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Count, Positive, Range, Several, check_falling
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
@@ -46,20 +46,19 @@ class DAPS(Guided[DAPSState]):
         Noise Annealing, arXiv:2407.01521.
     """
 
-    steps: int = 50
-    ode_steps: int = 5
-    langevin_steps: int = 100
-    step_size: float = 0.3
-    sigma_first: float = 100.0
-    sigma_last: float = 0.1
+    steps: Several = 50
+    ode_steps: Count = 5
+    langevin_steps: Count = 100
+    step_size: Annotated[float, Range(0, 2, "()")] = 0.3
+    sigma_first: Positive = 100.0
+    sigma_last: Positive = 0.1
 
     linear_only: ClassVar[bool] = False
     state_type: ClassVar = DAPSState
 
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if min(self.ode_steps, self.langevin_steps) < 1 or not 0 < self.step_size < 2:
-            raise InvalidValueError(f"{self.name} needs steps of both kinds and 0 < step_size < 2; got {self}")
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_falling(self, "sigma_first", "sigma_last")
 
     def levels(self, prior: ScorePrior) -> tuple[float, ...]:
         last = max(self.sigma_last, prior.sigma_min)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posterior.checks import Several, Share
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.guided.base import noise_variance
@@ -37,9 +38,9 @@ class DDRM(Spectral[State]):
         Kawar, Elad, Ermon & Song 2022, Denoising Diffusion Restoration Models, arXiv:2201.11793.
     """
 
-    steps: int = 100
-    eta: float = 0.85
-    eta_b: float = 1.0
+    steps: Several = 100
+    eta: Share = 0.85
+    eta_b: Share = 1.0
 
     def start(self, problem: Posterior, sigma: float, noise: Noise) -> Tensor:
         x = super().start(problem, sigma, noise)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Positive, Share
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.guided.base import Guided, noise_variance
@@ -32,13 +32,8 @@ class DiffPIR(Guided[State]):
         Restoration, arXiv:2305.08995.
     """
 
-    weight: float = 7.0
-    zeta: float = 0.3
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if not (self.weight > 0 and 0 <= self.zeta <= 1):
-            raise InvalidValueError(f"{self.name} needs a positive weight and zeta in [0, 1]; got {self}")
+    weight: Positive = 7.0
+    zeta: Share = 0.3
 
     def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
         operator = problem.operator

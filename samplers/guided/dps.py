@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from posterior.checks import NonNegative, Several
 from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
@@ -34,8 +35,8 @@ class DPS(Guided[State]):
         arXiv:2209.14687.
     """
 
-    steps: int = 1000
-    step_size: float = 1.0
+    steps: Several = 1000
+    step_size: NonNegative = 1.0
 
     linear_only: ClassVar[bool] = False
 

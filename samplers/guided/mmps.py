@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Count
 from posterior.linalg import conjugate_gradients
 from posterior.problem import Posterior
 from samplers.guided.base import denoise_with_grad, noise_variance
@@ -33,12 +33,7 @@ class MMPS(Conditional):
         arXiv:2405.13712.
     """
 
-    iterations: int = 10
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if self.iterations < 1:
-            raise InvalidValueError(f"{self.name} needs at least one iteration, got {self.iterations}")
+    iterations: Count = 10
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         operator, dims = problem.operator, len(problem.operator.measurement_shape)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Several, Share
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.guided.base import Guided
@@ -45,16 +45,11 @@ class ParticleGuided(Guided[ParticleState]):
         resample_below: Effective share of the population below which it is resampled.
     """
 
-    population: int = 256
-    resample_below: float = 0.5
+    population: Several = 256
+    resample_below: Share = 0.5
 
     state_type: ClassVar = ParticleState
     advice: ClassVar[str] = "give more particles (population) or more steps, or take TemperedSMC"
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if self.population < 2 or not 0 <= self.resample_below <= 1:
-            raise InvalidValueError(f"{self.name} needs two particles and resample_below in [0, 1]; got {self}")
 
     def draws_at_once(self, num_samples: int) -> int:
         return max(self.population, num_samples)

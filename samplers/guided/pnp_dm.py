@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Positive, Range, Several, check_falling
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
@@ -35,18 +36,15 @@ class PnPDM(Guided[State]):
         Plug-and-Play Priors, arXiv:2405.18782.
     """
 
-    steps: int = 40
-    burn_out: int = 10
-    rho_first: float = 10.0
-    rho_last: float = 0.1
-    denoise_steps: int = 6
+    steps: Several = 40
+    burn_out: Annotated[int, Range(0)] = 10
+    rho_first: Positive = 10.0
+    rho_last: Positive = 0.1
+    denoise_steps: Annotated[int, Range(3)] = 6
 
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if not self.rho_first > self.rho_last > 0 or self.burn_out < 0 or self.denoise_steps < 3:
-            raise InvalidValueError(
-                f"{self.name} needs rho_first > rho_last > 0, burn_out ≥ 0 and three denoise_steps; got {self}"
-            )
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_falling(self, "rho_first", "rho_last")
 
     def levels(self, prior: ScorePrior) -> tuple[float, ...]:
         last = max(self.rho_last, prior.sigma_min)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Annotated
 
 from torch import Tensor
 
+from posterior.checks import Count, Positive, Range, Several
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
@@ -41,17 +43,16 @@ class PnPLangevin(Guided[State]):
         Langevin Meets Tweedie, arXiv:2103.04715.
     """
 
-    steps: int = 50
-    langevin_steps: int = 100
-    step_size: float = 0.5
-    sigma: float = 0.04
+    steps: Several = 50
+    langevin_steps: Count = 100
+    step_size: Annotated[float, Range(0, 2, "()")] = 0.5
+    sigma: Positive = 0.04
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if self.langevin_steps < 1 or not (0 < self.step_size < 2 and 0 < self.sigma < problem.prior.sigma_max):
+        if self.sigma >= problem.prior.sigma_max:
             raise InvalidValueError(
-                f"{self.name} needs langevin_steps ≥ 1, 0 < step_size < 2 and 0 < sigma < {problem.prior.sigma_max:g}, "
-                f"the prior's largest; got {self}"
+                f"{self.name} needs sigma < {problem.prior.sigma_max:g}, the prior's largest; got {self.sigma:g}"
             )
 
     def levels(self, prior: ScorePrior) -> tuple[float, ...]:

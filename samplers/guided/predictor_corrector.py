@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import NonNegative, Positive, Several
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
@@ -39,15 +39,10 @@ class PredictorCorrector(Guided[State]):
         Differential Equations, arXiv:2011.13456.
     """
 
-    steps: int = 150
-    snr: float = 0.16
-    rate: float = 1.0
-    sigma_last: float = 0.01
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if not (self.snr > 0 and self.rate >= 0 and self.sigma_last > 0):
-            raise InvalidValueError(f"{self.name} needs snr > 0, rate ≥ 0 and sigma_last > 0; got {self}")
+    steps: Several = 150
+    snr: Positive = 0.16
+    rate: NonNegative = 1.0
+    sigma_last: Positive = 0.01
 
     def levels(self, prior: ScorePrior) -> tuple[float, ...]:
         first = min(math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data, prior.sigma_max)

@@ -8,7 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.checks import Positive, Several
+from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
@@ -59,16 +60,14 @@ class REDDiff(IterativeSolver[REDDiffState]):
     state_type: ClassVar = REDDiffState
     remedy: ClassVar = "check that the denoiser is finite at its noise levels"
     priors: ClassVar = (ScorePrior,)
-    steps: int = 1000
-    weight: float = 0.25
-    learning_rate: float = 0.1
+    steps: Several = 1000
+    weight: Positive = 0.25
+    learning_rate: Positive = 0.1
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
         if not is_linear_gaussian(problem):
             raise IncompatibleError(f"{self.name} takes Gaussian noise on a linear operator")
-        if self.steps < 2 or not (self.weight > 0 and self.learning_rate > 0):
-            raise InvalidValueError(f"{self.name} needs two steps, a positive weight and learning_rate; got {self}")
 
     def init(self, problem: Posterior, noise: Noise) -> REDDiffState:
         operator = problem.operator

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar  # with defaults, which come with Python 3.13
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Count, Several
 from posterior.noise import Noise
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
@@ -79,15 +79,10 @@ class HMC(ChainSampler[HMCT]):
 
     priors: ClassVar = (GeneratorPrior,)
     state_type: ClassVar[type[Any]] = HMCState
-    chains: int = 4
-    burn_in: int = 300
-    thinning: int = 5
-    leapfrogs: int = 10
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if self.leapfrogs < 1:
-            raise InvalidValueError(f"{self.name} needs leapfrogs ≥ 1; got {self.leapfrogs}")
+    chains: Count = 4
+    burn_in: Several = 300
+    thinning: Count = 5
+    leapfrogs: Count = 10
 
     def init(self, problem: Posterior, noise: Noise) -> HMCT:
         state: HMCT = self.state_type(**self.beginning(problem, noise))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Count, Range, Several
 from posterior.noise import Noise
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
@@ -63,14 +63,9 @@ class LatentLangevin(Sampler[LangevinState]):
 
     priors: ClassVar = (GeneratorPrior,)
     state_type: ClassVar = LangevinState
-    levels: int = 500
-    steps: int = 3
-    step_size: float = 0.2
-
-    def check(self, problem: Posterior) -> None:
-        super().check(problem)
-        if self.levels < 2 or self.steps < 1 or not 0 < self.step_size <= 1:
-            raise InvalidValueError(f"{self.name} needs levels ≥ 2, steps ≥ 1 and step_size in (0, 1]; got {self}")
+    levels: Several = 500
+    steps: Count = 3
+    step_size: Annotated[float, Range(0, 1, "(]")] = 0.2
 
     def init(self, problem: Posterior, noise: Noise) -> LangevinState:
         z = noise.use("latent").normal(problem.event_shape)

@@ -10,7 +10,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.checks import Count, Positive
+from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
@@ -89,17 +90,11 @@ class Convex(IterativeSolver[ConvexState]):
     state_type: ClassVar = ConvexState
     remedy: ClassVar = "check that the operator is finite, and not zero"
     priors: ClassVar = (Prior,)
-    weight: float | None = None
-    steps: int = 10_000
-    tolerance: float = 1e-2
+    weight: Positive | None = None
+    steps: Count = 10_000
+    tolerance: Positive = 1e-2
 
     squared_norm: ClassVar[float]  # a bound of ‖K‖²
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or not self.tolerance > 0 or not (self.weight is None or self.weight > 0):
-            raise InvalidValueError(
-                f"{self.name} needs steps ≥ 1, a positive tolerance and a positive weight or None; got {self}"
-            )
 
     def check(self, problem: Posterior) -> None:
         likelihood, operator = problem.likelihood, problem.operator

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.checks import Count, NonNegative, Positive
+from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.problem import LatentPosterior, Posterior
@@ -45,24 +46,11 @@ class CSGM(Restarted[Search]):
         Bora, Jalal, Price & Dimakis 2017, Compressed Sensing using Generative Models, arXiv:1703.03208.
     """
 
-    steps: int = 1000
-    learning_rate: float = 0.3
-    weight: float | None = None
-    tolerance: float = 1e-3
+    steps: Count = 1000
+    learning_rate: Positive = 0.3
+    weight: NonNegative | None = None
+    tolerance: Positive = 1e-3
     optimiser: Optimiser = "adam"
-
-    def __post_init__(self) -> None:
-        if self.restarts < 1 or self.steps < 1:
-            raise InvalidValueError(f"restarts and steps are at least 1, got {self.restarts} and {self.steps}")
-        if not (self.learning_rate > 0 and self.tolerance > 0 and (self.weight is None or self.weight >= 0)):
-            raise InvalidValueError(
-                "learning_rate and tolerance are positive and weight is not negative, got "
-                f"{self.learning_rate}, {self.tolerance} and {self.weight}"
-            )
-        if self.optimiser not in get_args(Optimiser):
-            raise InvalidValueError(
-                f"optimiser is one of {', '.join(map(repr, get_args(Optimiser)))}, not {self.optimiser!r}"
-            )
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)

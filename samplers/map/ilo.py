@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, NonNegative, Positive
 from posterior.errors import InvalidValueError
 from posterior.metrics.perceptual import Network
 from posterior.noise import Noise
@@ -72,38 +74,25 @@ class ILO(Restarted[ILOState]):
     """
 
     state_type: ClassVar = ILOState
-    layers: tuple[int, ...] = (1, 2)
-    radii: tuple[float, ...] = (0.2, 0.1)
-    steps: tuple[int, ...] = (300, 200, 100)
-    learning_rate: float = 0.1
-    tolerance: float = 1e-3
-    perceptual: float = 0.0
+    layers: tuple[Count, ...] = (1, 2)
+    radii: tuple[NonNegative, ...] = (0.2, 0.1)
+    steps: tuple[Count, ...] = (300, 200, 100)
+    learning_rate: Positive = 0.1
+    tolerance: Positive = 1e-3
+    perceptual: NonNegative = 0.0
     network: Network = "vgg"
-    temperature: float = 0.0
+    temperature: NonNegative = 0.0
 
     def __post_init__(self) -> None:
-        if self.restarts < 1 or not (self.learning_rate > 0 and self.tolerance > 0):
-            raise InvalidValueError(
-                "restarts is at least 1, learning_rate and tolerance are positive, got "
-                f"{self.restarts}, {self.learning_rate} and {self.tolerance}"
-            )
-        if not (0 <= self.perceptual < math.inf and 0 <= self.temperature < math.inf):
-            raise InvalidValueError(
-                f"perceptual and temperature are finite and not negative, got {self.perceptual} and {self.temperature}"
-            )
+        super().__post_init__()
         rounds = len(self.layers)
-        if len(self.radii) != rounds or len(self.steps) != rounds + 1 or min(self.steps) < 1:
+        if len(self.radii) != rounds or len(self.steps) != rounds + 1:
             raise InvalidValueError(
-                f"{rounds} layers take as many radii and {rounds + 1} numbers of steps, each at least 1; got radii "
+                f"{self.name} needs {rounds} radii and {rounds + 1} numbers of steps for {rounds} layers; got radii "
                 f"{self.radii} and steps {self.steps}"
             )
-        if any(b <= a for a, b in zip((0, *self.layers), self.layers, strict=False)) or not all(
-            radius >= 0 for radius in self.radii
-        ):
-            raise InvalidValueError(
-                f"layers are entered in increasing order from 1 on and radii are not negative, got {self.layers} and "
-                f"{self.radii}"
-            )
+        if any(b <= a for a, b in pairwise(self.layers)):
+            raise InvalidValueError(f"{self.name} enters layers in increasing order, not {self.layers}")
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.checks import Count, NonNegative, Positive
+from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.problem import LatentPosterior, Posterior
@@ -46,16 +47,9 @@ class PULSE(Restarted[Search]):
         Generative Models, arXiv:2003.03808.
     """
 
-    steps: int = 100
-    learning_rate: float = 0.4
-    tolerance: float = 8e-3
-
-    def __post_init__(self) -> None:
-        if self.restarts < 1 or self.steps < 1 or not (self.learning_rate > 0 and self.tolerance >= 0):
-            raise InvalidValueError(
-                "restarts and steps are at least 1, learning_rate is positive and tolerance not negative, got "
-                f"{self.restarts}, {self.steps}, {self.learning_rate} and {self.tolerance}"
-            )
+    steps: Count = 100
+    learning_rate: Positive = 0.4
+    tolerance: NonNegative = 8e-3
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, TypeVar
 import torch
 from torch import Tensor
 
+from posterior.checks import Count
 from posterior.noise import Noise
 from posterior.problem import LatentPosterior, Posterior
 from samplers.map.descent import Optimiser, blank_memory
@@ -50,7 +51,7 @@ class Restarted(IterativeSolver[SearchT]):
     remedy: ClassVar = (
         "no restart reached a finite loss; lower the learning rate, and check that generator and operator are finite"
     )
-    restarts: int = 10
+    restarts: Count = 10
 
     @property
     def num_starts(self) -> int:
