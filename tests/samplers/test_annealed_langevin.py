@@ -6,7 +6,7 @@ import torch
 
 from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelError
 from posterior.likelihoods import GaussianLikelihood
-from posterior.operators import Inpainting, Operator
+from posterior.operators import Identity, Inpainting, Operator
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
@@ -68,9 +68,13 @@ def test_it_goes_down_the_levels_and_ends_with_a_denoised_image():
     assert [float(progress) for _, _, progress, _ in seen] == pytest.approx([k / 7 for k in range(1, 8)])
     assert [bool(done) for _, _, _, done in seen] == [False] * 6 + [True]
     assert torch.equal(samples.x, problem.prior.denoise(seen[-2][0], torch.tensor(0.1, dtype=DOUBLE)))
-    narrow = ScorePrior.from_denoiser(lambda x, s: 0 * x, (2,), sigma_max=0.7, sigma_data=1.0)
-    sampler.sample(problem.with_prior(narrow), 4, progress=False, callback=watch)
-    assert float(seen[7][1]) == pytest.approx(0.7)  # the prior's largest level, where two images are farther apart
+    large = ScorePrior.from_denoiser(lambda x, s: 0 * x, (50,), sigma_max=6.0)
+    y = torch.zeros(1, 50, dtype=DOUBLE)
+    sampler.sample(Posterior(large, GaussianLikelihood(Identity((50,)), 0.1), y), 4, progress=False, callback=watch)
+    assert float(seen[7][1]) == pytest.approx(5.0)  # √(2n)·sigma_data
+    high = ScorePrior.from_denoiser(lambda x, s: 0 * x, (50,), sigma_max=4.0)
+    sampler.sample(Posterior(high, GaussianLikelihood(Identity((50,)), 0.1), y), 4, progress=False, callback=watch)
+    assert float(seen[14][1]) == pytest.approx(4.0)  # the prior's largest level, where two images are farther apart
 
 
 def test_small_steps_draw_a_gaussian_posterior():
@@ -104,11 +108,11 @@ def test_budgets():
 
 def test_bad_settings_are_refused():
     problem = mixture_problem()
-    for sampler in (AnnealedLangevin(form="other"), AnnealedLangevin(step_size=1.4), AnnealedLangevin(levels=1)):
-        with pytest.raises(InvalidValueError, match="AnnealedLangevin"):
-            sampler.sample(problem, 2, progress=False)
+    for wrong in ({"form": "other"}, {"step_size": 1.4}, {"levels": 1}, {"gamma": 0.0}):
+        with pytest.raises(InvalidValueError, match="AnnealedLangevin needs"):
+            AnnealedLangevin(**wrong)
     with pytest.raises(InvalidValueError, match="goes down"):
-        AnnealedLangevin(sigma_first=0.005).sample(problem, 2, progress=False)
+        AnnealedLangevin(sigma_last=1e3).sample(problem, 2, progress=False)
     with pytest.raises(NoiseLevelError, match="valid for noise levels"):
         AnnealedLangevin(sigma_first=1e6).sample(problem, 2, progress=False)
     curved = Operator.from_callable(lambda x: x**2, event_shape=(2,), measurement_shape=(2,))

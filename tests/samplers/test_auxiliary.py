@@ -140,8 +140,8 @@ def test_few_draws_of_a_chain_say_that_they_say_nothing() -> None:
 def test_bad_settings_are_refused(sampler: type[AuxiliaryMH]) -> None:
     problem = mixture_problem()
     for setting in ({"chains": 0}, {"burn_in": 1}, {"thinning": 0}):
-        with pytest.raises(InvalidValueError, match="needs chains"):
-            sampler(**setting).sample(problem, 8, progress=False)
+        with pytest.raises(InvalidValueError, match=f"{sampler.__name__} needs {next(iter(setting))} to be"):
+            sampler(**setting)
     with pytest.raises(InvalidValueError, match="num_samples must be a multiple of 8, not 12"):
         sampler().sample(problem, 12, progress=False)
 

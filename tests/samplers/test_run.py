@@ -124,8 +124,9 @@ def test_network_calls_are_counted_for_each_measurement():
 
 def test_bad_calls_are_refused():
     problem = mixture_problem()
-    with pytest.raises(InvalidValueError, match="at least 1"):
-        LANGEVIN.sample(problem, 0, progress=False)
+    for options in ({"num_samples": 0}, {"seed": 1.5}, {"batch_size": 2.0}, {"keep": "all"}, {"num_samples": None}):
+        with pytest.raises(InvalidValueError, match=f"AnnealedLangevin.sample needs {next(iter(options))} to be"):
+            LANGEVIN.sample(problem, progress=False, **options)
     with pytest.raises(InvalidValueError, match="no measurements"):
         LANGEVIN.sample(problem.select([]), 4, progress=False)
 

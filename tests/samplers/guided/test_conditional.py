@@ -114,8 +114,8 @@ def test_conjugate_gradients_stop_when_told() -> None:
 
 
 def test_settings_are_checked() -> None:
-    for sampler in (MMPS(iterations=0), PiGDM(eta=1.1), TMPD(eta=-0.1)):
-        with pytest.raises(InvalidValueError, match=f"{sampler.name} needs"):
-            sampler.sample(mixture_problem(), 2, progress=False)
+    for sampler, wrong in ((MMPS, {"iterations": 0}), (PiGDM, {"eta": 1.1}), (TMPD, {"eta": -0.1})):
+        with pytest.raises(InvalidValueError, match=f"{sampler.__name__} needs"):
+            sampler(**wrong)
     for right in (replace(MMPS(steps=2), iterations=1), PiGDM(steps=2, eta=0.0), TMPD(steps=2, eta=1.0)):
         right.sample(mixture_problem(), 2, progress=False)

@@ -79,7 +79,8 @@ def test_levels() -> None:
 
 def test_settings_are_checked() -> None:
     problem = white_problem()
-    for wrong in ({"ode_steps": 0}, {"langevin_steps": 0}, {"step_size": 0.0}, {"step_size": 2.0}):
+    zero = ({name: 0} for name in ("ode_steps", "langevin_steps", "step_size"))
+    for wrong in (*zero, {"step_size": 2.0}, {"sigma_first": 0.1}):
         with pytest.raises(InvalidValueError, match="DAPS needs"):
-            DAPS(**wrong).sample(problem, 2, progress=False)
+            DAPS(**wrong)
     DAPS(steps=2, ode_steps=1, langevin_steps=1, step_size=1.9).sample(problem, 2, progress=False)

@@ -41,6 +41,6 @@ def test_settings_are_checked() -> None:
     problem = white_problem()
     for wrong in ({"weight": 0.0}, {"zeta": -0.1}, {"zeta": 1.1}):
         with pytest.raises(InvalidValueError, match="DiffPIR needs"):
-            DiffPIR(**wrong).sample(problem, 2, progress=False)
+            DiffPIR(**wrong)
     for zeta in (0.0, 1.0):
         DiffPIR(steps=2, zeta=zeta).sample(problem, 2, progress=False)

@@ -52,5 +52,5 @@ def test_settings_are_checked() -> None:
     problem = white_problem()
     for wrong in ({"rho_first": 0.1}, {"rho_last": 0.0}, {"burn_out": -1}, {"denoise_steps": 2}):
         with pytest.raises(InvalidValueError, match="PnPDM needs"):
-            PnPDM(**wrong).sample(problem, 2, progress=False)
+            PnPDM(**wrong)
     PnPDM(steps=2, burn_out=0, denoise_steps=3).sample(problem, 2, progress=False)

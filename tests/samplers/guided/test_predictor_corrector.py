@@ -59,5 +59,5 @@ def test_settings_are_checked() -> None:
     problem = white_problem()
     for wrong in ({"snr": 0.0}, {"rate": -0.1}, {"sigma_last": 0.0}):
         with pytest.raises(InvalidValueError, match="PredictorCorrector needs"):
-            PredictorCorrector(**wrong).sample(problem, 2, progress=False)
+            PredictorCorrector(**wrong)
     PredictorCorrector(steps=2, rate=0.0).sample(problem, 2, progress=False)

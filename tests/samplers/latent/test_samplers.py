@@ -124,12 +124,12 @@ def test_score_priors_are_refused(sampler: Sampler) -> None:
 
 
 def test_settings_are_checked() -> None:
-    problem = linear_problem()
-    for sampler in (HMC(leapfrogs=0), HMC(chains=0), LatentLangevin(step_size=1.5), LatentLangevin(levels=1)):
-        with pytest.raises(InvalidValueError, match=sampler.name):
-            sampler.sample(problem, 8, progress=False)
+    langevin = ((LatentLangevin, "step_size", 1.5), (LatentLangevin, "levels", 1))
+    for sampler, name, value in ((HMC, "leapfrogs", 0), (HMC, "chains", 0), *langevin):
+        with pytest.raises(InvalidValueError, match=f"{sampler.__name__} needs {name} to be"):
+            sampler(**{name: value})
     with pytest.raises(InvalidValueError, match="multiple"):
-        HMC().sample(problem, 7, progress=False)
+        HMC().sample(linear_problem(), 7, progress=False)
 
 
 @QUIET

@@ -185,5 +185,5 @@ def test_settings_are_checked() -> None:
     for setting in ({"weight": 0.0}, {"weight": -1.0}, {"steps": 0}, {"tolerance": 0.0}):
         with pytest.raises(InvalidValueError, match="needs"):
             TotalVariation(**setting)  # type: ignore[arg-type]
-    with pytest.raises(InvalidValueError, match="'dct', 'haar'"):
+    with pytest.raises(InvalidValueError, match="'dct' or 'haar'"):
         Lasso(basis="db4")  # type: ignore[arg-type]
