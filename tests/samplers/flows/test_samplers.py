@@ -274,6 +274,18 @@ def test_projected_chains_know_pixels_exactly() -> None:
     assert (samples.info["acceptance"][-100:].mean(0) > 0.1).all()
 
 
+def test_the_ratio_of_projected_chains() -> None:
+    # log p(x_M, y) + log N(x̃_O; y, a²) − log p(x_M, x̃_O), but for a constant, of the chains' first latents
+    problem = curved_problem()
+    method = PLMCMC(chains=5, width=0.3)
+    state = method.init(problem, problem.noise(0, 5))
+    image = problem.prior(state.x)
+    seen = torch.stack([image[..., 0], problem.y[:, 1].expand(5, 2)], -1)
+    auxiliary = -0.5 * ((image[..., 1] - problem.y[:, 1]) / 0.3) ** 2
+    expected = problem.prior.log_prob(seen) + auxiliary - problem.prior.log_prob(image)
+    assert torch.allclose(state.log_likelihood, expected)
+
+
 def test_projected_chains_take_pixels_only() -> None:
     with pytest.raises(IncompatibleError, match="Inpainting"):
         PLMCMC().sample(linear_flow_problem(), 8, progress=False)
