@@ -87,9 +87,9 @@ def test_a_function_of_another_precision():
         (lambda x: x + 1, "is not linear"),
         (lambda x: x.square(), "is not linear"),
         (lambda x: x.abs(), "is not linear"),
-        (lambda x: x / x.flatten(1).norm(dim=1)[:, None, None, None], "is not linear"),
+        (lambda x: x / x.norm(), "is not linear"),
         (lambda x: x * torch.nan, "is not linear"),
-        (lambda x: x.detach(), "cannot differentiate"),
+        (lambda x: x.detach(), "differentiable by torch"),
         (lambda x: x + x.flip(-1).detach(), "detached"),
     ],
 )
@@ -125,7 +125,7 @@ def test_the_trial_runs_in_the_declared_precision():
     for dtype, expected in ((None, torch.float32), (torch.float64, torch.float64)):
         seen.clear()
         Operator.from_callable(record, event_shape=EVENT, measurement_shape=EVENT, dtype=dtype)
-        assert len(seen) == 4 and set(seen) == {expected}
+        assert seen == [expected]
 
 
 @pytest.mark.parametrize("is_linear", [False, True])

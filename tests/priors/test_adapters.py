@@ -80,7 +80,7 @@ def test_what_they_refuse() -> None:
     for alphas in (torch.tensor([0.5]), torch.tensor([0.9, 0.95]), torch.tensor([0.9, 0.0])):
         with pytest.raises(InvalidValueError, match="alphas_cumprod"):
             VariancePreservingPrior(lambda x, t: x, (2,), alphas)
-    with pytest.raises(InvalidValueError, match="'epsilon' or 'sample' or 'v_prediction'"):
+    with pytest.raises(InvalidValueError, match="'epsilon', 'sample', 'v_prediction'"):
         VariancePreservingPrior(lambda x, t: x, (2,), ALPHAS, prediction="x0")  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="s_min"):
         FlowMatchingPrior(lambda x, s: x, (2,), s_min=0.0)

@@ -70,7 +70,7 @@ def test_variance_preserving() -> None:
 
 def test_range_and_shape_are_checked() -> None:
     for value_range in ((1.0, 1.0), (2.0, -1.0), (0.0, float("inf"))):
-        with pytest.raises(InvalidValueError, match="value_range"):
+        with pytest.raises(InvalidValueError, match="value_range is"):
             VESDEPrior(ExactVE(), SHAPE, sigma_data=0.5, sigma_min=0.1, sigma_max=1, value_range=value_range)
     prior = VESDEPrior(nn.Flatten(), SHAPE, sigma_data=0.5, sigma_min=0.1, sigma_max=1)  # type: ignore[arg-type]
     prior.network.forward = lambda h, label: h.flatten(1)  # type: ignore[method-assign]

@@ -197,7 +197,7 @@ def test_only_registered_classes_are_saved(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleError, match="cannot save a Mine"):
         zoo.save_prior(Mine(VAEDecoder(2, (3,), (4,))), tmp_path)
     function = ScorePrior.from_denoiser(lambda x, sigma: x, (4,), sigma_max=1.0)
-    with pytest.raises(IncompatibleError, match="cannot save a FunctionPrior"):
+    with pytest.raises(IncompatibleError, match="cannot save a _FunctionPrior"):
         zoo.save_prior(function, tmp_path)
     with pytest.raises(IncompatibleError, match="whose network is a Linear"):
         zoo.save_prior(EDMPrior(nn.Linear(4, 4), (4,), sigma_data=0.5), tmp_path)
