@@ -35,7 +35,7 @@ def model_identity(prior: Prior, likelihood: Likelihood, y: Tensor) -> Identity:
 
     Args:
         prior, likelihood: The model.
-        y: Measurements (B, *measurement_shape), of which the first is used; the tests have their precision and device.
+        y: Measurements (B, *measurement_shape), of which the first is used, with their precision and device.
     """
     noise = Noise.of(0, _ROWS, device=y.device, dtype=y.real.dtype).use("identity")
     first = likelihood.select(torch.zeros(1, dtype=torch.int64, device=y.device))

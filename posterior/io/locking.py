@@ -34,7 +34,8 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        lock.unlink(missing_ok=True)  # before the lock is given up, or it may be another's
+        with suppress(OSError):
+            lock.unlink()  # before the lock is given up, or it may be another's
         stream.close()
 
 
