@@ -23,8 +23,8 @@ lint: $(STAMP)
 
 BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlinear exactness.digits exactness.latent \
 	exactness.guided exactness.calibration exactness.reverse_diffusion exactness.photographs exactness.denoiser \
-	exactness.overhead flows.accuracy flows.digits generators.comparison fairness.gaps fairness.gender \
-	fairness.conformal fairness.faces fairness.learned exactness.overview
+	exactness.overhead exactness.verdicts flows.accuracy flows.digits generators.comparison fairness.gaps \
+	fairness.gender fairness.conformal fairness.faces fairness.learned exactness.overview
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

@@ -24,12 +24,12 @@ class BatchedModule(nn.Module):
         self._event_dims: dict[str, int] = {}
         self._cache: dict[Any, tuple[list[tuple[Tensor, int]], Any]] = {}
 
-    def register_batched(self, name: str, value: Tensor, event_dims: int, *, persistent: bool = True) -> None:
+    def register_batched(self, name: str, value: Tensor | None, event_dims: int, *, persistent: bool = True) -> None:
         """Register a buffer of which `select` takes the entries of some measurements.
 
         Args:
             name: The attribute.
-            value: One value for all measurements, or (B, …), one for each.
+            value: One value for all measurements, (B, …), one for each, or None.
             event_dims: Dimensions of a single value, at most: with more, the first is B.
             persistent: Whether it is part of the `state_dict`.
         """

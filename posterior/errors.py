@@ -35,6 +35,14 @@ class FileFormatError(PosteriorError, ValueError):
     """A file cannot be read, is corrupt, or does not hold what was expected."""
 
 
+class CheckpointMismatchError(FileFormatError):
+    """A checkpoint is that of other work; the message says which parts of it differ."""
+
+
+class FileWriteError(PosteriorError, OSError):
+    """A file cannot be written."""
+
+
 class UnknownNameError(PosteriorError, LookupError):
     """A name that is not registered."""
 

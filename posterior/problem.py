@@ -17,7 +17,7 @@ from posterior.likelihoods.base import OperatorT
 from posterior.modes import make_usable, own_modes, usable
 from posterior.noise import Noise
 from posterior.operators.base import Operator
-from posterior.priors.base import Prior
+from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.shapes import as_tensor
 
@@ -45,7 +45,8 @@ class Posterior(Generic[PriorT, LikelihoodT]):
     five calls, which their attribute `probe` turns off.
 
     Raises:
-        ShapeError: y is not a batch of measurements, or the likelihood's parameters are those of another batch.
+        ShapeError: y is not a batch of measurements, or the likelihood's parameters or the prior's classes are those of
+            another batch.
         IncompatibleError: The operator does not fit the prior, y not the likelihood, or precisions differ; prior or
             operator is in training mode, random, couples images, or works in place.
         NotFiniteError: y, or the prior at random images, holds NaN or infinity.
@@ -96,6 +97,9 @@ class Posterior(Generic[PriorT, LikelihoodT]):
                 f"y is {given}, but the operator {type(operator).__name__} measures {measured} numbers (`is_complex`)"
             )
         likelihood.check(y)
+        labels = prior.labels if isinstance(prior, ScorePrior) else None
+        if labels is not None and labels.ndim and len(labels) not in (1, len(y)):
+            raise ShapeError(f"the prior has {len(labels)} classes for {len(y)} measurements: one each, or one for all")
         prior.check(y.real.dtype)
         operator.check(y.real.dtype, y.device)
         self.prior = prior
@@ -148,7 +152,7 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         """
         index = indices(measurements, len(self)).to(self.device)
         ids = [self.ids[i] for i in index.tolist()]
-        return self._replace(self.prior, self.likelihood.select(index), self.y[index], ids)
+        return self._replace(self.prior.select(index), self.likelihood.select(index), self.y[index], ids)
 
     def repeat(self, count: int) -> Self:
         """The problem of `count` copies of each measurement, next to each other: for replicas and restarts.

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from posterior.checks import Count, check_fields, checked
 from posterior.diagnostics.verdict import judge
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning, check_finite
-from posterior.io.checkpoint import Checkpoint
+from posterior.io.checkpoint import open_checkpoint
 from posterior.io.codec import from_arrays, to_arrays
 from posterior.modes import own_modes
 from posterior.moments import Moments
@@ -174,13 +174,16 @@ class Sampler(Generic[StateT]):
             progress: Whether to show a progress bar.
             callback: Called at the end of each step with (step, state, info). A state that it returns takes the place
                 of the sampler's: it may change x, or set `done` to stop.
-            checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
+            checkpoint: A file from which the run goes on if it exists, and that is kept up to date: after the start,
+                every minute, and when the run ends, be it by Ctrl-C or an error.
 
         Raises:
             InvalidValueError: An argument is of another type or out of range, or there are no measurements.
             IncompatibleError: The method does not take this prior or likelihood.
-            NotFiniteError: The state of every measurement became NaN or infinite.
-            FileFormatError: The checkpoint is of another run, or unreadable.
+            NotFiniteError: The state became NaN or infinite.
+            CheckpointMismatchError: The checkpoint is of another run; it says what differs.
+            FileFormatError: The checkpoint is unreadable.
+            FileWriteError: The checkpoint cannot be written, or another run uses it.
         """
         self.check(problem)
         if len(problem) == 0:
@@ -190,8 +193,9 @@ class Sampler(Generic[StateT]):
         if keep == "moments":
             result = self._moments(problem, num_samples, seed, batch_size, callback, checkpoint, progress)
         else:
-            run = Run(self, problem, draws, num_samples, seed, batch_size, callback, checkpoint, progress)
-            result = self._samples(run)
+            with open_checkpoint(checkpoint, lambda: identity("samples", self, problem, num_samples, seed)) as file:
+                run = Run(self, problem, draws, num_samples, seed, file, batch_size, callback, progress)
+                result = self._samples(run)
         for warning in result.warnings:
             warn(warning, TrustWarning, stacklevel=4)
         return result
@@ -204,12 +208,14 @@ class Sampler(Generic[StateT]):
         x = problem.prior.decode(z)  # counted, where it is a network's work
         if not bool(x.isfinite().flatten(2).all(2).all(0).any()):  # where some are finite, verdicts name the others
             check_finite(f"{self.name}'s samples", x.transpose(0, 1), self.remedy, problem.ids)
+        latent = z if isinstance(problem, LatentPosterior) else None
+        events = z if latent is None else x  # a likelihood is of the prior's own events, which latent diffusion decodes
         reasons = self.reasons(problem, trace | last, run.wanted)
-        verdict = judge(posed, x, reasons, self.advice, run.stopped(state, trace))
+        verdict = judge(posed, events, reasons, self.advice, run.stopped(state, trace))
         verdict = run.verdicts(verdict, ended.state)
         info = ended.trace | {name: run.spread(values) for name, values in last.items()}
         info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
-        latent = run.spread(z, 1) if isinstance(problem, LatentPosterior) else None
+        latent = None if latent is None else run.spread(latent, 1)
         return Samples(run.spread(x, 1), *run.nfe(), info, self.num_chains, latent, verdict, run.provenance())
 
     def _moments(
@@ -218,18 +224,24 @@ class Sampler(Generic[StateT]):
     ) -> Moments:  # fmt: skip
         """The moments of draws that are made block by block, one run after another."""
         size = self.block(num_samples, batch_size or _BLOCK)
-        file = Checkpoint(checkpoint, identity(self, problem, num_samples, seed, f"moments by {size}"))
-        saved = file.load(problem.device)
-        kept = from_arrays(Moments, **saved) if saved else Moments.none_yet(len(problem), problem.device)
-        with tqdm(total=num_samples, initial=len(kept), disable=not progress, desc=self.name, unit="draw") as bar:
+        work = f"moments of blocks of {size}"
+        with (
+            open_checkpoint(checkpoint, lambda: identity(work, self, problem, num_samples, seed)) as file,
+            tqdm(total=num_samples, disable=not progress, desc=self.name, unit="draw") as bar,
+        ):
+            saved = file.load(problem.device) or {}
+            under_way = saved.pop("block", None)
+            kept = from_arrays(Moments, **saved) if saved else Moments.none_yet(len(problem), problem.device)
+            bar.initial = bar.n = len(kept)
             while len(kept) < num_samples:
-                count = min(size, num_samples - len(kept))
+                count, part = min(size, num_samples - len(kept)), file.within("block", saved, under_way)
                 draws = self.draws_at_once(count)
-                run = Run(self, problem, draws, count, seed, batch_size, callback, None, False, first=len(kept))
+                run = Run(self, problem, draws, count, seed, part, batch_size, callback, progress, first=len(kept))
                 kept.add(self._samples(run))
                 bar.update(count)
                 arrays, header = to_arrays(kept)
-                file.save({"arrays": arrays, "header": header})
+                saved, under_way = {"arrays": arrays, "header": header}, None
+                file.save(saved)
         return kept
 
 

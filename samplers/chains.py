@@ -95,7 +95,9 @@ class ChainSampler(Sampler[ChainT]):
         }
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        unknown = torch.where(info["r_hat"].isnan(), torch.nan, 0.0)
         return {
+            "fewer than four draws of a chain cannot tell whether the chains have converged": unknown,
             "the chains disagree (r_hat)": info["r_hat"] > _R_HAT,
             "the draws of a chain are much alike (effective_samples)": info["effective_samples"] < _EFFECTIVE,
         }

@@ -27,7 +27,10 @@ class Meter:
 
     Attributes:
         rows, grad_rows: Rows forward and backward since the last reset; those that fill a call up do not count.
+        watch: Called with the rows of each network call, after it; None is not.
     """
+
+    watch: Callable[[int], object] | None = None
 
     def __init__(self, batch_size: int | None = None, pad: bool = False) -> None:
         self.batch_size, self.pad = batch_size, pad
@@ -40,7 +43,6 @@ class Meter:
     def call(self, function: Callable[..., Any], *rows: Tensor) -> list[Tensor]:
         """The outputs of a function of rows (N, …), a Tensor or a tuple of such, each (N, …)."""
         count = len(rows[0])
-        self.rows += count
         size = self.batch_size or max(1, count)
         parts = [self._at_once(function, size, *part) for part in zip(*(r.split(size) for r in rows), strict=True)]
         outputs = [column[0] if len(column) == 1 else torch.cat(column) for column in zip(*parts, strict=True)]
@@ -53,6 +55,9 @@ class Meter:
         if self.pad and 0 < count < size:
             rows = tuple(torch.cat([r, r[-1:].expand(size - count, *r.shape[1:])]) for r in rows)
         out = function(*(r.clone() for r in rows))  # copies, in and out: a class of the user's may overwrite either
+        self.rows += count
+        if self.watch is not None:
+            self.watch(count)
         return tuple(value[:count].clone() for value in (out if isinstance(out, tuple) else (out,)))
 
     def _count_grad(self, grad: Tensor) -> None:
@@ -64,8 +69,9 @@ def metered(prior: P, meter: Meter) -> P:
     view = copy.copy(prior)  # shares tensors and networks; errors speak of the user's class
     hooks: dict[str, Callable[..., Any]] = {}
     if isinstance(prior, ScorePrior):
-        hooks["_denoise"] = lambda x, sigma: meter.call(prior._denoise, x, sigma)[0]
+        hooks["_denoise"] = lambda *rows: meter.call(prior._denoise, *rows)[0]
         hooks["mean"] = cache(prior.mean)  # one image for all draws: not a cost of any of them
+        hooks["select"] = lambda index: _selected(view, prior, index, meter)
     if isinstance(prior, GeneratorPrior):
         hooks["forward"] = _by_rows(prior.forward, prior.latent_shape, (prior.event_shape,), meter)
         hooks["run"] = _to_the_end(prior, meter)
@@ -75,6 +81,12 @@ def metered(prior: P, meter: Meter) -> P:
     for name, hook in hooks.items():
         object.__setattr__(view, name, hook)
     return view
+
+
+def _selected(view: P, prior: P, measurements: Tensor, meter: Meter) -> P:
+    """The prior of some measurements, seen through the meter: the view itself where it is the same for all."""
+    selected = prior.select(measurements)
+    return view if selected is prior else metered(selected, meter)
 
 
 def _to_the_end(prior: GeneratorPrior, meter: Meter) -> Callable[..., Any]:

@@ -75,7 +75,8 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
     def init(self, problem: Posterior, noise: Noise) -> ReplicaState:
         batch, each = len(problem), self.replicas
         source = noise.for_draws(self.chains).split(each)
-        flat = self.sampling.sample(problem.prior, self.chains, source)
+        many = problem.repeat(each)
+        flat = self.sampling.sample(many.prior, self.chains, source)
         x = flat.unflatten(1, (batch, each))
         zero = x.new_zeros(batch)
         each_replica = zero[:, None].repeat(1, each - 1)
@@ -88,7 +89,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
             x=x,
             kept=x.new_zeros(len(noise.draws), batch, *problem.event_shape),
             epsilon=source.use("epsilon").normal(problem.event_shape).unflatten(1, (batch, each)),
-            log_likelihood=problem.repeat(each).log_likelihood(flat).unflatten(1, (batch, each)),
+            log_likelihood=many.log_likelihood(flat).unflatten(1, (batch, each)),
             rising=torch.zeros(self.chains, batch, each, dtype=torch.bool, device=x.device),
             pilot=pilot,
             norm=each_replica.clone(),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +14,9 @@ from tqdm import tqdm
 import posterior
 from posterior.diagnostics.verdict import UNDEFINED, broken
 from posterior.errors import check_finite
-from posterior.io.checkpoint import Checkpoint, fingerprint
+from posterior.identity import problem_identity
+from posterior.io.checkpoint import Checkpoint, Identity
+from posterior.io.fingerprint import fingerprint
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.provenance import Provenance
@@ -24,6 +25,7 @@ from samplers.metering import Meter, metered
 from samplers.state import Algorithm, Callback, Info, State
 
 _SAVE_EVERY, _SHOW_EVERY = 60.0, 0.1  # seconds
+_START = "{desc}, start: {elapsed}, {n_fmt}{unit}"
 _BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
 
 
@@ -39,6 +41,14 @@ class Ended(NamedTuple):
     trace: Info
 
 
+class _Whole(NamedTuple):
+    """What is done at the end of a step: the state, how many steps led to it, and their network calls."""
+
+    state: Any
+    steps: int
+    nfe: Tensor
+
+
 class Run:
     """One call of a sampler or a solver.
 
@@ -50,8 +60,9 @@ class Run:
         draws: How many draws (chains, particles, restarts) the algorithm has of each measurement.
         wanted: How many of these the user asked for, among which the cost is shared.
         seed: Any integer.
+        checkpoint: What the run goes on from, and is kept in.
         batch_size: Rows a network call at the most.
-        callback, checkpoint, progress: As for `Sampler.sample`.
+        callback, progress: As for `Sampler.sample`.
         first: Number of the first draw.
 
     Attributes:
@@ -62,29 +73,41 @@ class Run:
     """
 
     def __init__(
-        self, algorithm: Algorithm, problem: Posterior, draws: int, wanted: int, seed: int,
-        batch_size: int | None = None, callback: Callback | None = None, checkpoint: str | Path | None = None,
-        progress: bool = True, first: int = 0,
+        self, algorithm: Algorithm, problem: Posterior, draws: int, wanted: int, seed: int, checkpoint: Checkpoint,
+        batch_size: int | None = None, callback: Callback | None = None, progress: bool = True, first: int = 0,
     ) -> None:  # fmt: skip
         self.algorithm, self.wanted, self.callback, self.progress = algorithm, wanted, callback, progress
-        self.seed, self.meter = seed, Meter(batch_size)
+        self.seed, self.checkpoint, self.meter = seed, checkpoint, Meter(batch_size)
         problem = problem.usable()
         self.posed = problem.with_prior(metered(problem.prior, self.meter))
         self.problem = algorithm.target(self.posed, batch_size)
         noise = problem.noise(seed, draws)
         self.noise = replace(noise, draws=noise.draws + first)
-        self.checkpoint = Checkpoint(checkpoint, identity(algorithm, problem, wanted, seed) if checkpoint else "")
         self._began = self._saved_at = time.monotonic()
         self._everyone = torch.arange(len(problem), device=problem.device)
         self.diverged = torch.zeros_like(self._everyone, dtype=torch.bool)
         self._nfe = torch.zeros(2, len(problem), dtype=torch.float64, device=problem.device)
+        self._trace: list[Info] = []
 
     @torch.no_grad()
     def to_the_end(self) -> Ended:
-        """Take steps until all measurements are done."""
-        with tqdm(total=1, disable=not self.progress, desc=self.algorithm.name, bar_format=_BAR) as bar:
-            state, trace = self._steps(bar)
-        return Ended(state, {name: torch.stack([entry[name] for entry in trace]) for name in (trace or [{}])[0]})
+        """Take steps until all measurements are done; whatever ends them early, the whole ones are kept."""
+        saved = self.checkpoint.load(self.problem.device)
+        if saved is None:
+            self._whole = _Whole(self._start(), 0, self._nfe)
+            self._save()
+        else:
+            self._nfe, self._trace = saved["nfe"], saved["trace"]
+            self._whole = _Whole(self.algorithm.state_type(**saved["state"]), len(self._trace), self._nfe)
+            self._began -= saved["seconds"]
+        before = self._whole.steps
+        try:
+            self._steps()
+        finally:
+            if self._whole.steps > before:
+                self._save()
+        names, trace = (self._trace or [{}])[0], self._trace
+        return Ended(self._whole.state, {name: torch.stack([entry[name] for entry in trace]) for name in names})
 
     def nfe(self) -> tuple[Tensor, Tensor]:
         """Forward and backward network evaluations until now, for each draw that was asked for: (B,) each."""
@@ -143,54 +166,59 @@ class Run:
             version=posterior.__version__,
         )
 
-    def _steps(self, bar: tqdm) -> tuple[State, list[Info]]:
-        everyone = self._everyone
-        saved = self.checkpoint.load(self.problem.device)
-        if saved is None:
-            trace: list[Info] = []
-            state = self.algorithm.init(self.problem, self.noise.use("init"))
-            self._count(everyone)
-        else:
-            state, self._nfe, trace = self.algorithm.state_type(**saved["state"]), saved["nfe"], saved["trace"]
+    def _start(self) -> State:
+        """The state before the first step, which may take many network calls."""
+        options: dict[str, Any] = {"unit": " network calls", "bar_format": _START, "delay": 0.5, "leave": False}
+        with tqdm(desc=self.algorithm.name, disable=not self.progress, **options) as bar:
+            self.meter.watch = bar.update
+            state: State = self.algorithm.init(self.problem, self.noise.use("init"))
+        self.meter.watch = None
+        self._count(self._everyone)
+        return state
+
+    def _steps(self) -> None:
+        """All steps from the last that was taken; `_whole` and `_trace` hold what is done."""
+        everyone, state = self._everyone, self._whole.state
         active, problem, shown = everyone, self.problem, 0.0
         done = self._look(state, "at the start")
-        while done < len(everyone):
-            if len(active) + done > len(everyone):
+        options: dict[str, Any] = {"bar_format": _BAR, "miniters": 0, "smoothing": 0, "leave": None}
+        begun = float(state.progress.mean())  # of which the time left is not foretold
+        with tqdm(desc=self.algorithm.name, total=1, initial=begun, disable=not self.progress, **options) as bar:
+            self.meter.watch = lambda rows: bar.update(0)  # the time goes on, if nothing else
+            while done < len(everyone):
+                if len(active) + done > len(everyone):
+                    active = (~state.done).nonzero().flatten()
+                    problem = self.problem.select(active)
+                step = state.step = len(self._trace)
+                if len(active) == len(everyone):
+                    state, info = self.algorithm.step(problem, state, self.noise.at(step))
+                else:
+                    part, info = self.algorithm.step(problem, state.select(active), self.noise.select(active).at(step))
+                    state = state.merged(active, part)
+                done = self._look(state, f"at step {step}")
+                if self.callback and (wanted := self.callback(step, state, info)) is not None:
+                    state = wanted
+                    done = self._look(state, f"in the callback after step {step}")
                 self._count(active)
-                active = (~state.done).nonzero().flatten()
-                problem = self.problem.select(active)
-            step = state.step = len(trace)
-            if len(active) == len(everyone):
-                state, info = self.algorithm.step(problem, state, self.noise.at(step))
-            else:
-                part, info = self.algorithm.step(problem, state.select(active), self.noise.select(active).at(step))
-                state.update(active, part)
-            done = self._look(state, f"at step {step}")
-            trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
-            if self.callback and (wanted := self.callback(step, state, info)) is not None:
-                state = wanted
-                done = self._look(state, f"in the callback after step {step}")
-            now = time.monotonic()
-            if self.progress and (done == len(everyone) or now - shown > _SHOW_EVERY):
-                self._count(active)
-                self._show(bar, state)
-                shown = now
-            if now - self._saved_at > _SAVE_EVERY:
-                self._count(active)
-                self._save(state, trace)
-        self._count(active)
-        if trace:  # or there is nothing that a run would have to do again
-            self._save(state, trace)
-        return state, trace
+                self._trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
+                self._whole = _Whole(state, step + 1, self._nfe)  # at once, whenever Ctrl-C comes
+                now = time.monotonic()
+                if self.progress and (done == len(everyone) or now - shown > _SHOW_EVERY):
+                    self._show(bar, state)
+                    shown = now
+                if now - self._saved_at > _SAVE_EVERY:
+                    self._save()
 
-    def _save(self, state: State, trace: list[Info]) -> None:
-        self.checkpoint.save({"state": state.tensors(), "nfe": self._nfe, "trace": trace})
+    def _save(self) -> None:
+        state, steps, nfe = self._whole
+        seconds = time.monotonic() - self._began
+        self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": self._trace[:steps], "seconds": seconds})
         self._saved_at = time.monotonic()
 
     def _count(self, active: Tensor) -> None:
         rows = torch.tensor([self.meter.rows, self.meter.grad_rows], dtype=torch.float64, device=active.device)
-        self._nfe[:, active] += rows[:, None] / len(active)  # whole numbers, whenever they are added
         self.meter.reset()
+        self._nfe = self._nfe.index_add(1, active, (rows / len(active))[:, None].expand(2, len(active)))
 
     def _look(self, state: State, when: str) -> int:
         """How many measurements are done, after a check of the state: so are those that diverge, unless all do."""
@@ -222,11 +250,10 @@ def _over_rows(reduce: Callable[..., Tensor], values: Tensor) -> Tensor:
     return reduce(values, dim=tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
-def identity(algorithm: Algorithm, problem: Posterior, wanted: int, seed: int, *more: str) -> str:
-    """A digest that tells a run from any other, for its checkpoint."""
-    return fingerprint(
-        algorithm, problem.ids, wanted, seed, problem.prior, problem.operator, problem.likelihood, problem.y, *more
-    )
+def identity(work: str, algorithm: Algorithm, problem: Posterior, wanted: int, seed: int) -> Identity:
+    """What tells a run from any other, for its checkpoint."""
+    settings = {"kind": work, "method": fingerprint(algorithm), "number of samples": str(wanted), "seed": str(seed)}
+    return settings | dict(problem_identity(problem))
 
 
 def _spread(values: Tensor, active: Tensor, size: int) -> Tensor:

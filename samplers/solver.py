@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from warnings import warn
 
-import torch
 from torch import Tensor
 
 from posterior.checks import Count, check_fields, checked
 from posterior.diagnostics.verdict import judge_estimate
 from posterior.errors import InvalidValueError, TrustWarning, check_finite
+from posterior.io.checkpoint import open_checkpoint
 from posterior.modes import own_modes
 from posterior.noise import Noise
 from posterior.priors.base import Prior
@@ -21,7 +21,7 @@ from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from posterior.shapes import expand_right
 from samplers.base import check_kind
-from samplers.run import Run
+from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
 
 StateT = TypeVar("StateT", bound=State)
@@ -142,21 +142,25 @@ class IterativeSolver(Solver, Generic[StateT]):
             progress: Whether to show a progress bar.
             callback: Called at the end of each step with (step, state, info). A state that it returns takes the place
                 of the solver's: it may change its tensors, or set `done` to stop.
-            checkpoint: A file from which the run goes on if it exists, and that is kept up to date.
+            checkpoint: A file from which the run goes on if it exists, and that is kept up to date: after the start,
+                every minute, and when the run ends, be it by Ctrl-C or an error.
 
         Raises:
             IncompatibleError: The method does not take this prior or likelihood.
             InvalidValueError: An argument is of another type or out of range, or there are no measurements.
-            NotFiniteError: Every estimate or its loss became NaN or infinite.
-            FileFormatError: The checkpoint is of another run, or unreadable.
+            NotFiniteError: An estimate or its loss became NaN or infinite.
+            CheckpointMismatchError: The checkpoint is of another run; it says what differs.
+            FileFormatError: The checkpoint is unreadable.
+            FileWriteError: The checkpoint cannot be written, or another run uses it.
         """
         self.check(problem)
         if len(problem) == 0:
             raise InvalidValueError("the problem holds no measurements")
-        run = Run(self, problem, self.num_starts, 1, seed, batch_size, callback, checkpoint, progress)
-        ended = run.to_the_end()
-        posed, target, _, state, trace = run.sound(*ended)
-        found = self.finish(target, state, trace)
+        with open_checkpoint(checkpoint, lambda: identity("estimate", self, problem, 1, seed)) as file:
+            run = Run(self, problem, self.num_starts, 1, seed, file, batch_size, callback, progress)
+            ended = run.to_the_end()
+            posed, target, _, state, trace = run.sound(*ended)
+            found = self.finish(target, state, trace)
         finite = found.loss.isfinite()
         if not bool(finite.any()):
             check_finite(f"{self.name}'s loss", found.loss, self.remedy, posed.ids)

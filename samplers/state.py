@@ -43,10 +43,11 @@ class State:
         parts: dict[str, Any] = {name: v.index_select(axis, measurements) for name, v, axis in self._items()}
         return dataclasses.replace(self, **parts)
 
-    def update(self, measurements: Tensor, part: State) -> None:
-        """Write back the state of some of the measurements."""
-        for name, value, axis in self._items():
-            value.index_copy_(axis, measurements, getattr(part, name))
+    def merged(self, measurements: Tensor, part: State) -> Self:
+        """The state in which some of the measurements are those of `part`."""
+        items = self._items()
+        parts: dict[str, Any] = {n: v.index_copy(axis, measurements, getattr(part, n)) for n, v, axis in items}
+        return dataclasses.replace(self, **parts)
 
     def after(self, total: int, **fields: Any) -> Self:
         """The state after the next of `total` steps, which changes these fields."""

@@ -1,4 +1,4 @@
-"""The documents: their links, their form, and the README's example."""
+"""The documents: their links, their form, the classes that they name, and the README's example."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from posterior.app.commands.priors import CONVERTERS
+from posterior.app.registry import LIKELIHOODS, OPERATORS, PRIORS, SAMPLERS, SOLVERS
 from tests.test_notebooks import MACHINE_PATHS
 
 ROOT = Path(__file__).resolve().parents[1]
 MEASURED = [ROOT / "docs/exactness.md", *sorted((ROOT / "docs/measured").glob("*.md"))]
-DOCS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [*DOCS, *sorted((ROOT / "posterior/assets").rglob("*.md"))]
 
 
@@ -65,3 +67,26 @@ def test_the_readme_s_example_runs() -> None:
     assert bool((low <= high).all())
     assert samples.nfe.shape == samples.info["log_evidence"].shape == (1,)
     assert [one.level for one in samples.verdict] == ["sound"]
+
+
+@pytest.mark.parametrize(
+    ("page", "registered"),
+    [
+        ("docs/samplers.md", SAMPLERS | SOLVERS),
+        ("README.md", OPERATORS),
+        ("README.md", LIKELIHOODS),
+        ("README.md", PRIORS),
+    ],
+    ids=["methods", "operators", "likelihoods", "priors"],
+)
+def test_every_class_and_every_prior_is_documented(page: str, registered: dict[str, object]) -> None:
+    """Functions that make one are not: their names begin with a small letter, or have a dot."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    names = [name for name in registered if name in PRIORS or (name[0].isupper() and "." not in name)]
+    assert not [name for name in names if not re.search(rf"[`.]{name}[`(]", text)]
+
+
+@pytest.mark.parametrize("name", CONVERTERS)
+def test_every_converter_is_documented(name: str) -> None:
+    (row,) = re.findall(r"^\| Priors \|.*$", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    assert re.search(rf"(?<![\w-]){name.replace('-', '_')}\b", row, flags=re.I)

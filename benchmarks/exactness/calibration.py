@@ -29,7 +29,7 @@ FINDING = (
     "pixels are slightly too narrow: those of 90 % hold the truth in 86 % of cases. A careless run of few moves is "
     "found at fault by 3 of the 8 checks."
 )
-PROBLEMS, DRAWS, POPULATION, CALLS = 200, 32, 36, 200
+PROBLEMS, SAMPLES, POPULATION, CALLS = 200, 32, 36, 200
 
 
 def report(result: Calibration) -> str:
@@ -54,12 +54,12 @@ def main(quick: bool) -> str:
     """The two studies, as Markdown."""
     prior = load_prior("digits")
     likelihood = GaussianLikelihood(Downsampling((1, 28, 28), 4), 0.5)
-    problems, draws, population = (2, 6, 8) if quick else (PROBLEMS, DRAWS, POPULATION)
+    problems, size, population = (2, 6, 8) if quick else (PROBLEMS, SAMPLES, POPULATION)
     usual = TemperedSMC("fast", population) if quick else TemperedSMC(population=population)
     sections = []
     for title, method in (("TemperedSMC", usual), ("careless", Careless(population=population))):
         result = calibrate(
-            method, prior, likelihood, num_problems=problems, num_samples=draws, batch=2 if quick else 10, seed=1,
+            method, prior, likelihood, num_problems=problems, num_samples=size, batch=2 if quick else 10, seed=1,
             checkpoint=None if quick else Path("results") / f"calibration-{title}.pt", progress=not quick,
         )  # fmt: skip
         sections += [f"## {title}", report(result), result.table(), result.summary()]

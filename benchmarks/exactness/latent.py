@@ -123,7 +123,7 @@ def bent(index: int) -> Known:
 
 
 def digit(index: int) -> Posterior:
-    """Gaussian measurements of a digit that the VAE draws."""
+    """Gaussian measurements of a digit that the VAE generates."""
     noise = Noise.of(0, [f"latent digit {index}"])
     prior = load_prior("digits-vae")
     assert isinstance(prior, GeneratorPrior)

@@ -44,7 +44,7 @@ def smooth_gaussian(side: int) -> GaussianMixturePrior:
 
 
 def make_problem(cell: str, seed: int) -> Posterior:
-    """One measurement of a draw from the prior."""
+    """One measurement of a sample of the prior."""
     side = int(cell[0])
     prior, shape = smooth_gaussian(side), (1, side, side)
     operator = Inpainting.random(shape, 0.5, seed=0) if "mask" in cell else Blur.gaussian(shape, 1.0).double()

@@ -49,19 +49,19 @@ FINDING = (
     "1.234 times as long. It makes a hundred Langevin steps of the likelihood, each with noise of its own, for every "
     "five calls."
 )
-SHAPE, DRAWS, TARGET = (1, 28, 28), 64, 1.05
+SHAPE, SIZE, TARGET = (1, 28, 28), 64, 1.05
 SAMPLERS: list[Sampler] = [
-    TemperedSMC("fast", population=DRAWS),
+    TemperedSMC("fast", population=SIZE),
     AnnealedLangevin(levels=11),
-    AuxiliaryGibbs(chains=DRAWS, burn_in=4, thinning=1, steps=4, prior_steps=6),
-    ReplicaExchange(chains=DRAWS // 4, replicas=4, burn_in=4, thinning=1, steps=4, prior_steps=6),
+    AuxiliaryGibbs(chains=SIZE, burn_in=4, thinning=1, steps=4, prior_steps=6),
+    ReplicaExchange(chains=SIZE // 4, replicas=4, burn_in=4, thinning=1, steps=4, prior_steps=6),
     *(kind(steps=12) for kind in (DDRM, DDNM, DiffPIR, DPS, PiGDM, TMPD)),
     MMPS(steps=6, iterations=3),
     DAPS(steps=4),
     PnPDM(steps=4, burn_out=2),
     PredictorCorrector(steps=12),
-    TDS(steps=12, population=DRAWS),
-    MCGDiff(steps=12, population=DRAWS),
+    TDS(steps=12, population=SIZE),
+    MCGDiff(steps=12, population=SIZE),
 ]
 
 
@@ -80,13 +80,13 @@ def network_time(prior: ScorePrior, x: Tensor, forward: int, backward: int) -> f
 
 def main(quick: bool) -> str:
     """The table, as Markdown."""
-    samplers, draws, repeats = ([DDRM(steps=2), DPS(steps=2)], 4, 1) if quick else (SAMPLERS, DRAWS, 5)
+    samplers, size, repeats = ([DDRM(steps=2), DPS(steps=2)], 4, 1) if quick else (SAMPLERS, SIZE, 5)
     prior = load_prior("digits")
     assert isinstance(prior, ScorePrior)
     likelihood = GaussianLikelihood(Inpainting.half_image(SHAPE, keep="top"), 0.1)
     truth = load_digits()[0][:1]
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(0, 1)))
-    x = torch.randn(draws, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
+    x = torch.randn(size, 1, *SHAPE, generator=torch.Generator().manual_seed(0))
     rows = []
     for sampler in samplers:
         times = []
@@ -94,7 +94,7 @@ def main(quick: bool) -> str:
             start = time.perf_counter()
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", TrustWarning)
-                samples = sampler.sample(problem, draws, progress=False)
+                samples = sampler.sample(problem, size, progress=False)
             whole = time.perf_counter() - start
             forward, backward = round(float(samples.nfe[0])), round(float(samples.nfe_grad[0]))
             alone = network_time(prior, x, forward, backward)

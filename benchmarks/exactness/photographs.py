@@ -39,7 +39,7 @@ FINDING = (
     "an uncertainty take `PnPLangevin`: where 90 % would be right, the range of its samples holds 88 % (blur) and 94 "
     "% (pixels) of the true values, and those of `DDRM` and `DiffPIR` hold 46 to 67 %."
 )
-SIDE, STD, DRAWS = 96, 0.04, 19
+SIDE, STD, SIZE = 96, 0.04, 19
 CROPS = {"blur": ("astronaut", 60, 175), "pixels": ("chelsea", 75, 140), "box": ("astronaut", 60, 175)}
 SAMPLERS: dict[str, Sampler] = {
     "DDRM": DDRM(steps=50),
@@ -111,18 +111,18 @@ def scores(samples: Samples, truth: Tensor, counts: Tensor) -> list[str]:
     ]  # fmt: skip
 
 
-def measure(sampler: Sampler, problem: Posterior, draws: int) -> tuple[Samples, list[str]]:
+def measure(sampler: Sampler, problem: Posterior, size: int) -> tuple[Samples, list[str]]:
     """Samples, the network calls of each, and the seconds of all."""
     start = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)
-        samples = sampler.sample(problem, draws, progress=False)
+        samples = sampler.sample(problem, size, progress=False)
     return samples, [f"{float(samples.nfe[0]):.0f}", f"{time.perf_counter() - start:.0f}"]
 
 
 def main(quick: bool) -> str:
     """The tables and figures, as Markdown."""
-    side, draws = (16, 4) if quick else (SIDE, DRAWS)
+    side, size = (16, 4) if quick else (SIDE, SIZE)
     prior = load_prior("photographs", event_shape=(3, side, side))
     chosen = {name: SAMPLERS[name] for name in (("DDRM", "DiffPIR") if quick else SAMPLERS)}
     rows, blocks = [], {}
@@ -136,7 +136,7 @@ def main(quick: bool) -> str:
         rows.append([task, "TotalVariation", decibels(tv, truth, counts), *["–"] * 7])
         found = {}
         for name, sampler in chosen.items():
-            found[name], cost = measure(sampler, problem, draws)
+            found[name], cost = measure(sampler, problem, size)
             rows.append([task, name, *scores(found[name], truth, counts), *cost])
             print(rows[-1], flush=True)
         given = {"truth": truth[0], "measurement": problem.y[0], "total variation": tv[0]}

@@ -26,30 +26,30 @@ RATIOS = (0.1, 0.3, 1.0, 3.0, 10.0)
 LEVELS = (0.5, 1.0, 2.0, 4.0)
 
 
-def variance_ratio(scale: float, steps: int, draws: int) -> float:
+def variance_ratio(scale: float, steps: int, count: int) -> float:
     """Variance of conditional samples at ρ = 1 over s²/(1 + s²), where the prior is N(0, s²)."""
     prior = GaussianMixturePrior(torch.zeros(1, 100, dtype=torch.float64), std=scale)
-    z = torch.zeros(draws, 1, 100, dtype=torch.float64)
-    x = prior.sample_denoised(z, 1.0, Noise.of(0, 1, draws, dtype=torch.float64), steps=steps)
+    z = torch.zeros(count, 1, 100, dtype=torch.float64)
+    x = prior.sample_denoised(z, 1.0, Noise.of(0, 1, count, dtype=torch.float64), steps=steps)
     return float(x.square().mean() / (scale**2 / (1 + scale**2)))
 
 
-def share_error(rho: float, steps: int, draws: int) -> float:
+def share_error(rho: float, steps: int, count: int) -> float:
     """Total variation of component shares, a mean over three z between the components."""
     means = torch.tensor([[-3.0, -1.0], [0.0, 3.0], [3.0, -2.0]], dtype=torch.float64)
     prior = GaussianMixturePrior(means, [0.5, 0.3, 0.2], std=0.5)
     z = torch.tensor([[0.0, 0.0], [-1.0, 1.0], [1.0, -1.0]], dtype=torch.float64)
-    noise = Noise.of(0, 3, draws, dtype=torch.float64)
-    x = prior.sample_denoised(z.expand(draws, 3, 2), rho, noise, steps=steps)
+    noise = Noise.of(0, 3, count, dtype=torch.float64)
+    x = prior.sample_denoised(z.expand(count, 3, 2), rho, noise, steps=steps)
     shares = prior.responsibilities(x).mean(0)
     return float(mode_weight_error(shares, prior.responsibilities(z, rho)).mean())
 
 
 def main(quick: bool) -> str:
     """The tables, as Markdown."""
-    steps, draws = (STEPS[:2], 40) if quick else (STEPS, 4000)
-    variances = [[str(n), *(f"{variance_ratio(scale, n, draws):.3f}" for scale in RATIOS)] for n in steps]
-    shares = [[str(n), *(f"{share_error(rho, n, 5 * draws):.3f}" for rho in LEVELS)] for n in steps]
+    steps, count = (STEPS[:2], 40) if quick else (STEPS, 4000)
+    variances = [[str(n), *(f"{variance_ratio(scale, n, count):.3f}" for scale in RATIOS)] for n in steps]
+    shares = [[str(n), *(f"{share_error(rho, n, 5 * count):.3f}" for rho in LEVELS)] for n in steps]
     return page("Conditional samples by reverse diffusion", FINDING, [
         "## Variance relative to the exact one",
         markdown_table(["network calls", *(f"s = {scale:g} ρ" for scale in RATIOS)], variances, "r"),

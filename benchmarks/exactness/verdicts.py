@@ -7,7 +7,7 @@ half-way; its likelihood has no gradient; its step is a thirtieth, or its prior 
 inside it is three times, or a third of, the problem's; the operator inside it sees 0.6 of each value. The sound runs
 are of `TemperedSMC()` with exact denoising. A run is spoken of if its verdict is not "sound". Thresholds (4 and 8
 standard deviations of a misfit) were fixed on other problems; rates with 95 % Clopper–Pearson intervals are given for
-even and odd problems apart. Cost: 25 minutes on one core; --quick: seconds.
+even and odd problems apart. Cost: an hour on one shared core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -33,7 +33,12 @@ from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import AnnealedLangevin, DiffPIR, PiGDM, Sampler, TemperedSMC
 
-FINDING = "TO BE WRITTEN. AFTER THE RUN."
+FINDING = (
+    "The verdict speaks of 116 and 118 of 132 runs of samplers that were made wrong (87.9% and 89.4%), and of 7 and 3 "
+    "of 100 sound ones. It misses a σ that is a third of the problem's in most blurred fields and in all digits, and "
+    "an operator that sees 0.6 of each value in all digits; it speaks of every run that ended half-way, had no "
+    "gradient or took steps of a thirtieth."
+)
 SHAPE, SAMPLES = (1, 16, 16), 32
 LANGEVIN = AnnealedLangevin(levels=60, sigma_last=0.02)
 DOUBLE = torch.float64

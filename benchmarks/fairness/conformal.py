@@ -17,7 +17,7 @@ from torchvision.transforms.functional import rotate
 
 from benchmarks.common.outcomes import bootstrap
 from benchmarks.common.pages import page, run
-from benchmarks.fairness.toy import ExactDraws
+from benchmarks.fairness.toy import ExactSamples
 from posterior.data import load_digits, load_fashion
 from posterior.diagnostics import conformal_intervals
 from posterior.likelihoods import GaussianLikelihood
@@ -35,7 +35,7 @@ FINDING = (
     "89.3 % or more, at the price of widths of up to 3.859; they mend neither the samples nor the coverage of one "
     "pixel or of one group."
 )
-SHAPE, LEVEL, DRAWS, CALIBRATING, TESTING = (1, 28, 28), 0.9, 39, 100, 400
+SHAPE, LEVEL, SAMPLES, CALIBRATING, TESTING = (1, 28, 28), 0.9, 39, 100, 400
 OPERATORS: dict[str, Operator] = {"×4": Downsampling(SHAPE, 4), "upper half": Inpainting.half_image(SHAPE, keep="top")}
 
 
@@ -73,7 +73,7 @@ def main(quick: bool) -> str:
         likelihood = GaussianLikelihood(operator, 0.25)
         for name, truth in truths(prior, others, calibrating + testing).items():
             problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(1, len(truth))))
-            x = ExactDraws()(problem, num_samples=DRAWS).x
+            x = ExactSamples()(problem, num_samples=SAMPLES).x
             first, rest = (
                 Samples(part, *[torch.zeros(part.shape[1])] * 2) for part in x.split([calibrating, testing], 1)
             )

@@ -69,9 +69,9 @@ def main(quick: bool) -> str:
     """The tables, as Markdown."""
     prior, classifier = load_prior("faces-dcgan"), load_classifier("gender")
     assert isinstance(prior, GeneratorPrior)
-    draws, rows = prior.sample(20 if quick else 1000, Noise.of(0))[:, 0], []
-    whole, _ = labels(classifier, draws)
-    for name, x in changes(draws).items():
+    samples, rows = prior.sample(20 if quick else 1000, Noise.of(0))[:, 0], []
+    whole, _ = labels(classifier, samples)
+    for name, x in changes(samples).items():
         female, sure = labels(classifier, x)
         same = (female == whole).double().mean()
         rows.append([name, f"{female.double().mean():.1%}", f"{sure:.3f}", f"{same:.1%}"])

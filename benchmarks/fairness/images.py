@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common.pages import DOCS
-from benchmarks.fairness.toy import ExactDraws, MixtureMAP
+from benchmarks.fairness.toy import ExactSamples, MixtureMAP
 from posterior.data import load_digits, load_fashion
 from posterior.fairness import ComponentGroups, FairnessReport, FairnessStudy, Finding, fairness, reliability
 from posterior.figures import fairness_figure, reliability_figure, save_figure
@@ -119,14 +119,14 @@ def problem_of(cell: Cell, count: int) -> tuple[Posterior, Tensor, ComponentGrou
 
 def measured(cell: Cell, quick: bool) -> list[Finding]:
     """The library's measures of all methods: of exact ones on many measurements, of the others on few."""
-    many, few, draws = (12, 4, 4) if quick else (500, 200, 64)
-    exact: list[Method] = [ExactDraws(), TemperedSMC("fast", population=8 if quick else 64), MixtureMAP()]
+    many, few, samples = (12, 4, 4) if quick else (500, 200, 64)
+    exact: list[Method] = [ExactSamples(), TemperedSMC("fast", population=8 if quick else 64), MixtureMAP()]
     others: list[Method] = [] if quick else [AnnealedLangevin(), DPS()]
     if cell.data == "digits":
         others.append(OfDigits(CSGM(steps=5) if quick else CSGM()))
     problem, truth, groups = problem_of(cell, many)
     findings: list[Finding] = []
-    for name, methods, count, size in (("exact", [*exact, PosteriorMean()], many, draws), ("others", others, few, 4)):
+    for name, methods, count, size in (("exact", [*exact, PosteriorMean()], many, samples), ("others", others, few, 4)):
         if methods:
             part = problem.select(range(count)), truth[:count]
             study = FairnessStudy({str(cell): part}, methods, groups, truths_from_prior=True)
@@ -139,7 +139,7 @@ def sharp(quick: bool) -> str:
     """A measurement that leaves a few narrow peaks, as Markdown: which methods find them, and which warn."""
     cell = Cell("digits", (80, 20), 7, 0.1)
     problem, truth, groups = problem_of(cell, 4 if quick else 40)
-    methods: dict[str, Method] = {"exact posterior": ExactDraws(), "MAP": MixtureMAP()}
+    methods: dict[str, Method] = {"exact posterior": ExactSamples(), "MAP": MixtureMAP()}
     if quick:
         methods["TemperedSMC of 8 particles"] = TemperedSMC("fast", population=8)
     else:

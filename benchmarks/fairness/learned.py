@@ -87,9 +87,9 @@ def rows(share: float, quick: bool) -> list[list[str]]:
     found: dict[tuple[str, str], str] = {}
     methods: list[tuple[Method, int]] = [(TemperedSMC("fast", population=8 if quick else 32), 2 if quick else 32)]
     methods += [] if quick else [(AnnealedLangevin(), 4)]
-    for method, draws in methods:
+    for method, size in methods:
         file = None if quick else Path(f"results/learned/{share:g} {method.name}.pt")
-        report = FairnessStudy(problems, [method], groups).run(draws, checkpoint=file)
+        report = FairnessStudy(problems, [method], groups).run(size, checkpoint=file)
         for one in report.findings:
             gap = one.fairness.representation
             found[one.problem, method.name] = f"{gap.value[0]:+.3f} [{gap.low[0]:+.3f}, {gap.high[0]:+.3f}]"

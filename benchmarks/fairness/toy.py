@@ -28,7 +28,7 @@ HEAD = ["σ_y", "method", "PR gap of b", "formula", "RDP gap", "formula", "CPR g
 
 
 @dataclass(frozen=True)
-class ExactDraws:
+class ExactSamples:
     """Samples of the exact posterior of the problem's prior, or of `prior`."""
 
     prior: GaussianMixturePrior | None = None
@@ -77,7 +77,7 @@ def closed_form(noise_std: float, sampling: bool) -> tuple[float, float, float]:
     return SHARES[0] * wrong + SHARES[1] * right - SHARES[1], abs(1 - wrong - right), conditional
 
 
-def measured(noise_std: float, count: int, methods: list[Method], draws: int) -> list[tuple[str, Fairness]]:
+def measured(noise_std: float, count: int, methods: list[Method], num_samples: int) -> list[tuple[str, Fairness]]:
     """The library's measures on `count` measurements."""
     means = torch.tensor([-1.0, 1.0], dtype=torch.float64).reshape(2, 1, 1, 1)
     prior = GaussianMixturePrior(means, SHARES, WIDTH)
@@ -86,14 +86,14 @@ def measured(noise_std: float, count: int, methods: list[Method], draws: int) ->
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(1, count, dtype=torch.float64)))
     groups = ComponentGroups(prior, torch.arange(2), ("a", "b"))
     study = FairnessStudy({"toy": (problem, truth)}, methods, groups, truths_from_prior=True)
-    return [(one.method, one.fairness) for one in study.run(draws, progress=False).findings]
+    return [(one.method, one.fairness) for one in study.run(num_samples, progress=False).findings]
 
 
 def table(quick: bool) -> list[list[str]]:
     """Rows under `HEAD`."""
     rows, held = [], []
     for noise_std in NOISE[:1] if quick else NOISE:
-        methods: list[Method] = [ExactDraws(), MixtureMAP()] + ([] if quick else [TemperedSMC(population=64)])
+        methods: list[Method] = [ExactSamples(), MixtureMAP()] + ([] if quick else [TemperedSMC(population=64)])
         for name, found in measured(noise_std, 100 if quick else 2000, methods, 8 if quick else 64):
             formula = closed_form(noise_std, sampling=name != "MAP")
             assert found.conditional is not None

@@ -41,7 +41,7 @@ FINDING = (
     "intervals of `TemperedSMC` are slightly too narrow (those of 90 % hold 88 or 89 %, with 64 or 128 particles); "
     "for block means calibration finds no fault."
 )
-SHAPE, DRAWS = (1, 28, 28), 64
+SHAPE, SAMPLES = (1, 28, 28), 64
 LEAST_P = 0.01
 FOLDER = Path("results/flows")  # where a calibration that stopped goes on from
 
@@ -91,13 +91,13 @@ def equal_cost(prior: FlowPrior, quick: bool) -> str:
         methods |= {
             "ComposedFlow, weighted": ComposedFlow(**trained, correction="importance"),
             "FlowHMC": FlowHMC(),
-            "TemperedSMC": TemperedSMC("fast", population=DRAWS),
+            "TemperedSMC": TemperedSMC("fast", population=SAMPLES),
         }
     rows = []
     for name, method in methods.items():
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)
-            samples = method.sample(problem, 4 if quick else DRAWS, progress=False)
+            samples = method.sample(problem, 4 if quick else SAMPLES, progress=False)
         misfit = (likelihood.operator(samples.x) - problem.y).square().flatten(2).sum(-1)
         misfit = misfit.mean(0) / (0.25**2 * int(likelihood.operator.num_measured))
         score = energy_score(samples.x, truth)
@@ -121,15 +121,15 @@ def pictures(prior: FlowPrior) -> None:
     problem = Posterior(prior, likelihood, likelihood.simulate(truth, Noise.of(0, 1)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", TrustWarning)
-        draws: dict[str, Samples] = {
-            "flow, TemperedSMC": TemperedSMC(population=128).sample(problem, DRAWS, progress=False),
-            "flow, ComposedFlow": ComposedFlow().sample(problem, DRAWS, progress=False),
+        samples: dict[str, Samples] = {
+            "flow, TemperedSMC": TemperedSMC(population=128).sample(problem, SAMPLES, progress=False),
+            "flow, ComposedFlow": ComposedFlow().sample(problem, SAMPLES, progress=False),
             "score, TemperedSMC": TemperedSMC(population=128).sample(
-                problem.with_prior(load_prior("digits")), DRAWS, progress=False
+                problem.with_prior(load_prior("digits")), SAMPLES, progress=False
             ),
         }
     mask = likelihood.operator.mask
-    save_figure(posterior_figure(truth, problem.y, draws, None, (-1.0, 1.0), mask=mask), DOCS / "flows-digits.png")
+    save_figure(posterior_figure(truth, problem.y, samples, None, (-1.0, 1.0), mask=mask), DOCS / "flows-digits.png")
 
 
 @torch.no_grad()

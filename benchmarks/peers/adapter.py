@@ -51,7 +51,7 @@ class Peer:
     calls: float = 0.0
 
     def sample(self, problem: Posterior, size: int, seed: int = 0) -> Tensor:
-        """Draws of the first measurement, (size, *event_shape)."""
+        """Samples of the first measurement, (size, *event_shape)."""
         torch.manual_seed(seed)
         prior, scale, shift = problem.prior, problem.prior.sigma_data, 0.0
         if self.method == "DiffPIR":  # which clips to [0, 1]
@@ -69,7 +69,7 @@ class Peer:
 
     @torch.no_grad()
     def run(self, denoiser: Callable[..., Tensor], physics: Any, y: Tensor) -> Tensor:
-        """Draws (size, C, H, W), of measurements that deepinv's operator makes."""
+        """Samples (size, C, H, W), of measurements that deepinv's operator makes."""
         options = {name: value for name, value in self.settings.items() if name not in ("steps", "sigma_max")}
         if self.method == "DDRM":
             levels = torch.linspace(self.settings.get("sigma_max", 1.0), 0, self.settings.get("steps", 100)).numpy()

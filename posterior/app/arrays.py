@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from posterior.errors import FileFormatError
+from posterior.errors import FileFormatError, InvalidValueError, check_finite
+from posterior.io.readers import read_array
 
 
 def load_array(path: str | Path) -> Tensor:
@@ -16,13 +17,32 @@ def load_array(path: str | Path) -> Tensor:
 
     Raises:
         FileFormatError: The file is missing, corrupt, or of another kind.
+        NotFiniteError: It holds NaN or infinity.
     """
-    try:
-        with open(path, "rb") as file:
-            values = torch.from_numpy(np.lib.format.read_array(file, allow_pickle=False))
-    except (OSError, ValueError, EOFError, TypeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise FileFormatError(f"cannot read an npy array from {path}: {reason}") from error
-    if values.is_complex():
-        return values.to(torch.complex64)
-    return values.float() if values.is_floating_point() else values
+    array = read_array(path)
+    if array.dtype.kind not in "biufc":
+        raise FileFormatError(f"{path} cannot be read as numbers: it is an npy array of {array.dtype}")
+    if array.dtype.kind in "fc":
+        with np.errstate(over="ignore"):  # what is too large for it is found below
+            array = array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)
+    values = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    check_finite(str(path), values, "remove or repair them (of a mask, save mask > 0)")
+    return values
+
+
+def load_measurement(path: str | Path) -> Tensor:
+    """Read measurements y, (B, *measurement_shape), from an npy file.
+
+    Raises:
+        FileFormatError: The file is missing, corrupt, or of another kind.
+        NotFiniteError: It holds NaN or infinity.
+        InvalidValueError: It holds whole numbers, whose units cannot be told.
+    """
+    y = load_array(path)
+    if not (y.is_floating_point() or y.is_complex()):
+        raise InvalidValueError(
+            f"{path} holds {y.dtype}: measurements are floating-point numbers in the units of A(x), of images x in "
+            "[-1, 1]; save grey values 0 … 255 as y / 127.5 - 1, and counts as y.astype('float32'); or give a picture "
+            "as --image"
+        )
+    return y

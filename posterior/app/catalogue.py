@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from posterior.app.registry import OPERATORS, PRIORS, REGISTERED
+from posterior.app.registry import LIKELIHOODS, OPERATORS, PRIORS, REGISTERED
 from posterior.app.specification import usage
 from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.flows import FlowPrior
@@ -34,6 +34,12 @@ def operators() -> str:
     return "\n".join(["operators, with optional arguments in brackets; a FILE is an npy array:", *lines])
 
 
+def likelihoods() -> str:
+    """The short names of likelihoods with their arguments."""
+    lines = [f"  {usage('likelihood', name, 'operator')}" for name in LIKELIHOODS if name.islower()]
+    return "\n".join(["likelihoods:", *lines])
+
+
 # What an option of some name takes, below the help of every command that has such an option.
 CHOICES = {
     "prior": f"shipped priors:\n  {', '.join(PRIORS)}",
@@ -42,4 +48,5 @@ CHOICES = {
     "methods": methods("method"),
     "operator": operators(),
     "operators": operators(),
+    "likelihood": likelihoods(),
 }

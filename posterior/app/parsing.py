@@ -14,11 +14,14 @@ from textwrap import TextWrapper
 from typing import Any, NoReturn
 
 import torch
-from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, get_loader, set_loader
 
+from posterior.app.bounded_yaml import check_size
 from posterior.errors import PosteriorError
 
 _PROGRAM = "posterior"
+_MODE = "bounded-yaml"
 
 
 def parse(
@@ -42,9 +45,13 @@ def parse(
     if len(words) > 1 and words[1].endswith((".yaml", ".yml")) and not words[1].startswith("-"):
         words.insert(1, "--config")  # `posterior fairness study.yaml`
     try:
+        for word in words:  # numbers are read from words as they are, without the loader below
+            check_size(word.partition("=")[2] if word.startswith("--") else word)
         values = parser.parse_args(words)
     except UnicodeDecodeError as error:
         parser.error(f"the config file is not text: {error}")
+    except yaml.YAMLError as error:
+        parser.error(str(error))
     while isinstance(command, dict) and (word := values.command) is not None:
         parser, command, values = parser.commands[word], command[word], values[word]
     if isinstance(command, dict):
@@ -69,8 +76,17 @@ def one_line_errors() -> Iterator[None]:
         _quit(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except (PosteriorError, torch.cuda.OutOfMemoryError) as error:
         _quit(str(error), 1)
-    except KeyboardInterrupt:
-        _quit("interrupted", 130)
+    except KeyboardInterrupt as error:
+        _quit("; ".join(["interrupted", *getattr(error, "__notes__", [])]), 130)
+
+
+def _load(text: str) -> Any:
+    """A value or a config file as jsonargparse reads YAML, unless it is too much."""
+    check_size(text)
+    return get_loader("yaml")(text)
+
+
+set_loader(_MODE, _load, (yaml.YAMLError,))
 
 
 class _Help(DefaultHelpFormatter):
@@ -98,8 +114,19 @@ class _Parser(ArgumentParser):
     """A parser whose errors are one line."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(formatter_class=_Help, **options)
+        super().__init__(formatter_class=_Help, parser_mode=_MODE, **options)
         self.commands: dict[str, _Parser] = {}
+
+    def parse_args(self, args: Sequence[str] | None = None, *others: Any, **options: Any) -> Any:  # type: ignore[override]
+        """Options that take a list may be given several times: all but the first then add to it."""
+        lists = {option for action in self._actions for option in action.option_strings if option.endswith("+")}
+        seen, words = set(), list(args or ())
+        for place, word in enumerate(words):
+            option, equals, value = word.partition("=")
+            if option in seen and f"{option}+" in lists:
+                words[place] = f"{option}+{equals}{value}"
+            seen.add(option)
+        return super().parse_args(words, *others, **options)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         if wrong := re.search(r'Parser key "([\w.]+)":.*(?:Got|Given) value: (.*)', message, re.DOTALL):
@@ -129,6 +156,9 @@ def _add_commands(parser: _Parser, commands: dict[str, Any], choices: Mapping[st
             sub.usage = " ".join(["%(prog)s", *(word.upper() for word in words), "[options]"])
             sub.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these arguments.")
             options = sub.add_function_arguments(target, as_group=False, as_positional=bool(words))
+            for action in sub._actions:
+                if str(action.metavar).startswith("{true,false"):  # `--resize` is `--resize=true`
+                    action.nargs, action.const = "?", True
             sub.epilog = "\n\n".join(text for option, text in choices.items() if option in options)
 
 

@@ -18,7 +18,15 @@ import samplers.latent
 import samplers.map
 from posterior import likelihoods, operators
 from posterior.app.arrays import load_array
-from posterior.likelihoods import Likelihood
+from posterior.likelihoods import (
+    GaussianLikelihood,
+    LaplaceLikelihood,
+    Likelihood,
+    OneBitLikelihood,
+    PoissonLikelihood,
+    SaturatedLikelihood,
+    StudentTLikelihood,
+)
 from posterior.operators import Blur, GaussianMeasurement, Inpainting, LinearOperator, Matrix, Operator
 from posterior.priors.base import Prior
 from posterior.priors.zoo import list_priors, load_prior
@@ -28,8 +36,8 @@ T = TypeVar("T")
 
 
 def mask(event_shape: Sequence[int], path: Path) -> Operator:
-    """Inpainting with a mask from an npy file: what is not 0 is measured."""
-    return Inpainting(load_array(path) != 0, event_shape)
+    """Inpainting with a mask from an npy file: true or 1 where measured, false or 0 elsewhere."""
+    return Inpainting(load_array(path), event_shape)
 
 
 def matrix(event_shape: Sequence[int], path: Path) -> Operator:
@@ -61,7 +69,14 @@ OPERATORS = _public(Operator, operators) | {
     "motion-blur": Blur.motion,
     "random": Inpainting.random,
 }
-LIKELIHOODS = _public(Likelihood, likelihoods)
+LIKELIHOODS = _public(Likelihood, likelihoods) | {
+    "gaussian": GaussianLikelihood,
+    "laplace": LaplaceLikelihood,
+    "one-bit": OneBitLikelihood,
+    "poisson": PoissonLikelihood,
+    "saturated": SaturatedLikelihood,
+    "student-t": StudentTLikelihood,
+}
 PRIORS: dict[str, Callable[..., Prior]] = {name: partial(load_prior, name) for name in list_priors()}
 
 REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {

@@ -20,6 +20,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
 
 from posterior.app.arrays import load_array
+from posterior.app.bounded_yaml import load_yaml
 from posterior.app.registry import REGISTERED
 from posterior.errors import InvalidValueError, UnknownNameError
 from posterior.operators import Operator
@@ -49,7 +50,7 @@ def build(kind: str, text: str, **context: Any) -> Any:
     factory = REGISTERED[kind][name]
     takes = _parameters(factory)
     try:
-        settings = yaml.safe_load("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
+        settings = load_yaml("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
         own = {key: parameter for key, parameter in takes.items() if key not in context}
         values = {key: _converted(key, own, value, context) for key, value in settings.items()}
         known = {key: value for key, value in context.items() if key in takes}

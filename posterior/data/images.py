@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-import warnings
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,14 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from posterior.data.pictures import read_picture
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
+from posterior.io.readers import Array, read_array, read_arrays
 
 _PICTURES = (".png", ".jpg", ".jpeg")
 _ARRAYS = (".npy", ".npz")
-_CORRUPT = (
-    OSError, ValueError, SyntaxError, EOFError, KeyError, OverflowError, MemoryError, struct.error, zlib.error,
-    zipfile.BadZipFile, NotImplementedError,
-)  # fmt: skip
 _CHANNELS = (1, 2, 3)  # grey, complex, RGB
 _SMALLEST_SIDE = 4  # a dimension below it is not the side of a picture
 _ROUNDING = 1e-6
@@ -54,7 +48,7 @@ def load_images(path: str | Path, shape: Sequence[int] | None = None) -> Tensor:
     elif not path.exists():
         raise FileFormatError(f"{path} does not exist")
     elif path.suffix.lower() in _PICTURES:
-        images = _picture(path)[None]
+        images = read_picture(path)[None]
     elif path.suffix.lower() in _ARRAYS:
         values = _scaled(path, _array(path))
         return torch.from_numpy(_arranged(path, values, None if shape is None else tuple(shape))).contiguous()
@@ -69,11 +63,21 @@ def load_images(path: str | Path, shape: Sequence[int] | None = None) -> Tensor:
     return torch.from_numpy(images)
 
 
-def _folder(path: Path) -> NDArray[np.float32]:
+def pictures_in(path: Path) -> list[Path]:
+    """The pictures in a folder, in the order of their names.
+
+    Raises:
+        FileFormatError: There are none.
+    """
     files = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES and not f.name.startswith("."))
     if not files:
         raise FileFormatError(f"{path} is a folder without pictures ({', '.join(_PICTURES)})")
-    pictures = [_picture(file) for file in files]
+    return files
+
+
+def _folder(path: Path) -> NDArray[np.float32]:
+    files = pictures_in(path)
+    pictures = [read_picture(file) for file in files]
     usual, _ = Counter(picture.shape for picture in pictures).most_common(1)[0]
     others = [f"{f.name} {p.shape}" for f, p in zip(files, pictures, strict=True) if p.shape != usual]
     if others:
@@ -84,52 +88,17 @@ def _folder(path: Path) -> NDArray[np.float32]:
     return np.stack(pictures)
 
 
-def _picture(path: Path) -> NDArray[np.float32]:
-    """One picture as (C, H, W) in [−1, 1], upright."""
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "JPEG")) as file:
-                image = ImageOps.exif_transpose(file)
-                if image.has_transparency_data:
-                    image = image.convert("RGBA" if image.mode in ("P", "RGB", "RGBA") else "LA")
-                    if image.getchannel("A").getextrema() != (255, 255):
-                        raise FileFormatError(f"{path} is transparent in places; save it on a background")
-                    image = image.convert(image.mode.removesuffix("A"))
-                if image.mode in ("1", "P"):
-                    image = image.convert("L" if image.mode == "1" else "RGB")
-                values = np.asarray(image)
-    except (*_CORRUPT, Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"{path} cannot be read as a picture: {error}") from error
-    if image.mode not in ("L", "RGB", "I;16"):
-        raise FileFormatError(f"{path} has colour mode {image.mode}; save it as 8-bit grey or RGB, or 16-bit grey")
-    scaled = (values.astype(np.float64) / (65535 if image.mode == "I;16" else 255) * 2 - 1).astype(np.float32)
-    return np.ascontiguousarray(scaled.reshape(*scaled.shape[:2], -1).transpose(2, 0, 1))
+def _array(path: Path) -> Array:
+    if path.suffix.lower() == ".npy":
+        return read_array(path)
+    arrays = read_arrays(path)
+    if "x" not in arrays and len(arrays) != 1:
+        names = ", ".join(arrays) or "(none)"
+        raise FileFormatError(f'{path} holds the arrays {names}; save the one with images as "x"')
+    return arrays.get("x", next(iter(arrays.values())))
 
 
-def _array(path: Path) -> NDArray[np.generic]:
-    try:
-        with path.open("rb") as file:  # np.load leaves a corrupt file open
-            content = np.load(file, allow_pickle=False)
-            if isinstance(content, np.ndarray):
-                return content
-            if not isinstance(content, np.lib.npyio.NpzFile):
-                raise FileFormatError(f"{path} holds neither an array nor several")
-            keys = content.files
-            if "x" in keys or len(keys) == 1:
-                return np.asarray(content["x" if "x" in keys else keys[0]])
-    except _CORRUPT as error:
-        if isinstance(error, FileFormatError):
-            raise
-        raise FileFormatError(f"{path} cannot be read as numpy arrays: {error}") from error
-    raise FileFormatError(f'{path} holds the arrays {", ".join(keys) or "(none)"}; save the one with images as "x"')
-
-
-def _scaled(path: Path, values: NDArray[np.generic]) -> NDArray[np.float32]:
+def _scaled(path: Path, values: Array) -> NDArray[np.float32]:
     if values.dtype == np.uint8:
         return (values.astype(np.float32) / np.float32(127.5)) - np.float32(1)
     if not np.issubdtype(values.dtype, np.floating):

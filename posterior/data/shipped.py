@@ -11,6 +11,7 @@ from torch import Tensor
 
 from posterior.data.images import load_images
 from posterior.errors import UnknownNameError
+from posterior.io.readers import read_arrays
 
 Split = Literal["held_out", "training"]
 
@@ -58,6 +59,5 @@ def _load(what: str, split: str) -> tuple[Tensor, Tensor]:
     if split not in ("held_out", "training"):
         raise UnknownNameError(f"no {what} images are called {split!r}; there are 'held_out' and 'training'")
     path = _ASSETS / f"{what}_{split}.npz"
-    with np.load(path, allow_pickle=False) as file:
-        labels = torch.from_numpy(file["label"].astype(np.int64))
+    labels = torch.from_numpy(read_arrays(path)["label"].astype(np.int64))
     return load_images(path, (1, 28, 28)), labels

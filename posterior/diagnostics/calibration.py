@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +27,9 @@ from posterior.diagnostics.functionals import (
 from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import detectable_effect, holm, rank_band, rank_ecdf, rank_p_value
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
-from posterior.io.checkpoint import Checkpoint, fingerprint
+from posterior.identity import model_identity, trial
+from posterior.io.checkpoint import Identity, open_checkpoint
+from posterior.io.fingerprint import fingerprint
 from posterior.likelihoods import Likelihood
 from posterior.methods import Method
 from posterior.noise import Noise
@@ -93,7 +96,9 @@ def calibrate(
         IncompatibleError: The method gives one image and no draws, or truths cannot be drawn from the prior.
         ShapeError: Truths, draws or the values of a functional have another shape.
         NotFiniteError: A draw or the value of a functional is NaN or infinite.
-        FileFormatError: The checkpoint cannot be read, or is that of another study.
+        CheckpointMismatchError: The checkpoint is that of another study; it says what differs.
+        FileFormatError: The checkpoint cannot be read.
+        FileWriteError: The checkpoint cannot be written, or another run uses it.
 
     References:
         Talts, Betancourt, Simpson, Vehtari & Gelman 2018, Validating Bayesian inference algorithms with
@@ -105,25 +110,23 @@ def calibrate(
     functionals = dict(DEFAULT_FUNCTIONALS if functionals is None else functionals)
     _check(prior, likelihood, truth, num_problems, num_samples, thin, batch, functionals)
     count = num_problems if truth is None else min(num_problems, len(truth))
-    file = Checkpoint(
-        checkpoint,
-        fingerprint(method.name, method, prior, likelihood, truth, num_samples, thin, list(functionals), seed),
-    )
-    found: dict[str, Tensor] = file.load() or {}
-    done = len(found["crps"]) if found else 0
-    with tqdm(total=count, initial=min(done, count), desc=f"calibrate {method.name}", disable=not progress) as bar:
-        for start in range(done, count, batch):
-            ids: list[int | str] = list(range(start, min(start + batch, count)))
-            dtype = prior.dtype if truth is None else truth.dtype
-            noise = Noise.of(seed, ids, 1, device=prior.device, dtype=dtype).use("calibration")
-            known = draw_truth(prior, noise.use("truth")) if truth is None else truth[start : start + len(ids)]
-            known = known.to(prior.device)
-            problem = Posterior(prior, likelihood, likelihood.simulate(known, noise), ids)
-            draws, reported = _draw(method, problem, num_samples + _HELD, thin, seed, batch_size)
-            new = _judge(known, draws, problem, functionals, noise) | reported
-            found = {name: torch.cat([found[name], values]) if found else values for name, values in new.items()}
-            file.save(found)
-            bar.update(len(ids))
+    dtype = prior.dtype if truth is None else truth.dtype
+    settings = {"method": method, "truth": truth, "number of samples": num_samples, "thin": thin, "seed": seed}
+    with open_checkpoint(checkpoint, lambda: _identity(prior, likelihood, functionals, dtype, settings)) as file:
+        found: dict[str, Tensor] = file.load() or {}
+        done = len(found["crps"]) if found else 0
+        with tqdm(total=count, initial=min(done, count), desc=f"calibrate {method.name}", disable=not progress) as bar:
+            for start in range(done, count, batch):
+                ids: list[int | str] = list(range(start, min(start + batch, count)))
+                noise = Noise.of(seed, ids, 1, device=prior.device, dtype=dtype).use("calibration")
+                known = draw_truth(prior, noise.use("truth")) if truth is None else truth[start : start + len(ids)]
+                known = known.to(prior.device)
+                problem = Posterior(prior, likelihood, likelihood.simulate(known, noise), ids)
+                draws, reported = _draw(method, problem, num_samples + _HELD, thin, seed, batch_size)
+                new = _judge(known, draws, problem, functionals, noise) | reported
+                found = {name: torch.cat([found[name], values]) if found else values for name, values in new.items()}
+                file.save(found)
+                bar.update(len(ids))
 
     found = {name: values[:count] for name, values in found.items()}
     ranked = _named(found, "rank")
@@ -139,6 +142,23 @@ def calibrate(
         crps=found["crps"],
         energy_score=found["energy score"],
         reported=_named(found, "reported"),
+    )
+
+
+def _identity(
+    prior: Prior,
+    likelihood: Likelihood,
+    functionals: Mapping[str, Functional],
+    dtype: torch.dtype,
+    settings: Mapping[str, Any],
+) -> Identity:
+    """What tells a study from any other, for its checkpoint."""
+    problem, images = trial(prior, likelihood, dtype)
+    return (
+        {"kind": "calibration"}
+        | {name: fingerprint(value) for name, value in settings.items()}
+        | dict(model_identity(prior, likelihood, problem.y))
+        | {f"values of {name!r}": function(images, problem) for name, function in functionals.items()}
     )
 
 

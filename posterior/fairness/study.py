@@ -15,7 +15,9 @@ from posterior.errors import InvalidValueError, ShapeError, TrustWarning, check_
 from posterior.fairness.groups import Groups
 from posterior.fairness.measures import by_group, fairness
 from posterior.fairness.report import FairnessReport, Finding
-from posterior.io.checkpoint import Checkpoint, fingerprint
+from posterior.identity import problem_identity
+from posterior.io.checkpoint import Identity, open_checkpoint
+from posterior.io.fingerprint import fingerprint
 from posterior.methods import Method
 from posterior.metrics import psnr
 from posterior.problem import Posterior
@@ -87,25 +89,28 @@ class FairnessStudy:
         Raises:
             InvalidValueError: num_samples is not an even number ≥ 2.
             NotFiniteError: A method gives NaN or infinity.
-            FileFormatError: The checkpoint cannot be read, or is that of another study.
+            CheckpointMismatchError: The checkpoint is that of another study; it says what differs.
+            FileFormatError: The checkpoint cannot be read.
+            FileWriteError: The checkpoint cannot be written, or another run uses it.
         """
         if num_samples < 2 or num_samples % 2:
             raise InvalidValueError(f"num_samples is even, two runs of half of it; got {num_samples}")
         # first, so that a rule that does not take these images is known before the work
         members = {name: self.groups.of(x, problem.event_shape).cpu() for name, (problem, x) in self.problems.items()}
-        file = Checkpoint(checkpoint, self._identity(num_samples, seed))
-        done: dict[str, dict[str, Any]] = file.load() or {}
-        with tqdm(total=len(self.problems) * len(self.methods), disable=not progress, desc="fairness") as bar:
-            for name, (problem, truth) in self.problems.items():
-                answers = done.setdefault(name, {})
-                for method in self.methods:
-                    if method.name not in answers:
-                        bar.set_postfix_str(f"{method.name} on {name}")
-                        first, second, doubts = _two_runs(method, problem, num_samples // 2, seed, batch_size)
-                        for x in (first, second):
-                            check_finite(f"{method.name} on {name!r}", x, "the method's settings may be at fault")
-                        answers[method.name] = self._seen(problem, truth, first, second) | {"warnings": doubts}
-                        file.save(done)
+        with open_checkpoint(checkpoint, lambda: self._identity(members, num_samples, seed)) as file:
+            done: dict[str, dict[str, Any]] = file.load() or {}
+            pairs = [(name, method) for name in self.problems for method in self.methods]
+            left = [(name, method) for name, method in pairs if method.name not in done.get(name, {})]
+            with tqdm(total=len(pairs), initial=len(pairs) - len(left), disable=not progress, desc="fairness") as bar:
+                for name, method in left:
+                    bar.set_postfix_str(f"{method.name} on {name}")
+                    problem, truth = self.problems[name]
+                    first, second, doubts = _two_runs(method, problem, num_samples // 2, seed, batch_size)
+                    for x in (first, second):
+                        check_finite(f"{method.name} on {name!r}", x, "the method's settings may be at fault")
+                    seen = self._seen(problem, truth, first, second) | {"warnings": doubts}
+                    done.setdefault(name, {})[method.name] = seen
+                    file.save(done)
                     bar.update()
         return FairnessReport(self.groups.names, tuple(self._findings(members, done)))
 
@@ -131,13 +136,17 @@ class FairnessStudy:
                 findings.append(Finding(name, method, gaps, errors, truth, first, second, tuple(seen["warnings"])))
         return findings
 
-    def _identity(self, num_samples: int, seed: int) -> str:
-        problems = [
-            part
-            for name, (problem, truth) in self.problems.items()
-            for part in (name, problem.prior, problem.likelihood, problem.y, truth)
-        ]
-        return fingerprint(*problems, *self.methods, self.groups.names, list(self.errors), num_samples, seed)
+    def _identity(self, members: Mapping[str, Tensor], num_samples: int, seed: int) -> Identity:
+        """What tells the study from any other, for its checkpoint."""
+        settings = {"methods": self.methods, "number of samples": num_samples, "seed": seed}
+        settings |= {"names of the groups": self.groups.names, "names of the errors": list(self.errors)}
+        identity: dict[str, str | Tensor] = {name: fingerprint(value) for name, value in settings.items()}
+        for name, (problem, truth) in self.problems.items():
+            some = truth[:2]
+            parts = {"truth": fingerprint(truth), "groups of the truth": members[name], **problem_identity(problem)}
+            parts |= {f"values of the error {error!r}": f(some / 2, some) for error, f in self.errors.items()}
+            identity |= {f"{part} of {name!r}": value for part, value in parts.items()}
+        return {"kind": "fairness study"} | identity
 
 
 def _two_runs(

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
 from posterior.figures.panels import Range, check_range, rgb
+from posterior.io.writing import atomic_write
 
 _SIDE = 168  # pixels, at the least
 
@@ -28,6 +29,7 @@ def save_gif(images: Tensor, path: str | Path, value_range: Range = (-1.0, 1.0),
         InvalidValueError: The value range is empty, or seconds < 0.02.
         NotFiniteError: An image holds NaN or infinity.
         FileFormatError: The path does not end in .gif.
+        FileWriteError: The file cannot be written.
     """
     from PIL import Image
 
@@ -45,6 +47,7 @@ def save_gif(images: Tensor, path: str | Path, value_range: Range = (-1.0, 1.0),
     for image in images:
         pixels = (255 * rgb(image, value_range)).round().astype("uint8").repeat(factor, 0).repeat(factor, 1)
         frames.append(Image.fromarray(pixels))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    frames[0].save(path, save_all=True, append_images=frames[1:], duration=round(1000 * seconds), loop=0)
+    rest, duration = frames[1:], round(1000 * seconds)
+    with atomic_write(path) as stream:
+        frames[0].save(stream, format="GIF", save_all=True, append_images=rest, duration=duration, loop=0)
     return path

@@ -23,6 +23,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKS = {"o": "●", "s": "■", "^": "▲", "D": "◆", "v": "▼", "P": "✚", "X": "✖", "*": "★", "<": "◀", ">": "▶"}
 _COLUMNS, _PANEL = 4, 2.0  # inches
 _MARGIN, _BAND = 0.05, "#DDDDDD"
+_LETTER, _TICK = 0.052, 0.08  # inches: width of a letter of a method's name, and of its tick
 
 
 def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
@@ -43,10 +44,14 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
     problems = _by_problem(report.findings)
     signs = list(_MARKS.values())
     legend = [(f"{signs[a % len(signs)]} {name}", _COLOURS[a % len(_COLOURS)]) for a, name in enumerate(report.groups)]
+    methods = _methods(report.findings)
     with house_style():
         columns = math.ceil(len(problems) / math.ceil(len(problems) / _COLUMNS))  # rows as even as can be
-        panel = max(_PANEL, SMALL_LETTER * max(map(len, problems)))  # names of problems stand above panels
-        page = Page(max(2, columns), _height(problems, len(report.groups)) / panel, panel=panel)
+        # names of problems stand above panels, those of methods left of the first
+        panel = max(_PANEL if columns > 1 else 2 * _PANEL, SMALL_LETTER * max(map(len, problems)))
+        page = Page(
+            columns, _height(methods, report.groups) / panel, panel, margin=_LETTER * max(map(len, methods)) + _TICK
+        )
         page.title(title)
         page.legend(legend)
         for heading, note, which in (
@@ -57,10 +62,10 @@ def fairness_figure(report: FairnessReport, title: str = "") -> Figure:
             known = [one for one in report.findings if getattr(one.fairness, which) is not None]
             shown = _by_problem(known)
             if shown:
-                low, high = _limits(shown, which)
                 page.header(heading, note)
+                draw = partial(_show, which=which, label=heading, limits=_limits(shown, which), methods=_methods(known))
                 panels: list[tuple[str, Panel]] = [
-                    (name, partial(_show, found, which, heading, low, high)) for name, found in shown.items()
+                    (name, partial(draw, found, i % columns == 0)) for i, (name, found) in enumerate(shown.items())
                 ]
                 for start in range(0, len(panels), columns):
                     page.panels(panels[start : start + columns])
@@ -74,23 +79,37 @@ def _by_problem(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
     return problems
 
 
-def _show(found: list[Finding], which: str, label: str, low: float, high: float, axes: Axes) -> str:
-    """Draw a line a method, its groups beside each other."""
+def _methods(findings: Sequence[Finding]) -> list[str]:
+    return list(dict.fromkeys(one.method for one in findings))
+
+
+def _show(
+    found: list[Finding],
+    named: bool,
+    axes: Axes,
+    *,
+    which: str,
+    label: str,
+    limits: tuple[float, float],
+    methods: Sequence[str],
+) -> str:
+    """Draw a line a method, its groups beside each other, with the methods' names if the panel is the first."""
     if which != "recall":
         axes.axvspan(-_MARGIN, _MARGIN, color=_BAND, linewidth=0)
         axes.axvline(0, color=FRAME, linewidth=0.5)
     marks = list(_MARKS)
-    for row, one in enumerate(found):
+    for one in found:
+        row = methods.index(one.method)
         gaps = getattr(one.fairness, which)
         count = len(gaps.value)
         for a in range(count):
-            height = row + 0.15 + 0.6 * ((a + 0.5) / count - 0.5)
+            height = row + 0.7 * ((a + 0.5) / count - 0.5)
             colour, mark = _COLOURS[a % len(_COLOURS)], marks[a % len(marks)]
             axes.hlines(height, float(gaps.low[a]), float(gaps.high[a]), color=colour, linewidth=1)
-            axes.plot(float(gaps.value[a]), height, mark, color=colour, markersize=2.6)
-        axes.text(low, row - 0.3, f" {one.method}", fontsize=5.5, va="center", ha="left", color="#666666")
-    axes.set(xlim=(low, high), ylim=(len(found) - 0.45, -0.5))
-    plot_axes(axes, label, "")  # methods are named above their marks
+            axes.plot(float(gaps.value[a]), height, mark, color=colour, markersize=3.6, markeredgewidth=0)
+    axes.set(xlim=limits, ylim=(len(methods) - 0.5, -0.5))
+    plot_axes(axes, label, "")
+    axes.set_yticks(range(len(methods)), methods if named else [""] * len(methods))
     return ""
 
 
@@ -103,6 +122,6 @@ def _limits(problems: dict[str, list[Finding]], which: str) -> tuple[float, floa
     return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
-def _height(problems: dict[str, list[Finding]], groups: int) -> float:
-    """Of a panel, in inches: three tenths a method, and more for more than four groups."""
-    return 0.3 * max(1.0, groups / 4) * max(map(len, problems.values())) + 0.1
+def _height(methods: Sequence[str], groups: Sequence[str]) -> float:
+    """Of a panel, in inches: a fifth a method, and more for more than three groups."""
+    return 0.2 * max(1.0, len(groups) / 3) * len(methods) + 0.1

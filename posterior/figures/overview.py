@@ -1,178 +1,108 @@
-"""Truth, measurement, estimate and samples of one image, on one page."""
+"""Many measurements and what a method made of them, on one page."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import math
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError, ShapeError, check_finite
-from posterior.figures.page import Page, Panel, house_style
-from posterior.figures.panels import Range, check_range, show_heat, show_measurement, show_picture
+from posterior.diagnostics.quality import quality
+from posterior.errors import InvalidValueError
+from posterior.figures.page import GAP, Page, Panel, house_style
+from posterior.figures.panels import Range, legend, show_heat, show_picture, show_scale
+from posterior.figures.parts import check_parts, colour_of, given_panels, measured_of, of_measurement, spread
+from posterior.likelihoods import Likelihood
 from posterior.results import PointEstimate, Samples
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LEVEL, FEWEST = 0.9, 19  # level of the interval, and the samples that it needs
-GAUSSIAN_WIDTH = 3.29  # a Gaussian's 90 % interval in standard deviations
+_TILE, _BETWEEN, _APART, _LINE = 0.44, 0.03, 0.18, 0.15  # inches: a picture, between two, between groups, and a text
+_WIDTH = 7.5  # inches of the page, more or less
+_FONT = 6.0  # points
 
 
-def posterior_figure(
+def overview_figure(
     truth: Tensor | None,
     measurement: Tensor,
-    samples: Samples | Mapping[str, Samples] | None,
-    estimate: PointEstimate | Tensor | None = None,
+    result: Samples | PointEstimate,
     value_range: Range = (-1.0, 1.0),
     title: str = "",
-    num_samples: int = 12,
+    num_measurements: int = 50,
     *,
     mask: Tensor | None = None,
-    index: int = 0,
+    likelihood: Likelihood | None = None,
+    ids: Sequence[int | str] | None = None,
 ) -> Figure:
-    """Truth, measurement, point estimate, posterior mean, spread and samples of one image.
+    """Truth, measurement, mean or estimate and standard deviation of each of many measurements.
 
-    The spread is each pixel's standard deviation and the width of its equal-tailed 90 % credible interval, averaged
-    over channels. Their colour scales are common to all samplers and stand in the ratio 1 : 3.29, so that a Gaussian
-    posterior looks the same in both. The samples shown are evenly spaced among all, the first and the last included.
-    Images with two channels are complex and shown by magnitude.
+    Below each stand its id, its PSNR where the truth is known, its misfit, and the level of its verdict unless that is
+    "sound". Standard deviations, averaged over channels, have one colour scale.
 
     Args:
         truth: True images (B, C, H, W), or None where they are unknown.
-        measurement: Measurements (B, *measurement_shape): images of any size, complex k-space (shown as log magnitude,
-            coils combined by root sum of squares) or vectors.
-        samples: Samples (S, B, C, H, W), or those of several samplers by name, which get a block of the figure each;
-            None for a figure of the point estimate alone.
-        estimate: Point estimates (B, C, H, W).
+        measurement: Measurements (B, *measurement_shape).
+        result: Samples (S, B, C, H, W) or estimates (B, C, H, W).
         value_range: Values shown as black and white; beyond them pictures saturate.
         title: Heading of the figure.
-        num_samples: How many samples to show.
-        mask: Where something was measured, broadcastable to one measurement, or one for each; the rest is shown in
-            blue, or in grey where the measurement is in colour.
-        index: Which of the B measurements to show.
+        num_measurements: How many measurements to show at the most, the first ones.
+        mask: Where something was measured, as for `posterior_figure`.
+        likelihood: What the measurements were made by, from which misfits are known.
+        ids: Names of the measurements, 0 … B−1 unless given.
 
     Raises:
         ShapeError: Parts do not fit together, or images do not have 1, 2 or 3 channels.
-        InvalidValueError: No measurement has that index, there are neither samples nor an estimate, or the value range
-            is empty.
-        NotFiniteError: A sample, the estimate or the truth holds NaN or infinity.
+        InvalidValueError: No measurements are to be shown, or the value range is empty.
+        NotFiniteError: The result or the truth holds NaN or infinity.
     """
-    blocks = {"": samples} if isinstance(samples, Samples) else dict(samples or {})
-    point = estimate.x if isinstance(estimate, PointEstimate) else estimate
-    aspect = _check(truth, measurement, blocks, point, value_range, num_samples, index)
-    y = measurement[index].detach().cpu()
-    measured = None if mask is None else _mask_of(mask, y, index)
-    given: list[tuple[str, Panel]] = [("measurement", partial(show_measurement, y, measured, value_range))]
-    if truth is not None:
-        given.insert(0, ("truth", partial(show_picture, truth[index], value_range)))
-    if point is not None:
-        given.append(("point estimate (MAP)", partial(show_picture, point[index], value_range)))
+    aspect = check_parts(truth, measurement, {"result": result}, value_range, 1, 0)
+    if num_measurements < 1:
+        raise InvalidValueError(f"num_measurements is at least 1, got {num_measurements}")
+    shown = min(len(measurement), num_measurements)
+    names = range(shown) if ids is None else ids
+    blocks = [of_measurement(result, b) if isinstance(result, Samples) else None for b in range(shown)]
+    points = [result.x[b].detach().cpu() if block is None else block.mean()[0] for b, block in enumerate(blocks)]
+    stds = [None if block is None else spread(block)[0] for block in blocks]
+    known = [std for std in stds if std is not None]
+    high = max((float(std.max()) for std in known), default=0.0) or 1.0
 
-    chosen = {
-        name: replace(block, x=block.x[:, index : index + 1].detach().cpu(), info={}, latent=None)
-        for name, block in blocks.items()
-    }
-    spreads = {name: spread(block) for name, block in chosen.items()}
-    peaks = [float(std.max()) for std, _ in spreads.values() if std is not None]
-    peaks += [float(width.max()) / GAUSSIAN_WIDTH for _, width in spreads.values() if width is not None]
-    scale = max(peaks, default=0.0) or 1.0
-    summaries: dict[str, list[tuple[str, Panel]]] = {
-        name: [
-            ("posterior mean", partial(show_picture, block.mean()[0], value_range)),
-            ("standard deviation", partial(show_heat, spreads[name][0], scale, 2)),
-            ("width of 90 % interval", partial(show_heat, spreads[name][1], GAUSSIAN_WIDTH * scale, FEWEST)),
-        ]
-        for name, block in chosen.items()
-    }
-    tiles = {name: block.x[evenly(len(block), num_samples), 0] for name, block in chosen.items()}
-    labels = {name: _of(len(tiles[name]), len(block)) for name, block in chosen.items()}
-
+    heads = [*([] if truth is None else ["truth"]), "measured", "estimate" if blocks[0] is None else "mean"]
+    heads += ["std"] if known else []
+    group = len(heads) * (_TILE + _BETWEEN) - _BETWEEN
+    rows = math.ceil(shown / max(1, round((_WIDTH + _APART) / (group + _APART))))
+    columns = math.ceil(shown / rows)
     with house_style():
-        page = Page(6 if len(blocks) > 1 else len(given) + 3 * len(blocks), aspect)
-        if len(blocks) <= 1:
-            page.title(" · ".join(text for text in (title, *blocks) if text))
-            page.panels(sum(summaries.values(), given))
-            for name in blocks:
-                page.band_of_tiles(labels[name], tiles[name], value_range)
-        else:
-            page.title(title)
-            page.panels(given)
-            for name, block in blocks.items():
-                page.header(name, _cost(block, index))
-                page.tiles_beside(3, labels[name], tiles[name], value_range)
-                page.panels(summaries[name])
+        page = Page(columns, aspect, panel=group + _APART - GAP)
+        page.title(title)
+        if shown < len(measurement):
+            page.note(f"the first {shown} of {len(measurement):,} measurements")
+        for column in range(columns):
+            for i, head in enumerate(heads):
+                left = column * (group + _APART) + i * (_TILE + _BETWEEN)
+                page.text(left + _TILE / 2, page.cursor + 0.4 * _LINE, head, ha="center", fontsize=_FONT)
+        top = page.cursor + _LINE
+        for b in range(shown):
+            column, row = divmod(b, rows)
+            corner = column * (group + _APART), top + row * (_TILE * aspect + _LINE)
+            panels: list[Panel] = [panel for _, panel in given_panels(truth, measurement, mask, value_range, b)]
+            panels.append(partial(show_picture, points[b], value_range))
+            panels += [] if (std := stds[b]) is None else [partial(show_heat, std, high, 1)]
+            for i, panel in enumerate(panels):
+                page.place((corner[0] + i * (_TILE + _BETWEEN), corner[1], _TILE, _TILE * aspect), panel)
+            found = quality(result, b, measurement, truth=truth, likelihood=likelihood, value_range=value_range)
+            words = [str(names[b]), *(part for part in found.parts() if part.startswith(("PSNR", "misfit")))]
+            words += [found.verdict] if found.verdict not in (None, "sound") else []
+            page.text(
+                corner[0], corner[1] + _TILE * aspect + 0.45 * _LINE, " · ".join(words), fontsize=_FONT - 0.5,
+                color=colour_of(found),
+            )  # fmt: skip
+        page.cursor = top + rows * (_TILE * aspect + _LINE)
+        y = measurement[0].detach().cpu()
+        page.text(page.width, page.cursor + 0.5 * _LINE, legend(y, measured_of(mask, y, 0)), fontsize=_FONT, ha="right")
+        if known:
+            page.place((_LINE, page.cursor + 0.04, group, 0.07), partial(show_scale, high, "standard deviation"), "")
+        page.cursor += 0.38 if known else _LINE
         return page.figure()
-
-
-def _check(
-    truth: Tensor | None,
-    measurement: Tensor,
-    blocks: Mapping[str, Samples],
-    point: Tensor | None,
-    value_range: Range,
-    num_samples: int,
-    index: int,
-) -> float:
-    """Raise unless the parts fit together; the images' height over width."""
-    check_range(value_range)
-    if (not blocks and point is None) or num_samples < 1:
-        raise InvalidValueError("a figure needs samples or an estimate, and num_samples ≥ 1")
-    parts = {f"samples of {name!r}" if name else "samples": block.x for name, block in blocks.items()}
-    parts |= {what: images for what, images in (("estimate", point), ("truth", truth)) if images is not None}
-    first, leader = next(iter(parts.items()))
-    shape = tuple(leader.shape)[-4:]
-    if len(shape) != 4 or shape[1] not in (1, 2, 3):
-        raise ShapeError(f"{first}: shape {tuple(leader.shape)}; expected ([S,] B, C, H, W), C 1, 2 or 3")
-    for what, x in parts.items():
-        lead = ("S",) if what.startswith("samples") else ()
-        if x.ndim != len(lead) + 4 or tuple(x.shape[-4:]) != shape or 0 in x.shape:
-            expected = ", ".join(map(str, (*lead, *shape)))
-            raise ShapeError(f"{what}: shape {tuple(x.shape)}; expected ({expected}), as {first} say(s)")
-        check_finite(what, x, "the method's settings may be at fault")
-    if measurement.ndim == 0 or len(measurement) != shape[0]:
-        raise ShapeError(
-            f"measurement has shape {tuple(measurement.shape)}; expected ({shape[0]}, …), one for each image"
-        )
-    if not 0 <= index < shape[0]:
-        raise InvalidValueError(f"index is one of 0 … {shape[0] - 1}, got {index}")
-    return shape[2] / shape[3]
-
-
-def spread(block: Samples) -> tuple[Tensor | None, Tensor | None]:
-    """Standard deviation and width of the interval of each pixel, (H, W), where there are samples enough."""
-    std = block.std()[0].mean(0) if len(block) > 1 else None
-    if len(block) < FEWEST:
-        return std, None
-    lower, upper = block.credible_interval(LEVEL)
-    return std, (upper - lower)[0].mean(0)
-
-
-def _mask_of(mask: Tensor, y: Tensor, index: int) -> Tensor:
-    mask = mask.detach().cpu() != 0
-    if mask.ndim == y.ndim + 1:
-        mask = mask[index if len(mask) > 1 else 0]
-    try:
-        return mask.expand(y.shape)
-    except RuntimeError as error:
-        raise ShapeError(f"mask {tuple(mask.shape)} does not broadcast to a measurement {tuple(y.shape)}") from error
-
-
-def evenly(size: int, count: int) -> Tensor:
-    """Numbers of at most `count` samples among `size`, as far apart as can be, the first and the last included."""
-    return torch.linspace(0, size - 1, min(size, count), dtype=torch.float64).round().long()
-
-
-def _of(shown: int, size: int) -> str:
-    if shown < size:
-        return f"{shown} of {size:,} samples"
-    return "the only sample" if size == 1 else f"all {size} samples"
-
-
-def _cost(block: Samples, index: int) -> str:
-    forward, backward = (float(calls.flatten()[index]) for calls in (block.nfe, block.nfe_grad))
-    calls = f"{forward:,.0f} network calls a sample"
-    return calls + (f", {backward:,.0f} backward" if backward else "")

@@ -46,10 +46,10 @@ def plot_axes(axes: Axes, x: str, y: str) -> None:
     axes.tick_params(labelsize=_TICK, length=2, width=0.5, pad=1.5)
 
 
-def show_picture(image: Tensor, value_range: Range, axes: Axes) -> str:
+def show_picture(image: Tensor, value_range: Range, axes: Axes, caption: str = "") -> str:
     """Draw an image (C, H, W)."""
     axes.imshow(rgb(image, value_range), interpolation="nearest", aspect="equal")
-    return ""
+    return caption
 
 
 def show_heat(values: Tensor | None, high: float, fewest: int, axes: Axes) -> str | AxesImage:
@@ -66,12 +66,21 @@ def show_signed(values: Tensor, axes: Axes) -> AxesImage:
     return axes.imshow(values.numpy(), cmap=_SIGNED, vmin=-high, vmax=high, interpolation="nearest", aspect="equal")
 
 
-def show_measurement(y: Tensor, measured: Tensor | None, value_range: Range, axes: Axes) -> str:
+def show_scale(high: float, label: str, axes: Axes) -> str:
+    """Draw the colours of `show_heat` from 0 to `high` as a strip with ticks."""
+    axes.imshow(np.linspace(0, 1, 256)[None], cmap=_SPREAD, extent=(0, high, 0, 1), aspect="auto")
+    plot_axes(axes, label, "")
+    return ""
+
+
+def show_measurement(y: Tensor, measured: Tensor | None, value_range: Range, axes: Axes) -> str | AxesImage:
     """Draw one measurement as what it is: k-space, a picture, or a vector."""
     if y.ndim < 2 or min(y.shape[-2:]) == 1:
         return _vector(y.flatten(), None if measured is None else measured.flatten(), axes)
     planes = y.reshape(-1, *y.shape[-2:])
     captions = []
+    missing = _missing(y, measured)
+    note = [text] if (text := legend(y, measured)) else []
     if y.is_complex():
         magnitude = planes.abs().square().sum(0).sqrt()
         decades = (magnitude / magnitude.max().clamp_min(1e-30)).clamp_min(10.0 ** -(_DECADES + 1)).log10()
@@ -83,16 +92,45 @@ def show_measurement(y: Tensor, measured: Tensor | None, value_range: Range, axe
             planes = planes[:1]
         limits = _limits(planes, value_range)
         if limits != value_range:
-            captions.append(f"black {_number(limits[0])}, white {_number(limits[1])}")
+            if len(planes) == 1:
+                return _scaled(planes[0], missing, limits, "; ".join([*captions, *note]), axes)
+            captions.append(f"black {number(limits[0])}, white {number(limits[1])}")
         picture = rgb(planes, limits)
-    if measured is not None:
-        missing = ~measured.reshape(-1, *y.shape[-2:]).any(0).numpy()
-        colour, paint = ("grey", _GREY) if len(planes) == 3 and not y.is_complex() else ("blue", _BLUE)
-        picture[missing] = paint
-        if missing.any():
-            captions.append(f"{colour}: not measured")
+    picture[missing] = _paint(y)[1]
     axes.imshow(picture, interpolation="nearest", aspect="equal")
-    return "\n".join(captions) or f"{y.shape[-2]} × {y.shape[-1]} pixels"
+    return "\n".join([*captions, *note]) or f"{y.shape[-2]} × {y.shape[-1]} pixels"
+
+
+def legend(y: Tensor, measured: Tensor | None) -> str:
+    """What the colour of pixels without a value means, if there are such in a measurement."""
+    if y.ndim < 2 or min(y.shape[-2:]) == 1 or not _missing(y, measured).any():
+        return ""
+    return f"{_paint(y)[0]}: not measured"
+
+
+def _missing(y: Tensor, measured: Tensor | None) -> NDArray[np.bool_]:
+    """Which pixels (H, W) have no value."""
+    if measured is None:
+        return np.zeros(y.shape[-2:], bool)
+    missing: NDArray[np.bool_] = ~measured.reshape(-1, *y.shape[-2:]).any(0).numpy()
+    return missing
+
+
+def _paint(y: Tensor) -> tuple[str, tuple[float, float, float]]:
+    """Name and values of their colour."""
+    in_colour = y.numel() == 3 * y.shape[-2] * y.shape[-1] and not y.is_complex()
+    return ("grey", _GREY) if in_colour else ("blue", _BLUE)
+
+
+def _scaled(values: Tensor, missing: NDArray[np.bool_], limits: Range, label: str, axes: Axes) -> AxesImage:
+    """Draw a measurement (H, W) in units of its own, in grey, with what was not measured in blue."""
+    import matplotlib
+
+    shades = matplotlib.colormaps["gray"].with_extremes(bad=_BLUE)
+    shown = np.ma.masked_array(values.numpy(), missing)
+    image = axes.imshow(shown, cmap=shades, vmin=limits[0], vmax=limits[1], interpolation="nearest", aspect="equal")
+    image.set_label(label)
+    return image
 
 
 def _vector(values: Tensor, measured: Tensor | None, axes: Axes) -> str:
@@ -109,7 +147,8 @@ def _vector(values: Tensor, measured: Tensor | None, axes: Axes) -> str:
     return f"{len(places):,} entries" if len(places) else "nothing measured"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Two digits of a number, with a true minus."""
     return f"{value:.2g}".replace("-", "−")
 
 

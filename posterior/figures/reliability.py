@@ -60,4 +60,4 @@ def _show(found: Reliability, group: int, axes: Axes) -> str:
     axes.plot(stated, found.observed.value[group, some].tolist(), "o", color=_LINE, markersize=2.5)
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
     plot_axes(axes, "stated probability", "observed frequency")
-    return f"{int(count.sum()):,} measurements"
+    return f"{int(count.sum()):,} measurements\nhighest bar: {int(count.max()):,}"

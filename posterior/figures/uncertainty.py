@@ -11,9 +11,9 @@ from torch import Tensor
 
 from posterior.diagnostics.components import principal_components
 from posterior.errors import InvalidValueError, ShapeError, check_finite
-from posterior.figures.overview import FEWEST, GAUSSIAN_WIDTH, spread
 from posterior.figures.page import Page, Panel, house_style
-from posterior.figures.panels import FRAME, Range, check_range, plot_axes, show_heat, show_picture, show_signed
+from posterior.figures.panels import Range, check_range, plot_axes, show_heat, show_picture, show_signed
+from posterior.figures.parts import FEWEST, GAUSSIAN_WIDTH, spread
 from posterior.results import Samples
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from posterior.fairness.groups import Groups
 
 _WALK = (-2, -1, 0, 1, 2)  # standard deviations
+_GAUSSIAN = {0.674: "50%", 1.96: "95%"}  # standard deviations, and how often a Gaussian's error is smaller
 _POINT, _BAR = "#0072B2", "#56B4E9"  # blue and sky blue of Okabe & Ito's colour-blind-safe palette
 
 
@@ -97,7 +98,10 @@ def uncertainty_figure(
         for k in range(count):
             direction, step = found.directions[k, 0], found.std[k, 0]
             walk: list[tuple[str, Panel]] = [
-                (f"{t:+d} σ" if t else "mean", partial(show_picture, mean + t * step * direction, value_range))
+                (
+                    f"{t:+d} σ".replace("-", "−") if t else "mean",
+                    partial(show_picture, mean + t * step * direction, value_range),
+                )
                 for t in _WALK
             ]
             label = f"{k + 1}: {float(found.share[k, 0]):.0%} of variance"
@@ -106,17 +110,28 @@ def uncertainty_figure(
 
 
 def _show_errors(std: Tensor, error: Tensor, axes: Axes) -> str:
-    """Draw |error| of each entry over its standard deviation, on equal scales."""
-    high = 1.05 * max(float(std.max()), float(error.max()), 1e-12)
-    for factor in (0.674, 1.96):
-        axes.plot([0, high], [0, factor * high], color=FRAME, linewidth=0.5)
+    """Draw |error| of each entry over its standard deviation."""
+    wide, high = (1.05 * max(float(values.max()), 1e-12) for values in (std, error))
+    for factor in _GAUSSIAN:
+        axes.plot([0, wide], [0, factor * wide], color="#333333", linewidth=0.5, zorder=3)
     axes.plot(
-        std.numpy(), error.numpy(), "o", color=_POINT, markersize=1, alpha=0.4, markeredgewidth=0, rasterized=True
+        std.numpy(),
+        error.numpy(),
+        "o",
+        color=_POINT,
+        markersize=1,
+        alpha=max(0.05, min(0.4, 400 / len(std))),
+        markeredgewidth=0,
+        rasterized=True,
     )
-    axes.set(xlim=(0, high), ylim=(0, high))
+    for factor, share in _GAUSSIAN.items():
+        at = 0.75 * min(wide, high / factor)  # on the part of the line that is seen
+        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+        axes.text(at, factor * at, share, fontsize=5.5, color="#333333", ha="center", va="center", bbox=box, zorder=4)
+    axes.set(xlim=(0, wide), ylim=(0, high))
     plot_axes(axes, "standard deviation", "|truth − mean|")
-    inside = [float((error <= factor * std).double().mean()) for factor in (0.674, 1.96)]
-    return f"below lines {inside[0]:.0%}, {inside[1]:.0%}\n(Gaussian: 50 %, 95 %)"
+    below = ", ".join(f"{float((error <= factor * std).double().mean()):.0%}" for factor in _GAUSSIAN)
+    return f"below lines {below}\n(Gaussian: {', '.join(_GAUSSIAN.values())})"
 
 
 def _show_bars(probabilities: Tensor, names: tuple[str, ...], axes: Axes) -> str:

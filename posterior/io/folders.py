@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import FileFormatError, UnknownNameError
+from posterior.io.readers import read_json, read_safetensors
+from posterior.io.writing import atomic_write
 
 
 def list_folders(shipped: Path) -> list[str]:
@@ -54,17 +56,19 @@ def find_folder(name_or_folder: str | Path, shipped: Path, kind: str, writers: s
 
 
 def save_folder(folder: str | Path, config: dict[str, Any], module: nn.Module) -> Path:
-    """Write a module's config and weights."""
+    """Write a module's config and weights, both or neither.
+
+    Raises:
+        FileWriteError: They cannot be written.
+    """
     from safetensors.torch import save
 
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
-    path = folder / "weights.safetensors"
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(save(weights))  # save_file would make it readable by its owner alone
-    partial.replace(path)  # modules loaded from here are mapped to the old file, which must stay as it is
-    (folder / "config.json").write_text(json.dumps(config, indent=2, default=float) + "\n", encoding="utf-8")
+    # Modules loaded from here are mapped to the old file of weights, which is replaced and not written to.
+    with atomic_write(folder / "weights.safetensors") as stream, atomic_write(folder / "config.json") as text:
+        stream.write(save(weights))
+        text.write((json.dumps(config, indent=2, default=float) + "\n").encode())
     return folder
 
 
@@ -75,6 +79,8 @@ def load_weights(module: nn.Module, folder: Path) -> None:
         FileFormatError: They cannot be read, or do not fit.
     """
     path = folder / "weights.safetensors"
+    if not path.exists():
+        raise FileFormatError(f"{folder} has no {path.name}: copy the whole folder")
     weights = read_safetensors(path)
     check_weights(weights, module.state_dict(), f"{path} does not fit its config.json")
     module.load_state_dict(weights, assign=True)
@@ -86,12 +92,9 @@ def read_config(path: Path, writer: str, keys: str) -> dict[str, Any]:
     Raises:
         FileFormatError: There is none, or it is not readable.
     """
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FileFormatError(f"{path.parent} has no config.json: it is not a folder that {writer} wrote") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileFormatError(f"{path} is not readable as JSON: {error}") from error
+    if not path.exists():
+        raise FileFormatError(f"{path.parent} has no {path.name}: it is not a folder that {writer} wrote")
+    config = read_json(path)
     if not isinstance(config, dict):
         raise FileFormatError(f"{path} holds a {type(config).__name__}, not an object with {keys}")
     return config
@@ -133,24 +136,6 @@ def construct(kind: type, path: Path, *args: Any, **kwargs: Any) -> Any:
         raise FileFormatError(f"{path}: cannot build a {kind.__name__} of these settings: {error}") from error
 
 
-def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file.
-
-    Raises:
-        FileFormatError: There is no such file, or it cannot be read.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        weights: dict[str, Tensor] = load_file(path)
-    except FileNotFoundError as error:
-        raise FileFormatError(f"{path.parent} has no {path.name}: copy the whole folder") from error
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise FileFormatError(f"{path} is corrupt or cut off: {error}; copy or download it anew") from error
-    return weights
-
-
 def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], problem: str) -> None:
     """Check names, shapes, types and values of tensors against those of the module that will hold them.
 
@@ -161,7 +146,9 @@ def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], probl
     faults += [f"{name} is not expected" for name in weights if name not in expected]
     for name in expected.keys() & weights.keys():
         found, wanted = weights[name], expected[name]
-        if found.shape != wanted.shape:
+        if not is_plain(found):
+            faults.append(f"{name} is no plain tensor of numbers, but {found.dtype} ({found.layout})")
+        elif found.shape != wanted.shape:
             faults.append(f"{name} has shape {tuple(found.shape)} instead of {tuple(wanted.shape)}")
         elif found.is_floating_point() != wanted.is_floating_point():
             faults.append(f"{name} is {found.dtype} instead of {wanted.dtype}")
@@ -170,3 +157,10 @@ def check_weights(weights: dict[str, Tensor], expected: dict[str, Tensor], probl
     if faults:
         more = f" and {len(faults) - 5} more" if len(faults) > 5 else ""
         raise FileFormatError(f"{problem}: {'; '.join(sorted(faults)[:5])}{more}")
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Whether a tensor holds real numbers that torch computes with: not sparse, quantised or of 8-bit floats."""
+    small = tensor.is_floating_point() and tensor.itemsize < 2
+    odd = small or tensor.is_quantized or tensor.is_complex() or tensor.is_meta
+    return tensor.layout == torch.strided and not odd

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError
+from posterior.io.readers import read_torch
 from posterior.metrics.image import _pair
 
 Network = Literal["vgg", "alex", "st-vgg", "st-alex"]
@@ -222,10 +223,7 @@ def _backbone(network: str) -> Path:
 
 
 def _read(path: Path) -> dict[str, Tensor]:
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)  # runs no code from the file
-    except Exception as error:
-        raise FileFormatError(f"cannot read weights from {path}: {error}") from error
+    found = read_torch(path)
     if not isinstance(found, dict):
         raise FileFormatError(f"{path} holds a {type(found).__name__}, not weights by name")
     return found

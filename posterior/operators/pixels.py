@@ -37,13 +37,13 @@ class Inpainting(TightOperator):
     r"""Some of the pixels, \(A(x) = m \odot x\): measurements keep the image's shape, zero where nothing is measured.
 
     Args:
-        mask: True where measured, bool: (*event_shape), or what broadcasts to it on the left such as (H, W) for
-            (C, H, W) images; with event_shape given, also (B, *event_shape) with any of event_shape's lengths 1, a
-            mask for each measurement.
+        mask: True or 1 where measured, False or 0 elsewhere: (*event_shape), or what broadcasts to it on the left such
+            as (H, W) for (C, H, W) images; with event_shape given, also (B, *event_shape) with any of event_shape's
+            lengths 1, a mask for each measurement.
         event_shape: Shape of one image; the mask's unless given.
 
     Raises:
-        InvalidValueError: The mask is not bool, or a measurement has no pixel at all.
+        InvalidValueError: The mask holds other numbers, or a measurement has no pixel at all.
         ShapeError: The mask does not fit event_shape.
     """
 
@@ -53,8 +53,12 @@ class Inpainting(TightOperator):
         mask = torch.as_tensor(mask)
         event_shape = tuple(mask.shape if event_shape is None else event_shape)
         super().__init__(event_shape, event_shape, scale=1.0)
-        if mask.dtype != torch.bool:
-            raise InvalidValueError(f"the mask of Inpainting must be bool, got {mask.dtype}; use e.g. mask > 0")
+        if not bool(((mask == 0) | (mask == 1)).all()):  # NaN is neither
+            raise InvalidValueError(
+                f"the mask of Inpainting holds numbers other than 0 and 1 ({mask.dtype}); say what is measured, e.g. "
+                "mask > 0"
+            )
+        mask = mask == 1
         trailing = tuple(mask.shape)[-len(event_shape) :] if event_shape else ()
         own = event_shape[len(event_shape) - len(trailing) :]
         if mask.ndim > len(event_shape) + 1 or any(k not in (1, n) for k, n in zip(trailing, own, strict=True)):

@@ -14,7 +14,7 @@ from posterior.priors.base import ScorePrior
 from posterior.shapes import expand_right
 
 Prediction = Literal["epsilon", "sample", "v_prediction"]
-Predictor = Callable[[Tensor, Tensor], Tensor]  # what a network says of x_t (N, *event) and t (N,)
+Predictor = Callable[..., Tensor]  # what a network says of x_t (N, *event), t (N,) and, if it takes such, classes (N,)
 
 
 class VariancePreservingPrior(ScorePrior):
@@ -65,10 +65,10 @@ class VariancePreservingPrior(ScorePrior):
         self.log_sigma = (1 / alphas - 1).sqrt().log()  # float64 whatever the network's precision
         self.sigma_min, self.sigma_max = (float(self.log_sigma[i].exp()) for i in (0, -1))
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         dims = len(self.event_shape)
         scale = expand_right((1 + sigma**2).rsqrt(), dims)
-        out = self.through(self.predict, x * scale, self._label(self.time(sigma)))
+        out = self.through(self.predict, x * scale, self._label(self.time(sigma)), *labels)
         level = expand_right(sigma, dims)
         if self.prediction == "epsilon":
             out = x - level * out
@@ -118,10 +118,10 @@ class FlowMatchingPrior(ScorePrior):
         self.sigma_min, self.sigma_max = s_min / (1 - s_min), s_max / (1 - s_max)
         self.check_levels()
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         s = sigma / (1 + sigma)
         inputs = x * expand_right(1 - s, len(self.event_shape))
-        velocity = self.through(self.predict, inputs, self._label(s))
+        velocity = self.through(self.predict, inputs, self._label(s), *labels)
         return inputs - expand_right(s, len(self.event_shape)) * velocity
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from posterior.batched import BatchedModule
 from posterior.checks import NonNegative, check_falling, check_value
-from posterior.errors import IncompatibleError, NoiseLevelError, NotFiniteError, ShapeError
+from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelError, NotFiniteError, ShapeError
 from posterior.modes import check_evaluation
 from posterior.noise import Noise
 from posterior.priors import reverse_diffusion
@@ -19,7 +21,7 @@ from posterior.shapes import check_values, expand_right
 _REACH = 5.0  # sigma_max in units of sigma_data, at the least: then 4 % of an image's variance is still seen
 
 
-class Prior(nn.Module):
+class Prior(BatchedModule):
     """A distribution over images.
 
     Attributes:
@@ -86,17 +88,47 @@ class ScorePrior(Prior):
     Attributes:
         sigma_data: Standard deviation of an image's entries.
         sigma_min, sigma_max: Noise levels between which the denoiser is valid.
+        num_classes: How many classes of images the denoiser can be told of; None for one that takes none.
+        labels: The class of all images, (), or of those of each measurement, (B,); `with_class` sets it.
     """
 
     sigma_data: float
     sigma_min: float
     sigma_max: float
+    num_classes: int | None = None
+    labels: Tensor | None
     from_diffusers: ClassVar[Callable[..., ScorePrior]]  # of posterior.priors.diffusers, bound in posterior.priors
     _of_function: ClassVar[Callable[..., ScorePrior]]  # posterior.priors.function.FunctionPrior, bound there as well
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_batched("labels", None, 0, persistent=False)
+
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Denoise rows x (N, *event) at sigma (N,)."""
+        """Denoise rows x (N, *event) at sigma (N,); where there are classes, a third argument is their labels (N,)."""
         raise NotImplementedError
+
+    def with_class(self, labels: int | Sequence[int] | Tensor) -> Self:
+        """The prior p(x | class), with the same network.
+
+        Args:
+            labels: A class for all measurements, or (B,), one for each.
+
+        Raises:
+            InvalidValueError: There are no such classes, or none at all.
+        """
+        if self.num_classes is None:
+            raise InvalidValueError(f"{type(self).__name__} has no classes: leave class_label out")
+        given = torch.as_tensor(labels, device=self.device)
+        whole = given.dtype != torch.bool and not given.is_floating_point() and not given.is_complex()
+        if not whole or given.ndim > 1 or not bool(((given >= 0) & (given < self.num_classes)).all()):
+            raise InvalidValueError(
+                f"{type(self).__name__} needs a class_label in 0 … {self.num_classes - 1}, one for all measurements or "
+                f"one for each; got {labels}"
+            )
+        prior = copy.copy(self)
+        prior._buffers, prior._cache = self._buffers | {"labels": given.long()}, {}
+        return prior
 
     def denoise(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         """Posterior mean of the clean image, D(x, σ).
@@ -106,7 +138,7 @@ class ScorePrior(Prior):
             sigma: Noise level, a float or a tensor that broadcasts against the leading shape of x.
 
         Raises:
-            ShapeError: x does not end in the prior's event shape.
+            ShapeError: x does not end in the prior's event shape, or is of other measurements than the classes.
             NoiseLevelError: A level is outside [sigma_min, sigma_max].
         """
         check_values(f"x, given to {type(self).__name__}.denoise,", x, self.event_shape)
@@ -116,7 +148,16 @@ class ScorePrior(Prior):
         rows = x.reshape(-1, *self.event_shape)
         if rows.shape[0] == 0:
             return x.clone()
-        return self._denoise(rows, sigma.expand(lead).reshape(-1)).reshape(x.shape)
+        labels = () if self.labels is None else (self._row_labels(self.labels, lead),)
+        return self._denoise(rows, sigma.expand(lead).reshape(-1), *labels).reshape(x.shape)
+
+    def _row_labels(self, labels: Tensor, lead: torch.Size) -> Tensor:
+        if labels.ndim and (not lead or lead[-1] != len(labels) != 1):
+            raise ShapeError(
+                f"the prior has {len(labels)} classes, one for each measurement, but was given images of leading shape "
+                f"{tuple(lead)}; use prior.select(...), or with_class(...) with one class for all"
+            )
+        return labels.expand(lead).reshape(-1)
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         r"""Score of the noisy prior, \(\nabla \log p_\sigma(x)\); arguments as in `denoise`."""
@@ -201,9 +242,16 @@ class ScorePrior(Prior):
         return out.to(x.dtype, copy=True)
 
     def mean(self) -> Tensor:
-        """The mean image E[x] (*event_shape), which is what the largest noise level leaves: D(0, sigma_max)."""
+        """The mean image E[x], which is what the largest noise level leaves: D(0, sigma_max).
+
+        It is (*event_shape), or (B, *event_shape) where each measurement has its own class.
+        """
         zero = torch.zeros(1, *self.event_shape, dtype=self.dtype, device=self.device)
-        return self.denoise(zero, self.sigma_max)[0]
+        if self.labels is None:
+            return self.denoise(zero, self.sigma_max)[0]
+        classes, which = self.labels.unique(return_inverse=True)
+        each = self.with_class(classes).denoise(zero.expand(len(classes), *self.event_shape), self.sigma_max)
+        return each[which]
 
     def sample(self, num_samples: int, noise: Noise, *, steps: int = 40) -> Tensor:
         """Draw from the prior p(x) by reverse diffusion: (num_samples, B, *event_shape), B the ids of `noise`.

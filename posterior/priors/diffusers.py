@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError
+from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.operators.base import Operator
 from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior
 from posterior.priors.base import ScorePrior
 from posterior.priors.edm import EDMPrior
+from posterior.priors.pipelines import find_parts
 from posterior.priors.sde import VESDEPrior
 from posterior.shapes import expand_right
 
 
 def from_diffusers(
     source: Any,
+    scheduler: Any = None,
     *,
-    class_label: int | None = None,
+    class_label: int | Sequence[int] | None = None,
     guidance: float = 1.0,
     null_label: int | None = None,
     sigma_data: float | None = None,
+    download: bool = False,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> ScorePrior:
-    r"""A prior of a diffusers pipeline, by the rules of its scheduler.
+    r"""A prior of a model of diffusers, by the rules of its scheduler.
 
     Any unconditional or class-conditional image model (`UNet2DModel`, `DiTTransformer2DModel`, …) under a scheduler
     with \(\bar\alpha_t\) (DDPM, DDIM, PNDM, DPM-Solver, UniPC, Euler, Heun, …; predictions of ε, x0 or v), with EDM's
@@ -39,30 +42,28 @@ def from_diffusers(
     `operator_on_latents(prior, operator)`. Its posterior holds images that the decoder can make, and no others.
 
     Args:
-        source: A pipeline, the folder of one, or a repo id on the Hub.
-        class_label: Which class, for a class-conditional model.
+        source: A pipeline; a model; a folder of either, as `save_pretrained` writes them, a model's with its
+            scheduler_config.json beside it; or a repository on the Hub, as in "google/ddpm-cifar10-32".
+        scheduler: That of a model; it goes before that of a pipeline or a folder.
+        class_label: Which class, for a class-conditional model: one for all measurements, or one for each; see
+            `ScorePrior.with_class`.
         guidance: w of classifier-free guidance, D(∅) + w (D(class) − D(∅)); 1 is the model as trained. With any other w
             there is no prior whose denoiser this is, and draws are of no posterior.
         null_label: The label ∅; of a DiT the one after its classes.
         sigma_data: Standard deviation of an image's entries; by default the scheduler's, 1 for latents, or 0.5.
-        device, dtype: Where to, and in which precision, the network is moved; states keep theirs. A pipeline's own
-            network is moved, not a copy, and its parameters stop asking for gradients.
+        download: Whether a name that is no folder here may be looked for on the Hub.
+        device, dtype: Where to, and in which precision, the network is moved; states keep theirs. A model that is given
+            is moved, not a copy, and its parameters stop asking for gradients.
 
     Raises:
-        FileFormatError: There is no pipeline in the folder, or its weights are not safetensors.
+        FileFormatError: There is no model in the folder, or a part is missing, corrupt or not in safetensors.
         IncompatibleError: diffusers is not installed, or the model or the scheduler is of another kind.
         InvalidValueError: A class label is missing or out of range.
     """
-    pipeline = _pipeline(source)
-    parts = pipeline.components
-    model, scheduler = parts.get("unet") or parts.get("transformer"), parts.get("scheduler")
-    if model is None or scheduler is None:
-        raise IncompatibleError(f"the pipeline {type(pipeline).__name__} has no unet or transformer, or no scheduler")
-    autoencoder = parts.get("vae") or parts.get("vqvae")
-    network = Network(model, class_label, guidance, null_label)
-    size = _sides(model)
-    event_shape = (network.channels, *size)
-    config = scheduler.config
+    model, scheduler, autoencoder = find_parts(source, scheduler, download)
+    network = Network(model, guidance, null_label)
+    event_shape = (network.channels, *_sides(model))
+    config: Any = getattr(scheduler, "config", {})
     kind = config.get("prediction_type", "epsilon")
     if sigma_data is None:
         sigma_data = float(config.get("sigma_data") or (0.5 if autoencoder is None else 1.0))
@@ -96,7 +97,16 @@ def from_diffusers(
         )
     if autoencoder is not None:
         prior = LatentDiffusionPrior(prior, autoencoder)
-    return prior.to(device, dtype).eval().requires_grad_(False)
+    prior.num_classes = network.num_classes
+    prior = prior.to(device, dtype).eval().requires_grad_(False)
+    if class_label is not None:
+        prior = prior.with_class(class_label)
+    elif network.num_classes is not None:
+        raise InvalidValueError(f"{type(model).__name__} needs a class_label in 0 … {network.num_classes - 1}")
+    if guidance != 1 and (class_label is None or network.null_label is None):
+        raise InvalidValueError("guidance needs a class_label and the null_label that the model was trained with")
+    _try_once(prior, type(model).__name__)
+    return prior
 
 
 def operator_on_latents(prior: ScorePrior, operator: Operator) -> Operator:
@@ -109,43 +119,57 @@ def operator_on_latents(prior: ScorePrior, operator: Operator) -> Operator:
 
 
 class Network(nn.Module):
-    """A diffusers model as a function of x (N, *event) and time (N,): its label, guidance and precision.
+    """A diffusers model as a function of x (N, *event), time (N,) and, where it has classes, their labels (N,).
+
+    Args:
+        model: A model of diffusers.
+        guidance: w of classifier-free guidance.
+        null_label: The label of no class.
 
     Attributes:
         time_scale: What times are multiplied by.
         sign: What the output is multiplied by.
+
+    Raises:
+        IncompatibleError: The model is told of something else than classes, or gives no image for an image.
+        InvalidValueError: It has no such null_label.
     """
 
     time_scale: float = 1.0
     sign: float = 1.0
 
-    def __init__(self, model: nn.Module, label: int | None, guidance: float, null_label: int | None) -> None:
+    def __init__(self, model: nn.Module, guidance: float, null_label: int | None) -> None:
         super().__init__()
-        self.model, self.label, self.guidance = model, label, guidance
+        self.model, self.guidance = model, guidance
         config: Any = model.config
+        name = type(model).__name__
         self.channels = int(config.in_channels)
-        classes = config.get("num_class_embeds") or config.get("num_embeds_ada_norm")
-        if "num_embeds_ada_norm" in config and null_label is None:
-            null_label = classes  # the embedding after those of the classes
+        if (embedded := config.get("class_embed_type")) is not None:
+            raise IncompatibleError(f"{name} is told of a {embedded} in place of a class, which is not supported")
+        if (out := config.get("out_channels") or self.channels) < self.channels:
+            raise IncompatibleError(
+                f"{name} takes {self.channels} channels and gives {out}: it is conditioned on an image, which is not "
+                "supported"
+            )
+        self.num_classes: int | None = config.get("num_class_embeds") or config.get("num_embeds_ada_norm")
+        labels = self.num_classes or 0
+        if "num_embeds_ada_norm" in config:  # a DiT, with an embedding after those of the classes
+            null_label, labels = (self.num_classes if null_label is None else null_label), labels + 1
+        if null_label is not None and not 0 <= null_label < labels:
+            raise InvalidValueError(f"{name} has {labels} labels, and null_label is {null_label}")
         self.null_label = null_label
-        if classes is None and label is not None:
-            raise InvalidValueError(f"{type(model).__name__} has no classes, but class_label is {label}")
-        if classes is not None and (label is None or not 0 <= label < classes):
-            raise InvalidValueError(f"{type(model).__name__} needs a class_label in 0 … {classes - 1}, got {label}")
-        if guidance != 1 and (label is None or null_label is None):
-            raise InvalidValueError("guidance needs a class_label and the null_label that the model was trained with")
 
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        out = self._call(x, time, self.label)
-        if self.guidance != 1:
-            free = self._call(x, time, self.null_label)
+    def forward(self, x: Tensor, time: Tensor, labels: Tensor | None = None) -> Tensor:
+        out = self._call(x, time, labels)
+        if self.guidance != 1 and labels is not None and self.null_label is not None:
+            free = self._call(x, time, torch.full_like(labels, self.null_label))
             out = free + self.guidance * (out - free)
         return out
 
-    def _call(self, x: Tensor, time: Tensor, label: int | None) -> Tensor:
+    def _call(self, x: Tensor, time: Tensor, labels: Tensor | None) -> Tensor:
         weight = next(self.model.parameters())
-        labels = {} if label is None else {"class_labels": torch.full((len(x),), label, device=x.device)}
-        out = self.model(x.to(weight.dtype), self.time_scale * time, return_dict=False, **labels)[0]
+        classes = {} if labels is None else {"class_labels": labels}
+        out = self.model(x.to(weight.dtype), self.time_scale * time, return_dict=False, **classes)[0]
         return self.sign * out[:, : self.channels].to(x.dtype)  # learned variances come after
 
 
@@ -156,9 +180,9 @@ class ScoreNetwork(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, h: Tensor, label: Tensor) -> Tensor:
+    def forward(self, h: Tensor, label: Tensor, *classes: Tensor) -> Tensor:
         sigma = label.exp()
-        return expand_right(sigma, h.ndim - 1) * self.network((h + 1) / 2, sigma)
+        return expand_right(sigma, h.ndim - 1) * self.network((h + 1) / 2, sigma, *classes)
 
 
 class LatentDiffusionPrior(ScorePrior):
@@ -177,8 +201,8 @@ class LatentDiffusionPrior(ScorePrior):
         config: Any = autoencoder.config
         self.scale, self.shift = float(config.get("scaling_factor") or 1.0), float(config.get("shift_factor") or 0.0)
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        return self.prior._denoise(x, sigma)
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
+        return self.prior._denoise(x, sigma, *labels)
 
     def decode(self, state: Tensor) -> Tensor:
         """Images (..., *image) of latents (..., *event_shape)."""
@@ -188,28 +212,16 @@ class LatentDiffusionPrior(ScorePrior):
         return images.to(state.dtype).reshape(*state.shape[:-3], *images.shape[1:])
 
 
-def _pipeline(source: Any) -> Any:
+def _try_once(prior: ScorePrior, name: str) -> None:
+    """Call the network once, so that one that cannot be called is known at once."""
+    zero = torch.zeros(prior.event_shape, device=prior.device)
     try:
-        import diffusers
-    except ImportError as error:
-        raise IncompatibleError("from_diffusers needs the package diffusers: pip install diffusers") from error
-    if not isinstance(source, str | Path):
-        return source
-    folder = Path(source)
-    if folder.exists() and not (folder / "model_index.json").exists():
-        raise FileFormatError(f"{folder} holds no diffusers pipeline: there is no model_index.json in it")
-    bars = diffusers.utils.logging.is_progress_bar_enabled()
-    diffusers.utils.logging.disable_progress_bar()
-    try:
-        # safetensors alone: pickled weights could run code
-        return diffusers.DiffusionPipeline.from_pretrained(
-            str(source), use_safetensors=True, low_cpu_mem_usage=False, trust_remote_code=False
-        )
-    except (OSError, ValueError) as error:
-        raise FileFormatError(f"no pipeline with safetensors weights could be loaded from {source}: {error}") from error
-    finally:
-        if bars:
-            diffusers.utils.logging.enable_progress_bar()
+        if prior.labels is not None:
+            prior = prior.with_class(prior.labels.flatten()[0])
+        with torch.no_grad():
+            prior.denoise(zero, min(max(prior.sigma_data, prior.sigma_min), prior.sigma_max))
+    except Exception as error:  # of whatever the model is made of
+        raise IncompatibleError(f"{name} cannot be called with images of shape {prior.event_shape}: {error}") from error
 
 
 def _sides(model: nn.Module) -> tuple[int, int]:

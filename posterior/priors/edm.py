@@ -63,9 +63,9 @@ class EDMPrior(ScorePrior):
             )
         super().check(dtype)
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         s = expand_right(sigma, len(self.event_shape))
         total = s**2 + self.sigma_data**2
-        output = self.through(self.network, x * total.rsqrt(), (sigma.log() / 4).to(self.dtype))
+        output = self.through(self.network, x * total.rsqrt(), (sigma.log() / 4).to(self.dtype), *labels)
         denoised = (self.sigma_data**2 / total) * x + (s * self.sigma_data * total.rsqrt()) * output
         return denoised.clamp(*self.value_range) if self.clip and not self.network.training else denoised

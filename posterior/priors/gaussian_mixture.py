@@ -35,6 +35,7 @@ class GaussianMixturePrior(ScorePrior):
             positive.
     """
 
+    derived: tuple[str, ...] = ()
     means: Tensor
     log_weights: Tensor
     variances: Tensor
@@ -74,6 +75,7 @@ class GaussianMixturePrior(ScorePrior):
             variances, basis = torch.linalg.eigh(covariance)
             if not bool((variances > 0).all()):
                 raise InvalidValueError("the covariance must be positive definite")
+            self.derived = ("means", "variances", "basis")  # eigenvectors round as threads say, to their signs
         # Components live in the covariance's eigenbasis, where it is diagonal.
         self.register_buffer("means", flat if basis is None else flat @ basis)
         self.register_buffer("log_weights", (weights / weights.sum()).log())

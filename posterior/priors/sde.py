@@ -57,10 +57,10 @@ class VESDEPrior(ScorePrior):
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
         self.check_levels()
 
-    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+    def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         low, high = self.value_range
         inputs, label = (2 * x - low - high) / (high - low), (sigma / (high - low)).log()
-        output = self.through(self.network, inputs, label.to(self.dtype))
+        output = self.through(self.network, inputs, label.to(self.dtype), *labels)
         return x + expand_right(sigma, len(self.event_shape)) * output
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from posterior.errors import FileFormatError, IncompatibleError
+from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError
 from posterior.io.folders import (
     construct,
     entry,
@@ -23,6 +23,7 @@ from posterior.io.folders import (
 from posterior.networks.table import build_network, describe_network
 from posterior.priors.base import Prior
 from posterior.priors.diffusers import from_diffusers
+from posterior.priors.pipelines import is_diffusers_folder
 from posterior.priors.pyramid import PyramidPrior
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "priors"
@@ -46,15 +47,18 @@ def load_prior(
     name_or_folder: str | Path,
     *,
     event_shape: Sequence[int] | None = None,
+    class_label: int | Sequence[int] | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> Prior:
     """Load a prior, ready for sampling: in evaluation mode, without parameter gradients.
 
     Args:
-        name_or_folder: A name from `list_priors()`, a folder written by `save_prior`, or a diffusers pipeline's (see
-            `posterior.priors.diffusers`). A shipped name wins over a folder of that name: for that write "./name".
+        name_or_folder: A name from `list_priors()`, a folder written by `save_prior`, or that of a pipeline or a model
+            of diffusers (see `posterior.priors.diffusers`). A shipped name wins over a folder of that name: for that
+            write "./name".
         event_shape: Shape of one image, of a prior that takes any size (that of the file unless given).
+        class_label: Which class, of a class-conditional prior: one for all measurements, or one for each.
         device: Where to put it (the CPU unless given).
         dtype: Its precision (that of the file unless given).
 
@@ -62,12 +66,15 @@ def load_prior(
         UnknownNameError: Neither a shipped prior nor a folder.
         FileFormatError: The folder does not hold a readable prior.
         IncompatibleError: The prior's images are of one size, and event_shape is another.
+        InvalidValueError: A class label is missing, out of range, or of a prior without classes.
     """
     folder = find_folder(name_or_folder, SHIPPED, "prior", "save_prior or diffusers")
-    if (folder / "model_index.json").exists():
+    if is_diffusers_folder(folder):
         if event_shape is not None:
-            raise IncompatibleError("a diffusers pipeline says which shape its images have: leave event_shape out")
-        return from_diffusers(folder, device=device, dtype=dtype)
+            raise IncompatibleError("a model of diffusers says which shape its images have: leave event_shape out")
+        return from_diffusers(folder, class_label=class_label, device=device, dtype=dtype)
+    if class_label is not None:
+        raise InvalidValueError(f"{folder.name} has no classes: leave class_label out")
     prior = _build(folder, event_shape)
     prior.to(device, dtype)
     for parameter in prior.parameters():

@@ -74,7 +74,7 @@ def train_classifier(
     train(
         classifier, loss, torch.arange(len(images)), folder, steps=steps, batch_size=batch_size,
         learning_rate=learning_rate, averaging=200, evaluate=evaluate, evaluate_every=evaluate_every, seed=seed,
-        progress=progress,
+        progress=progress, data=(images, labels),
     )  # fmt: skip
     return classifier
 

@@ -70,7 +70,7 @@ def train_flow(
     batch_size: int = 96,
     learning_rate: float = 1e-3,
     evaluate_every: int = 1000,
-    autocast: bool = True,
+    autocast: bool | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool = True,
@@ -107,7 +107,7 @@ def train_flow(
 
     train(
         prior, flow_loss, x, folder, steps=steps, batch_size=batch_size, learning_rate=learning_rate,
-        evaluate=evaluate, evaluate_every=evaluate_every, autocast=autocast and x.ndim == 4, seed=seed,
+        evaluate=evaluate, evaluate_every=evaluate_every, autocast=autocast if x.ndim == 4 else False, seed=seed,
         progress=progress,
     )  # fmt: skip
     return prior

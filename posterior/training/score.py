@@ -66,7 +66,7 @@ def train_score(
     batch_size: int = 96,
     learning_rate: float = 1e-3,
     evaluate_every: int = 1000,
-    autocast: bool = True,
+    autocast: bool | None = None,
     seed: int = 0,
     device: str = "cpu",
     progress: bool = True,

@@ -26,7 +26,21 @@ def show(name: str) -> str:
     return name
 
 
-COMMANDS: dict[str, Any] = {"add": add, "more": {"_help": "More of it.", "show": show}}
+def choose(
+    names: str | list[str] = "a", loud: bool = False, clear: bool | None = None, size: int = 0
+) -> tuple[Any, ...]:
+    """Choose.
+
+    Args:
+        names: Some names.
+        loud: Whether to be loud.
+        clear: Whether to be clear.
+        size: How much.
+    """
+    return names, loud, clear, size
+
+
+COMMANDS: dict[str, Any] = {"add": add, "choose": choose, "more": {"_help": "More of it.", "show": show}}
 
 
 def call(*args: str) -> object:
@@ -43,6 +57,26 @@ def test_words_become_a_call() -> None:
     assert call("add", "--a=1") == 3
     assert call("add", "--a=1", "--b=4") == 5
     assert call("more", "show", "word") == "word"  # a function without optional arguments takes plain words
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        ([], "a"),
+        (["--names=x:k=1,l=[2]"], "x:k=1,l=[2]"),
+        (["--names=x", "--names=y:k=1,l=2", "--size=1", "--names", "z"], ["x", "y:k=1,l=2", "z"]),
+        (["--names=[x,y]"], ["x", "y"]),
+        (["--names=x", "--names+=y"], ["x", "y"]),
+    ],
+)
+def test_a_list_is_given_word_by_word(words: list[str], names: object) -> None:
+    assert call("choose", *words) == (names, False, None, int("--size=1" in words))
+
+
+def test_switches_need_no_value() -> None:
+    assert call("choose", "--loud", "--clear", "--size=1") == ("a", True, True, 1)
+    assert call("choose", "--loud=false", "--clear", "false") == ("a", False, False, 0)
+    assert call("choose", "--size=1", "--size=2") == ("a", False, None, 2)  # the last word counts
 
 
 def test_groups_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
@@ -73,6 +107,12 @@ def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_errors_are_one_line(error: BaseException, code: int, message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert fails(capsys, error) == (code, f"posterior: {message}\n")
+
+
+def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
+    error = KeyboardInterrupt()
+    error.add_note("run the same again to go on")
+    assert fails(capsys, error) == (130, "posterior: interrupted; run the same again to go on\n")
 
 
 @pytest.mark.parametrize("size", [1, 100_000])

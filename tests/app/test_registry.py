@@ -1,7 +1,6 @@
-"""All public classes are registered, and all that is registered has a case in the shared suites and a row of docs."""
+"""All public classes are registered, and all that is registered can be written, and has tests."""
 
 import dataclasses
-import re
 from pathlib import Path
 from types import ModuleType
 
@@ -21,8 +20,8 @@ from posterior.operators import LinearOperator, Operator
 from posterior.priors.zoo import list_priors
 from samplers import Sampler, Solver
 from tests.operators.cases import CASES
+from tests.priors import checkpoints
 
-ROOT = Path(__file__).resolve().parents[2]
 ABSTRACT = (Sampler, Solver, Operator, LinearOperator, Likelihood)
 
 
@@ -75,24 +74,6 @@ def test_every_argument_can_be_written(kind: str) -> None:
         assert "VALUE" not in usage(kind, name, "event_shape", "operator" if kind == "likelihood" else "")
 
 
-@pytest.mark.parametrize(
-    ("page", "registered"),
-    [
-        ("docs/samplers.md", SAMPLERS | SOLVERS),
-        ("README.md", OPERATORS),
-        ("README.md", LIKELIHOODS),
-        ("README.md", PRIORS),
-    ],
-    ids=["methods", "operators", "likelihoods", "priors"],
-)
-def test_every_class_and_every_prior_is_documented(page: str, registered: dict[str, object]) -> None:
-    """Functions that make one are not: their names begin with a small letter, or have a dot."""
-    text = (ROOT / page).read_text(encoding="utf-8")
-    names = [name for name in registered if name in PRIORS or (name[0].isupper() and "." not in name)]
-    assert not [name for name in names if not re.search(rf"[`.]{name}[`(]", text)]
-
-
 @pytest.mark.parametrize("name", CONVERTERS)
-def test_every_converter_is_tested_and_documented(name: str) -> None:
-    assert (ROOT / "tests/priors/checkpoints" / f"test_{name.replace('-', '_')}.py").exists()
-    assert name.replace("-", "_") in (ROOT / "README.md").read_text(encoding="utf-8").lower()
+def test_every_converter_has_tests(name: str) -> None:
+    assert (Path(checkpoints.__file__).parent / f"test_{name.replace('-', '_')}.py").exists()

@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,17 @@ from torch import Tensor
 from posterior import GaussianLikelihood, PointEstimate, Posterior
 from posterior.diagnostics import DEFAULT_FUNCTIONALS, Calibration, calibrate
 from posterior.diagnostics.coverage import exchange_test, interval_levels, interval_shares
-from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, NotFiniteError, ShapeError
+from posterior.errors import (
+    CheckpointMismatchError,
+    FileFormatError,
+    IncompatibleError,
+    InvalidValueError,
+    NotFiniteError,
+    ShapeError,
+)
 from posterior.methods import Method
 from posterior.noise import Noise
-from posterior.operators import Inpainting
+from posterior.operators import Inpainting, Operator
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from tests.diagnostics.methods import KnownDraws, PriorDraws, SharedError, samples
 from tests.problems import DOUBLE, gaussian
@@ -247,10 +254,7 @@ def test_studies_that_make_no_sense() -> None:
 class Stops(KnownDraws):
     """Known draws, until a problem is reached."""
 
-    at: float = math.inf
-
-    def __repr__(self) -> str:
-        return "Stops"
+    at: float = field(default=math.inf, compare=False)  # a study that goes on is the same
 
     def __call__(self, problem: Posterior, **options: Any) -> Any:
         if int(problem.ids[0]) >= self.at:
@@ -275,3 +279,26 @@ def test_a_stopped_study_goes_on(tmp_path: Path) -> None:
     for other in ({"seed": 2}, {"num_samples": 10}, {"thin": 2}):
         with pytest.raises(FileFormatError, match="another run"):
             study(Stops(), checkpoint=path, **options | other)
+
+
+def test_the_ranks_of_another_study_are_not_given(tmp_path: Path) -> None:
+    def run(power: float = 1.0, scale: float = 1.0, **options: Any) -> Calibration:
+        operator = Operator.from_callable(
+            lambda x: x[:, ::2].sign() * x[:, ::2].abs() ** power, event_shape=(SIZE,), measurement_shape=(SIZE // 2,),
+            dtype=DOUBLE,
+        )  # fmt: skip
+        return calibrate(
+            PriorDraws(), PRIOR, GaussianLikelihood(operator, 0.3), num_problems=4, num_samples=5, progress=False,
+            functionals={"largest": lambda x, problem: scale * x.amax(-1)}, checkpoint=tmp_path / "study.pt", **options,
+        )  # fmt: skip
+
+    assert torch.equal(run().crps, run().crps)
+    values = "values of the operator, values of the likelihood"
+    for other, parts in (
+        ({"power": 1.1}, values),
+        ({"scale": 2.0}, "values of 'largest'"),
+        ({"truth": torch.zeros(4, SIZE, dtype=DOUBLE)}, "truth"),
+        ({"thin": 2, "seed": 1}, "thin, seed"),
+    ):
+        with pytest.raises(CheckpointMismatchError, match=f"different {parts};"):
+            run(**other)

@@ -7,7 +7,14 @@ import torch
 from torch import nn
 
 from posterior.data import load_digits, load_fashion
-from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, ShapeError, UnknownNameError
+from posterior.errors import (
+    CheckpointMismatchError,
+    FileFormatError,
+    IncompatibleError,
+    InvalidValueError,
+    ShapeError,
+    UnknownNameError,
+)
 from posterior.fairness import (
     Classifier,
     Groups,
@@ -54,6 +61,15 @@ def test_training_learns_resumes_and_is_saved(tmp_path):
     x, _ = stripes(6, 2)
     assert torch.equal(again(x), classifier(x))
     assert not again.training and not any(p.requires_grad for p in again.parameters())
+
+
+def test_weights_for_other_labels_are_not_gone_on_with(tmp_path):
+    images, labels = stripes(40)
+    options = {"names": ["rows", "columns"], "widths": (8,), "steps": 2, "batch_size": 8, "progress": False}
+    train_classifier(images, labels, tmp_path, **options)
+    for other in ((images, 1 - labels), (images + 0.01, labels)):
+        with pytest.raises(CheckpointMismatchError, match="different training data"):
+            train_classifier(*other, tmp_path, **options)
 
 
 def test_probabilities_of_any_leading_shape():

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from benchmarks.fairness.toy import ExactDraws, MixtureMAP
+from benchmarks.fairness.toy import ExactSamples, MixtureMAP
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.fairness import ComponentGroups, FairnessStudy, Groups, Interval, by_group, fairness
 from posterior.likelihoods import GaussianLikelihood
@@ -52,7 +52,7 @@ def test_map_fails_proportional_representation_where_y_says_nothing():
 
 @pytest.mark.parametrize("noise_std", [0.5, 1.0, 2.0, 1e3])
 def test_posterior_sampling_has_no_gap_but_that_of_parity(noise_std):
-    found = only(*two_groups(noise_std), ExactDraws())
+    found = only(*two_groups(noise_std), ExactSamples())
     for gap in (found.representation, found.conditional, found.symmetry):
         assert gap.within(0.05)
     # Errors are equally many in both directions: each group's error rate is that of the other over its share.
@@ -64,11 +64,11 @@ def test_posterior_sampling_has_no_gap_but_that_of_parity(noise_std):
 
 def test_the_reweighted_prior_achieves_parity_of_two_groups_and_not_of_three():
     problem, truth, groups = two_groups(1.0)
-    assert not only(problem, truth, groups, ExactDraws()).parity.within(0.05)
+    assert not only(problem, truth, groups, ExactSamples()).parity.within(0.05)
     prior = groups.equalised()
     torch.testing.assert_close(prior.log_weights.exp(), torch.full((2,), 0.5, dtype=DOUBLE))
     # The study's exact P(X ∈ a | y) is that of the true prior.
-    assert only(problem, truth, groups, ExactDraws(prior)).parity.within(0.05)
+    assert only(problem, truth, groups, ExactSamples(prior)).parity.within(0.05)
     # Two of three that y cannot tell apart: recalls are ½, ½ and 1.
     means = torch.tensor([-1.0, -1.0001, 1.0], dtype=DOUBLE).reshape(3, 1, 1, 1)
     prior = GaussianMixturePrior(means, [0.2, 0.3, 0.5], 0.0)
@@ -180,11 +180,11 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(IncompatibleError, match="without probability"):
         ComponentGroups(problem.prior, torch.tensor([0, 0]), "ab").equalised()
     with pytest.raises(InvalidValueError, match="different names"):
-        FairnessStudy({"toy": (problem, truth)}, [ExactDraws(), ExactDraws()], groups)
+        FairnessStudy({"toy": (problem, truth)}, [ExactSamples(), ExactSamples()], groups)
     with pytest.raises(ShapeError, match="'toy'"):
-        FairnessStudy({"toy": (problem, truth[:3])}, [ExactDraws()], groups)
+        FairnessStudy({"toy": (problem, truth[:3])}, [ExactSamples()], groups)
     with pytest.raises(InvalidValueError, match="even"):
-        FairnessStudy({"toy": (problem, truth)}, [ExactDraws()], groups).run(3)
+        FairnessStudy({"toy": (problem, truth)}, [ExactSamples()], groups).run(3)
     p = memberships(torch.rand(4, dtype=DOUBLE))
     with pytest.raises(ShapeError, match="all alike"):
         fairness(p, p, p[:3])
@@ -195,7 +195,7 @@ def test_what_cannot_be_is_refused():
 def test_exact_probabilities_stand_in_for_truths_only_if_these_are_of_the_prior():
     problem, truth, groups = two_groups(1e3)
     others = -truth  # the shares of the two groups change places: a model that is wrong
-    measured = FairnessStudy({"toy": (problem, others)}, [ExactDraws()], groups).run(64, progress=False)
+    measured = FairnessStudy({"toy": (problem, others)}, [ExactSamples()], groups).run(64, progress=False)
     found = measured.findings[0].fairness
     assert found.conditional is None
     # P(X̂) is the model's .867, P(X) is .133, up to a standard error of .006
@@ -206,7 +206,7 @@ def test_exact_probabilities_stand_in_for_truths_only_if_these_are_of_the_prior(
 
 def test_the_report_is_a_table():
     problem, truth, groups = two_groups(1.0, size=40)
-    report = FairnessStudy({"toy": (problem, truth)}, [ExactDraws(), MixtureMAP()], groups).run(8, progress=False)
+    report = FairnessStudy({"toy": (problem, truth)}, [ExactSamples(), MixtureMAP()], groups).run(8, progress=False)
     table = cells(str(report))
     assert len(table) == 3 and table[2][:2] == ["toy", "MAP"] and "group 0" in table[2][5]
     assert isinstance(report.findings[0].errors["PSNR (dB)"], Interval)

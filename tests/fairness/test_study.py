@@ -1,15 +1,16 @@
 """A study: what it keeps, estimates, refuses, and shows."""
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
 
-from benchmarks.fairness.toy import ExactDraws, MixtureMAP
-from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
-from posterior.fairness import FairnessReport, FairnessStudy, Interval
+from benchmarks.fairness.toy import ExactSamples, MixtureMAP
+from posterior.errors import CheckpointMismatchError, FileFormatError, InvalidValueError, NotFiniteError, TrustWarning
+from posterior.fairness import FairnessReport, FairnessStudy, Groups, Interval
 from posterior.figures import fairness_figure, save_figure
+from posterior.problem import Posterior
 from posterior.verdict import Verdict
 from tests.fairness.test_fairness import SHARES, two_groups
 from tests.figures.reading import texts
@@ -19,23 +20,20 @@ from tests.figures.reading import texts
 class Stops:
     """Exact draws, until it is interrupted."""
 
-    when: bool = True
+    when: bool = field(default=True, compare=False)  # a study that goes on is the same
     name: str = "exact again"
-
-    def __repr__(self) -> str:
-        return self.name
 
     def __call__(self, problem, **options):
         if self.when:
             raise KeyboardInterrupt
-        return ExactDraws()(problem, **options)
+        return ExactSamples()(problem, **options)
 
 
 def test_a_study_that_stopped_goes_on(tmp_path):
     problem, truth, groups = two_groups(1.0, size=30)
 
     def study(last):
-        methods = [MixtureMAP(), ExactDraws(), last]
+        methods = [MixtureMAP(), ExactSamples(), last]
         return FairnessStudy({"a": (problem, truth), "b": (problem, truth)}, methods, groups)
 
     def run(last, path=None, seed=0):
@@ -51,9 +49,35 @@ def test_a_study_that_stopped_goes_on(tmp_path):
         run(Stops(), path, seed=1)
 
 
+def test_the_findings_of_another_study_are_not_given(tmp_path):
+    problem, truth, groups = two_groups(1.0, size=30)
+    path = tmp_path / "study.pt"
+
+    def run(problem=problem, truth=truth, groups=groups, size=8, power=2.0):
+        errors = {"distance": lambda x, known: ((x - known).abs() ** power).flatten(1).sum(1)}
+        study = FairnessStudy({"a": (problem, truth)}, [ExactSamples()], groups, errors=errors)
+        return study.run(size, checkpoint=path, progress=False)
+
+    found = str(run())
+    assert str(run()) == found
+    for other, part in (
+        ({"truth": -truth}, "truth of 'a', groups of the truth of 'a'"),
+        (
+            {"groups": Groups(groups.names, lambda x: 1 - groups.of(x, x.shape[1:]).argmax(-1))},
+            "groups of the truth of 'a'",
+        ),
+        ({"groups": Groups(["x", "y"], lambda x: groups.of(x, x.shape[1:]))}, "names of the groups"),
+        ({"power": 2.1}, "values of the error 'distance' of 'a'"),
+        ({"size": 10}, "number of samples"),
+        ({"problem": Posterior(problem.prior, problem.likelihood, problem.y, range(1, 31))}, "ids of 'a'"),
+    ):
+        with pytest.raises(CheckpointMismatchError, match=f"different {part};"):
+            run(**other)
+
+
 def test_a_reference_estimates_what_the_prior_would_tell():
     problem, truth, groups = two_groups(1.0, size=2000)
-    methods = [MixtureMAP(), ExactDraws()]
+    methods = [MixtureMAP(), ExactSamples()]
     told = FairnessStudy({"toy": (problem, truth)}, methods, groups, truths_from_prior=True)
     guessed = FairnessStudy({"toy": (problem, truth)}, methods, groups, reference="exact posterior")
     (known, _), (estimate, own) = (study.run(64, progress=False).findings for study in (told, guessed))
@@ -81,7 +105,7 @@ class Doubtful:
 
     def __call__(self, problem, **options):
         warnings.warn("not to be trusted", TrustWarning, stacklevel=2)
-        return replace(ExactDraws()(problem, **options), verdict=(Verdict("doubtful", ("not to be trusted",)),))
+        return replace(ExactSamples()(problem, **options), verdict=(Verdict("doubtful", ("not to be trusted",)),))
 
 
 def test_warnings_are_in_the_report_and_not_in_its_way():
@@ -101,7 +125,7 @@ def test_a_method_that_gives_nan_is_named():
         name: str = "broken"
 
         def __call__(self, problem, **options):
-            found = ExactDraws()(problem, **options)
+            found = ExactSamples()(problem, **options)
             return replace(found, x=found.x / 0)
 
     with pytest.raises(NotFiniteError, match="broken on 'toy'"):
@@ -122,7 +146,7 @@ def test_errors_of_any_kind_by_group():
 def test_the_figure_shows_every_gap(tmp_path):
     problem, truth, groups = two_groups(1.0, size=40)
     problems = {"near": (problem, truth), "again": (problem, truth)}
-    report = FairnessStudy(problems, [ExactDraws(), MixtureMAP()], groups, truths_from_prior=True).run(
+    report = FairnessStudy(problems, [ExactSamples(), MixtureMAP()], groups, truths_from_prior=True).run(
         8, progress=False
     )
     figure = fairness_figure(report, title="Two groups")

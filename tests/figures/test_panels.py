@@ -21,6 +21,15 @@ def test_what_was_not_measured_is_blue_or_grey() -> None:
         assert any("not measured" in text for text in texts(figure))
 
 
+def test_what_was_not_measured_is_said_below_the_colours_of_counts() -> None:
+    mask = torch.ones(6, 8)
+    mask[2:4, 3:] = 0
+    y = torch.arange(2 * 48.0).reshape(2, 1, 6, 8) * mask
+    figure = figure_of(None, y, draws(), mask=mask)
+    np.testing.assert_array_equal(pictures(figure)[0].mask, mask == 0)
+    assert "blue: not measured" in [axes.get_xlabel() for axes in figure.axes]
+
+
 def test_k_space_is_drawn_by_log_magnitude() -> None:
     x, mask = normal(1, 2, 6, 8), torch.ones(8, dtype=torch.bool)
     mask[3] = False
@@ -58,8 +67,10 @@ def test_measured_images_in_other_units_and_sizes() -> None:
     assert pictures(small)[1].shape == (3, 4, 3)
     assert "3 × 4 pixels" in texts(small)
     counts = figure_of(x, torch.arange(2 * 48.0).reshape(2, 1, 6, 8), samples)
-    assert pictures(counts)[1].min() == 0
-    assert pictures(counts)[1].max() == 1
-    assert "black 0, white 47" in texts(counts)
+    np.testing.assert_array_equal(pictures(counts)[1].flatten(), torch.arange(48.0))
+    assert counts.axes[1].images[0].get_clim() == (0, 47)
+    assert ["0", "47"] in [[label.get_text() for label in axes.get_xticklabels()] for axes in counts.axes]
+    colours = figure_of(None, 100 * normal(2, 3, 6, 8), draws(event=(3, 6, 8)))
+    assert any(text.startswith("black −") and ", white " in text for text in texts(colours))
     stack = figure_of(x, normal(2, 5, 6, 8), samples)
     assert "first of 5" in texts(stack)

@@ -93,6 +93,8 @@ def test_results_survive_a_file(result: Archived, tmp_path: Path) -> None:
     path = result.save(tmp_path / "deep" / "result")
     assert path.name == "result.npz"
     assert_same(type(result).load(path), result)
+    assert_same(type(result).load(tmp_path / "deep" / "result"), result)  # by the name that it was saved under
+    assert type(result).load(result.save(tmp_path / "a.b")) is not None and (tmp_path / "a.b.npz").exists()
 
 
 def test_names_are_the_paths_to_tensors() -> None:

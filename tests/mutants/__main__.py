@@ -46,7 +46,7 @@ def main() -> None:
 
     listed = tomllib.loads(EQUIVALENT.read_text()).get("mutant", [])
     equivalent = {(entry["file"], entry["before"], entry["after"]) for entry in listed}
-    report = json.loads(options.report.read_text()) if options.report.exists() else {"durations": {}, "mutants": []}
+    report = json.loads(options.report.read_text()) if options.report.exists() else {"mutants": []}
     results = {Mutant(**entry["mutant"]): entry for entry in report["mutants"]}
     options.report.parent.mkdir(parents=True, exist_ok=True)
     paths = sorted({path for pattern in MODULES for path in ROOT.glob(pattern)})
@@ -56,7 +56,7 @@ def main() -> None:
     mutants.sort(key=lambda m: digest(options.seed, m.file, m.before, m.after))
     sample = mutants[: options.count]
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder), report["durations"])
+        bench = Bench(Path(folder))
         for mutant in sample:
             if (mutant.file, mutant.before, mutant.after) in equivalent:
                 results[mutant] = dict(status="equivalent", by="", seconds=0.0)

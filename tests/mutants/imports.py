@@ -21,6 +21,8 @@ class Imports:
         while queue:
             path = queue.pop()
             seen.add(path)
+            if path.name == "cases.py":  # which imports all test files beside it
+                queue += set(path.parent.rglob("test_*.py")) - seen
             for file in self.imported(path):
                 if file.parts[0] != "tests":
                     found.add(str(file))

@@ -4,8 +4,16 @@ import pytest
 import torch
 
 from posterior.operators import LinearOperator
-from tests.operators.cases import CASES, Case
-from tests.operators.checks import assert_close, check_batching, check_operator, random_images
+from tests.operators.case import Case
+from tests.operators.cases import CASES
+from tests.operators.checks import (
+    assert_close,
+    check_batching,
+    check_conversions,
+    check_declarations,
+    check_operator,
+    random_images,
+)
 
 each = pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items()])
 
@@ -17,7 +25,8 @@ def test_checks_of_every_operator(case: Case) -> None:
     if isinstance(operator, LinearOperator):
         check_operator(operator)
     else:
-        check_batching(operator.to(torch.float64))
+        for check in (check_declarations, check_conversions, check_batching):
+            check(operator.to(torch.float64))
 
 
 @pytest.mark.parametrize("case", [pytest.param(case, id=name) for name, case in CASES.items() if case.formula])

@@ -2,6 +2,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import avg_pool2d
 
 from posterior.errors import IncompatibleError, ShapeError
 from posterior.operators import (
@@ -13,6 +14,7 @@ from posterior.operators import (
     LinearOperator,
     Magnitude,
 )
+from tests.operators.case import MASK, Case
 from tests.operators.checks import (
     assert_close,
     check_batching,
@@ -22,6 +24,14 @@ from tests.operators.checks import (
     random_images,
 )
 from tests.operators.examples import ALL, COMPOSED, EVENT, LINEAR, fourier, masks, square
+
+SHARED_CASES = {
+    "Composition": Case(
+        "composition:outer=downsampling:factor=2,inner=mask:path={mask}",
+        lambda x: avg_pool2d(x * torch.from_numpy(MASK), 2),
+        {"mask": MASK},
+    ),
+}
 
 KEEP_THE_SHAPE = ["identity", "mask", "masks", "blur"]
 each_operator = pytest.mark.parametrize("name", ALL)

@@ -1,14 +1,33 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators import Blur
+from tests.operators.case import Case
 from tests.operators.checks import assert_close, check_operator, random_images
+
+KERNEL = np.array([[0.5, -0.25, 0.0], [0.125, 0.0, 1.0]])
+
+
+def shifted(x: Tensor) -> Tensor:
+    """A sum of images shifted around, one for each entry of the kernel, whose centre is at (1, 1)."""
+    entries = np.ndenumerate(KERNEL)
+    return sum((value * x.roll((i - 1, j - 1), (-2, -1)) for (i, j), value in entries), start=0 * x)
+
+
+SHARED_CASES = {
+    "Blur": Case("blur:kernel={kernel}", shifted, {"kernel": KERNEL}),
+    "Blur, reflect": Case("blur:kernel={kernel},boundary=reflect", arrays={"kernel": KERNEL}),
+    "gaussian-blur": Case("gaussian-blur:std=0.6"),
+    "motion-blur": Case("motion-blur:length=3,angle=45"),
+}
 
 
 def random_kernel(height, width):

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators import Identity, Matrix
+from tests.operators.case import MATRIX, Case
 from tests.operators.checks import assert_close, check_operator, random_images
+
+SHARED_CASES = {
+    "Matrix": Case("matrix:path={matrix}", lambda x: torch.from_numpy(MATRIX).to(x) @ x.flatten(), {"matrix": MATRIX}),
+}
 
 
 def random_matrix(m, n, seed=5):

@@ -5,10 +5,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import avg_pool2d, interpolate
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.operators import Downsampling
+from tests.operators.case import Case
 from tests.operators.checks import check_operator, materialise, random_images
+
+SHARED_CASES = {
+    "Downsampling": Case("downsampling:factor=2", lambda x: avg_pool2d(x, 2)),
+    "Downsampling, bicubic": Case(
+        "downsampling:factor=2,kind=bicubic",
+        lambda x: interpolate(x[None], scale_factor=0.5, mode="bicubic", antialias=True)[0],
+    ),
+}
 
 sides = st.integers(1, 4)
 

@@ -3,8 +3,17 @@ import torch
 
 from posterior.errors import IncompatibleError
 from posterior.operators import Inpainting, Magnitude, Matrix, Operator
+from tests.operators.case import MATRIX, Case
 from tests.operators.checks import check_batching, random_images
 from tests.problems import DOUBLE
+
+SHARED_CASES = {
+    "Magnitude": Case(
+        "magnitude:operator=matrix:path={matrix}",
+        lambda x: (torch.from_numpy(MATRIX).to(x) @ x.flatten()).abs(),
+        {"matrix": MATRIX},
+    ),
+}
 
 
 def fourier(n: int = 4) -> Operator:

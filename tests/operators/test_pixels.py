@@ -5,7 +5,20 @@ from hypothesis import strategies as st
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.operators import Grayscale, Identity, Inpainting
+from tests.operators.case import MASK, Case
 from tests.operators.checks import check_operator, materialise, random_images
+
+SHARED_CASES = {
+    "Grayscale": Case("grayscale", lambda x: torch.einsum("c,chw->hw", x.new_tensor([0.299, 0.587, 0.114]), x)[None]),
+    "Identity": Case("identity", lambda x: x),
+    "Inpainting": Case("inpainting:mask={mask}", lambda x: x * torch.from_numpy(MASK), {"mask": MASK}),
+    "box": Case(
+        "box:top=1,left=2,height=2,width=3", lambda x: x - torch.nn.functional.pad(x[:, 1:3, 2:5], (2, 1, 1, 1))
+    ),
+    "half": Case("half:keep=top", lambda x: torch.cat([x[:, :2], 0 * x[:, 2:]], dim=1)),
+    "mask": Case("mask:path={mask}", lambda x: x * torch.from_numpy(MASK), {"mask": MASK}),
+    "random": Case("random:fraction=0.3,seed=4"),
+}
 
 sides = st.integers(2, 7)
 
@@ -84,10 +97,29 @@ def test_random_keeps_the_fraction_and_follows_the_seed():
     assert Inpainting.random((12,), 0.5).num_measured == 6
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int64, torch.float16, torch.float64])
+def test_masks_of_zeros_and_ones_are_masks(dtype):
+    mask = torch.tensor([[True, False, True], [False, False, True]])
+    operator = Inpainting(mask.to(dtype))
+    assert operator.mask.dtype == torch.bool and torch.equal(operator.mask, mask)
+    assert operator.num_measured == 3
+
+
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: Inpainting(torch.ones(2, 2)), InvalidValueError, "must be bool"),
+        (
+            lambda: Inpainting(torch.tensor([0.0, 0.5, 1.0])),
+            InvalidValueError,
+            "other than 0 and 1 .*float32.*mask > 0",
+        ),
+        (lambda: Inpainting(torch.tensor([0.0, torch.nan])), InvalidValueError, "other than 0 and 1"),
+        (
+            lambda: Inpainting(torch.tensor([0, 255], dtype=torch.uint8)),
+            InvalidValueError,
+            "other than 0 and 1 .*uint8",
+        ),
+        (lambda: Inpainting(torch.tensor([-1, 1])), InvalidValueError, "other than 0 and 1"),
         (lambda: Inpainting(torch.zeros(2, 2, dtype=torch.bool)), InvalidValueError, "measures no pixel"),
         (lambda: Inpainting(torch.ones(2, 3, dtype=torch.bool), (1, 3, 2)), ShapeError, "broadcasts"),
         (lambda: Inpainting(torch.ones(2, 1, 1, 3, 2, dtype=torch.bool), (1, 3, 2)), ShapeError, "broadcasts"),

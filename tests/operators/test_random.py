@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.operators import GaussianMeasurement, Matrix
+from tests.operators.case import Case
 from tests.operators.checks import check_operator, materialise, random_images
+
+SHARED_CASES = {
+    "GaussianMeasurement": Case("GaussianMeasurement:num_measurements=5"),
+    "gaussian": Case("gaussian:num_measurements=5,seed=2"),
+    "gaussian, circulant": Case("gaussian:num_measurements=5,kind=circulant"),
+}
 
 
 @settings(max_examples=15, deadline=None)

@@ -2,11 +2,20 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.nn.functional import avg_pool2d
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.operators import Grayscale, Identity, Inpainting, Stack
+from tests.operators.case import Case
 from tests.operators.checks import assert_close, check_operator, random_images
 from tests.operators.examples import EVENT, LINEAR, fourier, masks, square
+
+SHARED_CASES = {
+    "Stack": Case(
+        "stack:operators=[identity, downsampling:factor=2]",
+        lambda x: torch.cat([x.flatten(), avg_pool2d(x, 2).flatten()]),
+    ),
+}
 
 
 @settings(max_examples=10, deadline=None)

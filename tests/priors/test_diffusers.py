@@ -137,7 +137,8 @@ def test_learned_variances_are_left_out() -> None:
 
 
 @torch.no_grad()
-def test_classes_and_guidance() -> None:
+def conditional() -> Any:
+    """A pipeline of ten classes."""
     torch.manual_seed(0)
     model = diffusers.DiTTransformer2DModel(
         num_attention_heads=2, attention_head_dim=8, in_channels=1, out_channels=2, num_layers=1, norm_num_groups=4,
@@ -145,7 +146,12 @@ def test_classes_and_guidance() -> None:
     ).eval()  # fmt: skip
     for parameter in model.parameters():
         parameter.normal_(0, 0.2)
-    pipe = pipeline(diffusers.DDIMScheduler(clip_sample=False), model)
+    return pipeline(diffusers.DDIMScheduler(clip_sample=False), model)
+
+
+@torch.no_grad()
+def test_classes_and_guidance() -> None:
+    pipe = conditional()
 
     def denoised(**options: Any) -> Tensor:
         return ScorePrior.from_diffusers(pipe, **options).denoise(images(), 2.0)
@@ -158,8 +164,22 @@ def test_classes_and_guidance() -> None:
             denoised(**options)
     with pytest.raises(InvalidValueError, match="has no classes"):
         ScorePrior.from_diffusers(pipeline(diffusers.DDIMScheduler()), class_label=1)
+    with pytest.raises(InvalidValueError, match="null_label is 11"):
+        denoised(class_label=3, guidance=2.0, null_label=11)
     with pytest.raises(InvalidValueError, match="guidance needs"):
         ScorePrior.from_diffusers(pipeline(diffusers.DDIMScheduler()), guidance=2.0)
+
+
+@torch.no_grad()
+def test_a_class_for_each_measurement() -> None:
+    pipe = conditional()
+    prior = ScorePrior.from_diffusers(pipe, class_label=[3, 4, 3])
+    ones = [ScorePrior.from_diffusers(pipe, class_label=label) for label in (3, 4, 3)]
+    x, sigma = images(6).reshape(2, 3, *SHAPE), torch.tensor([0.5, 1.0, 2.0])
+    separate = torch.stack([one.denoise(x[:, b], sigma[b]) for b, one in enumerate(ones)], 1)
+    assert torch.allclose(prior.denoise(x, sigma), separate, atol=1e-5)
+    assert not torch.allclose(prior.denoise(x, 1.0)[:, 1], ones[0].denoise(x[:, 1], 1.0), atol=1e-2)
+    assert torch.allclose(prior.mean(), torch.stack([one.mean() for one in ones]), atol=1e-3)  # of hundreds
 
 
 @torch.no_grad()
@@ -209,7 +229,7 @@ class Strange:
 
 
 def test_what_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileFormatError, match="no model_index.json"):
+    with pytest.raises(FileFormatError, match="holds no model of diffusers"):
         ScorePrior.from_diffusers(tmp_path)
     unknown = {"unet": unet(), "scheduler": Strange()}
     for parts, reason in (({"unet": unet()}, "no scheduler"), (unknown, "is not known")):

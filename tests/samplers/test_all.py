@@ -14,7 +14,8 @@ from posterior.problem import Posterior
 from samplers.base import Sampler
 from samplers.solver import IterativeSolver
 from samplers.state import Info, State
-from tests.samplers.cases import CASES, Case, each
+from tests.samplers.case import Case
+from tests.samplers.cases import CASES, each
 
 
 def run(case: Case, problem: Posterior, count: int = 8, **options: object) -> tuple[Tensor, Tensor, Tensor]:

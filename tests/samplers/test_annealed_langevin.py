@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,6 +12,13 @@ from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
 from samplers import AnnealedLangevin
 from tests.problems import DOUBLE, check_moments, copies, mixture_problem
+from tests.samplers.case import Case
+
+SHARED_CASES = {
+    "AnnealedLangevin": Case(AnnealedLangevin(levels=10, sigma_last=0.1), calls=(31, 0)),
+    "AnnealedLangevin, code": Case(AnnealedLangevin(levels=10, sigma_last=0.1, form="code", step_size=0.2)),
+    "AnnealedLangevin.jalal2021": Case(replace(AnnealedLangevin.jalal2021("code"), levels=10)),
+}
 
 
 def test_one_step_is_the_paper_s_formula():

@@ -15,6 +15,11 @@ from posterior.problem import Posterior
 from samplers import KineticLangevin
 from samplers.kinetic_langevin import BUDGETS, KineticState
 from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture_problem
+from tests.samplers.case import Case
+
+SHARED_CASES = {
+    "KineticLangevin": Case(KineticLangevin("fast"), calls=(56, 0)),
+}
 
 WIDE = Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE))
 

@@ -11,6 +11,11 @@ from posterior.problem import Posterior
 from samplers import AuxiliaryMH, ReplicaExchange
 from samplers.replica_exchange import ReplicaState, _even_ladder
 from tests.problems import DOUBLE, check_copies, check_moments, mixture, mixture_problem
+from tests.samplers.case import Case
+
+SHARED_CASES = {
+    "ReplicaExchange": Case(ReplicaExchange(chains=2, replicas=3, burn_in=8, thinning=1, steps=4, prior_steps=5)),
+}
 
 ROTATED = Matrix(1.3 * torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=DOUBLE))
 

@@ -24,6 +24,14 @@ from posterior.results import Samples
 from samplers import TemperedSMC
 from samplers.tempered_smc import BUDGETS
 from tests.problems import DOUBLE, check_copies, check_moments, copies, gaussian_problem, mixture, mixture_problem
+from tests.samplers.case import Case, counts_problem
+from tests.samplers.latent.generators import bent_batch
+
+SHARED_CASES = {
+    "TemperedSMC": Case(TemperedSMC(accuracy="fast", population=24)),
+    "TemperedSMC, refused moves": Case(TemperedSMC(accuracy="fast", population=16), counts_problem),
+    "TemperedSMC, latents": Case(TemperedSMC(accuracy="fast", population=16), bent_batch),
+}
 
 ROTATED = Matrix(1.3 * torch.tensor([[0.8, 0.6], [-0.6, 0.8]], dtype=DOUBLE))
 LIKELIHOODS: dict[str, tuple[Likelihood, list[float]]] = {

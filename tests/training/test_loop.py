@@ -1,6 +1,10 @@
 """The training loop; that a run which stopped goes on to the same weights is tested in test_vae."""
 
 import json
+import os
+import signal
+import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import FileFormatError, InvalidValueError
+from posterior.errors import CheckpointMismatchError, FileFormatError, FileWriteError, InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.training import loop
@@ -41,7 +45,8 @@ def test_weights_are_averaged(tmp_path: Path) -> None:
     path: list[Tensor] = []
 
     def watched(network: nn.Module, images: Tensor, noise: Noise) -> Tensor:
-        path.append(weights(network))
+        if network.training:
+            path.append(weights(network))
         return loss(network, images, noise)
 
     result = run(tmp_path, loss=watched, steps=20, averaging=2, learning_rate=0.1)
@@ -104,10 +109,118 @@ def test_a_finished_run_is_not_trained_further(tmp_path: Path) -> None:
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 1
 
 
+def other_model() -> nn.Module:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Dropout(0.3), nn.Linear(3, 2))
+
+
+@pytest.mark.parametrize(
+    ("other", "part"),
+    [
+        ({"images": IMAGES + 0.01}, "training data"),
+        ({"images": IMAGES[:29]}, "training data"),
+        ({"data": "labels"}, "training data"),
+        ({"seed": 1}, "seed"),
+        ({"batch_size": 5}, "batch_size"),
+        ({"learning_rate": 1e-2}, "learning_rate"),
+        ({"averaging": 400}, "averaging"),
+        ({"network": other_model()}, "model"),
+        ({"loss": lambda network, images, noise: 1.01 * loss(network, images, noise)}, "values of the loss"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_weights_of_another_training_are_not_returned(other: dict[str, Any], part: str, tmp_path: Path) -> None:
+    first = run(tmp_path)
+    network = other.pop("network", model())
+    before = weights(network)
+    with pytest.raises(CheckpointMismatchError, match=f"another run: different {part};"):
+        run(tmp_path, network, **other)
+    assert torch.equal(weights(network), before)
+    assert torch.equal(weights(run(tmp_path)), weights(first))
+
+
+def test_more_steps_go_on_and_fewer_do_not(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
+        seen.append(step)
+        return {}
+
+    first = run(tmp_path, evaluate=evaluate)
+    further = run(tmp_path, first.requires_grad_(), steps=5, evaluate=evaluate)  # whatever weights it is called with
+    assert seen == [3, 5] and not torch.equal(weights(further), weights(run(tmp_path / "other")))
+    with pytest.raises(CheckpointMismatchError, match="is of 5 steps, more than 4"):
+        run(tmp_path, steps=4)
+
+
+def test_ctrl_c_ends_after_the_step_and_keeps_it(tmp_path: Path) -> None:
+    calls = iter(range(5))
+
+    def interrupted(network: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+        if network.training and next(calls) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        return loss(network, images, noise)
+
+    with pytest.raises(KeyboardInterrupt) as caught:
+        run(tmp_path / "a", loss=interrupted, steps=6)
+    assert caught.value.__notes__ == [
+        f"what was done is kept in {tmp_path / 'a' / 'checkpoint.pt'}: run the same again to go on"
+    ]
+    assert torch.load(tmp_path / "a" / "checkpoint.pt", weights_only=True)["content"]["step"] == 5
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert torch.equal(weights(run(tmp_path / "a", steps=6)), weights(run(tmp_path / "b", steps=6)))
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    def hanging(network: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.05)
+        raise AssertionError
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, loss=hanging)
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+def test_an_evaluation_that_was_interrupted_is_made_up_for(tmp_path: Path) -> None:
+    def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
+        if step == stop:
+            raise KeyboardInterrupt
+        return {"figure": float(weights(averaged).sum())}
+
+    for stop, folder in ((0, "whole"), (2, "a"), (5, "b")):
+        if stop:
+            with pytest.raises(KeyboardInterrupt):
+                run(tmp_path / folder, steps=5, evaluate=evaluate, evaluate_every=2)
+            stop = 0
+        run(tmp_path / folder, steps=5, evaluate=evaluate, evaluate_every=2)
+        assert (tmp_path / folder / "log.jsonl").read_text() == (tmp_path / "whole" / "log.jsonl").read_text()
+
+
+def test_in_another_thread_there_is_no_ctrl_c_to_hold_back(tmp_path: Path) -> None:
+    found: list[nn.Module] = []
+    thread = threading.Thread(target=lambda: found.append(run(tmp_path / "a")))
+    thread.start()
+    thread.join()
+    assert torch.equal(weights(found[0]), weights(run(tmp_path / "b")))
+
+
+def test_a_folder_that_cannot_be_written_is_known_before_the_work(tmp_path: Path) -> None:
+    def never(*_: Any) -> Tensor:
+        raise AssertionError
+
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FileWriteError, match="cannot be written"):
+        run(tmp_path / "file", loss=never)
+
+
 def test_checkpoints_that_cannot_be_used(tmp_path: Path) -> None:
     run(tmp_path)
     path = tmp_path / "checkpoint.pt"
-    with pytest.raises(FileFormatError, match="another run: its method or model"):
+    with pytest.raises(FileFormatError, match="another run: different model; name"):
         run(tmp_path, model(outputs=3), steps=4)
     whole = path.read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"text"):
@@ -139,3 +252,16 @@ def test_sample_sheets_are_of_pictures(tmp_path: Path) -> None:
         prior = ScorePrior.from_denoiser(lambda x, sigma: 0 * x, shape, sigma_max=5.0)
         save_samples(prior, tmp_path / f"{len(shape)}-{shape[0]}.png")
     assert [path.name for path in tmp_path.iterdir()] == ["3-1.png"]
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, False), (True, True), (False, False)])
+def test_half_precision_is_asked_for_on_a_cpu(given: bool | None, used: bool, tmp_path: Path) -> None:
+    seen = []
+
+    def watched(network: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+        if network.training:
+            seen.append(torch.is_autocast_enabled("cpu"))
+        return loss(network, images, noise)
+
+    run(tmp_path, loss=watched, autocast=given)
+    assert seen == [used] * 3

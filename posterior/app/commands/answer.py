@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from posterior.app.arrays import load_array
-from posterior.app.compare import default_device, report, run
+from posterior.app.drawing import draw, figures_in
+from posterior.app.question import pose
+from posterior.app.running import answer
 from posterior.app.specification import build
-from posterior.data import load_images
+from posterior.app.table import rows, save_csv, table
 from posterior.errors import InvalidValueError
-from posterior.figures import posterior_figure, save_figure, save_gif, uncertainty_figure
-from posterior.figures.overview import evenly
-from posterior.likelihoods import GaussianLikelihood
-from posterior.methods import Method
-from posterior.noise import Noise
-from posterior.priors.zoo import load_prior
-from posterior.problem import Posterior
+from posterior.io.writing import check_writable
 from posterior.results import PointEstimate, Samples
+from samplers import Sampler, Solver
 
-_FIGURES = 20  # of a batch at the most
-_FRAMES = 64  # of a gif
+_TABLE = "summary.csv"
 
 
 def sample(
     prior: str = "digits",
-    sampler: str = "TemperedSMC",
+    sampler: str | list[str] = "TemperedSMC",
     num_samples: int = 64,
     out: Path = Path("results/sample"),
     **question: Any,
@@ -36,13 +31,18 @@ def sample(
 
     Args:
         prior: Name of a shipped prior, or a folder; a diffusers pipeline's too.
-        sampler: Name of a sampler, with settings of your own as in TemperedSMC:accuracy=high,population=2048.
+        sampler: Name of a sampler, with settings of your own as in TemperedSMC:accuracy=high,population=2048; given
+            several times, or as a list, all of them answer.
         num_samples: Samples of each posterior.
-        out: Folder for samples.npz, and for figures and a gif of the samples of each of the first 20 images.
+        out: Folder for samples.npz, summary.csv, figures and gifs of the first 20 images, and overview.png of all.
     """
-    _answer(
-        method=build("sampler", sampler), prior=prior, num_samples=num_samples, file=out / "samples.npz", **question
-    )
+    texts = [sampler] if isinstance(sampler, str) else sampler
+    methods = {text: build("sampler", text) for text in texts}
+    if len(methods) != len(texts) or not texts:
+        raise InvalidValueError(f"give one sampler, or several that differ; got {', '.join(texts) or 'none'}")
+    names = [method.name for method in methods.values()]
+    called = {method.name if names.count(method.name) == 1 else text: method for text, method in methods.items()}
+    _answer(called, "samples", prior=prior, num_samples=num_samples, out=out, **question)
 
 
 def solve(prior: str = "digits-vae", solver: str = "CSGM", out: Path = Path("results/solve"), **question: Any) -> None:
@@ -52,81 +52,70 @@ def solve(prior: str = "digits-vae", solver: str = "CSGM", out: Path = Path("res
         prior: Name of a shipped prior, or a folder.
         solver: Name of a solver, with settings of your own as in
             ILO:restarts=4,layers=[1,2],radii=[0.2,0.1],steps=[300,200,100].
-        out: Folder for estimate.npz and for figures of the first 20 images.
+        out: Folder for estimate.npz, summary.csv, figures of the first 20 images, and overview.png of all.
     """
-    _answer(method=build("solver", solver), prior=prior, num_samples=1, file=out / "estimate.npz", **question)
+    method = build("solver", solver)
+    _answer({method.name: method}, "estimate", prior=prior, num_samples=1, out=out, **question)
 
 
 def _answer(
+    methods: Mapping[str, Sampler | Solver],
+    stem: str,
     *,
-    method: Method,
     prior: str,
     num_samples: int,
-    file: Path,
-    image: Path | None = None,
-    measurement: Path | None = None,
-    operator: str = "half:keep=top",
-    noise_std: float = 0.1,
+    out: Path,
     batch_size: int | None = None,
     seed: int = 0,
     progress: bool = True,
+    checkpoint: Path | None = None,
+    **question: Any,
 ) -> None:
-    """Answer a question with a method; arguments with a default are options of `sample` and of `solve`.
+    """Answer a question with methods; arguments with a default are options of `sample` and of `solve`.
 
     Args:
-        method: A sampler or a solver.
-        prior: Name or folder of its prior.
-        num_samples: How many samples to ask of it.
-        file: Where the answer goes, figures beside it.
-        image: True images, whose measurement is simulated: a picture (png, jpg), an array in [-1, 1] (npy, npz) or a
-            folder of pictures.
-        measurement: Measurements y of your own, (B, *measurement_shape), npy, in place of an image.
-        operator: Forward operator, as in random:fraction=0.3.
-        noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
+        methods: Samplers, or a solver, by what figures and tables call them.
+        stem: What files with an answer are called.
+        prior: Name or folder of their prior.
+        num_samples: How many samples to ask of each.
+        out: Where answers go, and figures.
         batch_size: Images in one network call at the most; lower it if memory runs out.
         seed: Seed of the simulated noise and of the method.
         progress: Whether to show progress bars.
+        checkpoint: File that is kept up to date, and from which the same command goes on if it was stopped.
     """
-    if (image is None) == (measurement is None):
-        raise InvalidValueError("give either --image (its measurement is simulated) or --measurement")
-    device = default_device()
-    model = load_prior(prior, device=device)
-    likelihood = GaussianLikelihood(build("operator", operator, event_shape=model.event_shape).to(device), noise_std)
-    truth = None
-    if image is not None:
-        truth = load_images(image, model.event_shape).to(device)
-        y = likelihood.simulate(truth, Noise.of(seed, len(truth), device=device))
-    elif measurement is not None:
-        y = load_array(measurement).to(device)
-        y = y if y.is_complex() else y.float()
-    problem = Posterior(model, likelihood, y)
-    file.parent.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
-    result, row = run(
-        operator, problem, method, truth=truth, num_samples=num_samples, seed=seed, batch_size=batch_size,
-        progress=progress,
-    )  # fmt: skip
-    print(report([row]))
-    print(f"saved to {result.save(file)}")
-    paths = [file.with_name(f"{index:03d}.png") for index in range(min(len(problem), _FIGURES))]
-    title = f"{method.name} · {operator}, noise {noise_std:g}"
-    for index, path in enumerate(paths):
-        _draw_figures(path, problem, result, truth, title, index)
+    image = question.get("image")
+    if image is not None and out.resolve() in (image.resolve(), image.resolve().parent):
+        raise InvalidValueError(
+            f"--out {out} is where the images are, which figures might replace; name another folder"
+        )
+    problem, truth, title = pose(prior, seed=seed, **question)
+    suffixes = {name: "" if len(methods) == 1 else "-" + re.sub(r"[^\w.=,-]+", "-", name) for name in methods}
+    check_writable(out / _TABLE)  # before the work
+    earlier = figures_in(out)
+    if earlier and not (out / _TABLE).exists():
+        raise InvalidValueError(
+            f"--out {out} holds {earlier[0].name}, which is of no earlier run and might be replaced; name another "
+            "folder"
+        )
+    for method in methods.values():
+        method.check(problem)
+    results: dict[str, Samples | PointEstimate] = {}
+    found = []
+    for name, method in methods.items():
+        kept = None if checkpoint is None else checkpoint.with_stem(checkpoint.stem + suffixes[name])
+        result = answer(
+            problem, method, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress,
+            checkpoint=kept,
+        )  # fmt: skip
+        results[name] = result
+        found += rows(problem, name, result, truth)
+        print(f"{result.summary()}\nsaved to {result.save(out / f'{stem}{suffixes[name]}.npz')}\n")
+    found.sort(key=lambda row: problem.ids.index(row.measurement))
+    for path in earlier:  # they may be of more measurements
+        path.unlink()
+    if earlier:
+        print(f"the {len(earlier)} figures of an earlier run were removed from {out}")
+    print(f"{table(found)}\n\nsaved to {save_csv(found, out / _TABLE)}")
+    paths = draw(out, problem, results, truth, title, suffixes)
     print(f"figures: {paths[0]}" + (f" … {paths[-1].name}" if len(paths) > 1 else ""))
-
-
-def _draw_figures(
-    path: Path,
-    problem: Posterior,
-    result: Samples | PointEstimate,
-    truth: Tensor | None,
-    title: str,
-    index: int,
-) -> None:
-    """The answer for one measurement of the batch, as a figure; samples also as maps of their spread and as a gif."""
-    samples, estimate = (result, None) if isinstance(result, Samples) else (None, result)
-    value_range, mask = problem.prior.value_range, getattr(problem.operator, "mask", None)
-    save_figure(posterior_figure(truth, problem.y, samples, estimate, value_range, title, mask=mask, index=index), path)
-    if samples is not None and len(samples) > 1:
-        figure = uncertainty_figure(samples, truth, value_range=value_range, title=title, index=index)
-        save_figure(figure, path.with_stem(f"{path.stem}-uncertainty"))
-        save_gif(samples.x[evenly(len(samples), _FRAMES), index], path.with_suffix(".gif"), value_range)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
-from posterior.app.compare import default_device
+from posterior.app.question import noise_of
+from posterior.app.running import default_device
 from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
 from posterior.figures import calibration_figure, save_figure
-from posterior.likelihoods import GaussianLikelihood
+from posterior.io.writing import check_writable, write_text
 from posterior.priors.base import ScorePrior
 from posterior.priors.zoo import load_prior
 
@@ -46,7 +47,7 @@ def priors_check(
     model = load_prior(name, device=default_device())
     given = None if images is None else load_images(images, model.event_shape)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+        check_writable(out / "prior_check.md")  # before the work
     result = check_prior(
         cast(ScorePrior, model), images=given, levels=levels, steps=steps, num_images=num_images, num_draws=num_draws,
         seed=seed, batch_size=batch_size, progress=progress,
@@ -57,7 +58,8 @@ def priors_check(
 def calibration(
     prior: str = "digits",
     operator: str = "half:keep=top",
-    noise_std: float = 0.1,
+    noise_std: float | None = None,
+    likelihood: str | None = None,
     sampler: str = "TemperedSMC",
     images: Path | None = None,
     num_problems: int = 200,
@@ -74,7 +76,9 @@ def calibration(
     Args:
         prior: Name of a shipped prior, or a folder.
         operator: Forward operator.
-        noise_std: Standard deviation of the measurement noise; images lie in [-1, 1].
+        noise_std: Standard deviation of Gaussian noise, 0.1 unless given; images lie in [-1, 1]. Short for --likelihood
+            gaussian:noise_std=….
+        likelihood: Noise of another kind, as in poisson:gain=50,background=1.
         sampler: The sampler that is judged, with settings of your own as in
             TemperedSMC:accuracy=fast,population=64.
         images: Images that the prior has not seen, as truths, to judge the prior too: a folder of pictures (png, jpg)
@@ -90,12 +94,12 @@ def calibration(
     """
     device = default_device()
     model = load_prior(prior, device=device)
-    forward = build("operator", operator, event_shape=model.event_shape).to(device)
+    noise, _ = noise_of(build("operator", operator, event_shape=model.event_shape), likelihood, noise_std)
     method = build("sampler", sampler)
     truth = None if images is None else load_images(images, model.event_shape)
-    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    check_writable(out / "calibration.md")  # before the work
     result = calibrate(
-        method, model, GaussianLikelihood(forward, noise_std).to(device), truth=truth, num_problems=num_problems,
+        method, model, noise.to(device), truth=truth, num_problems=num_problems,
         num_samples=num_samples, thin=thin, seed=seed, batch=batch, batch_size=batch_size,
         checkpoint=out / "checkpoint.pt", progress=progress,
     )  # fmt: skip
@@ -109,5 +113,5 @@ def _report(result: Calibration | PriorCheck, file: Path | None) -> None:
     text = f"{result.table()}\n\n{result.summary()}\n"
     print(text)
     if file is not None:
-        file.write_text(text, encoding="utf-8")
+        write_text(file, text)
         print(f"saved to {file}")

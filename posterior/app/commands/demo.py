@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from posterior.app.compare import default_device, report, run
+from posterior.app.running import answer, default_device
+from posterior.app.table import Row, rows, table
 from posterior.data import load_digits
 from posterior.fairness import Groups, load_classifier
 from posterior.figures import posterior_figure, save_figure, uncertainty_figure
+from posterior.io.writing import write_text
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Downsampling, Inpainting
@@ -46,7 +48,7 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
     classifier = load_classifier("digits", device=device)
     digits = Groups(classifier.names, classifier)
     images, _ = load_digits()
-    rows = []
+    found, warnings = list[Row](), list[str]()
     start = time.perf_counter()
     for name, (which, operator) in problems().items():
         operator = operator.to(device)
@@ -58,25 +60,30 @@ def demo(out: Path = Path("results/demo"), num_samples: int = 64, seed: int = 0,
         path = out / f"{name.replace(' ', '-')}.png"
         print(f"\n{name}: digit {which}, {int(operator.num_measured)} values measured, noise {NOISE_STD}")
 
-        estimate, row = run(name, problem.with_prior(generator), CSGM(), truth=truth, seed=seed, progress=progress)
+        estimate = answer(problem.with_prior(generator), CSGM(), seed=seed, progress=progress)
         assert isinstance(estimate, PointEstimate)
-        rows.append(row)
+        found += rows(problem, CSGM().name, estimate, truth)
+        warnings += estimate.warnings
         samples: dict[str, Samples] = {}
         for sampler in (TemperedSMC(accuracy="fast", population=192), AnnealedLangevin()):
-            result, row = run(
-                name, problem, sampler, truth=truth, num_samples=num_samples, seed=seed, progress=progress
-            )
+            result = answer(problem, sampler, num_samples=num_samples, seed=seed, progress=progress)
             assert isinstance(result, Samples)
-            rows.append(row)
+            found += rows(problem, sampler.name, result, truth)
+            warnings += result.warnings
             samples[sampler.name] = result
             result.save(out / f"{path.stem}-{sampler.name}.npz")
             # The first sampler's picture is there to look at while the second runs.
-            figure = posterior_figure(truth, y, samples, estimate, score.value_range, title=name, mask=mask)
+            figure = posterior_figure(
+                truth, y, samples, estimate, score.value_range, name, mask=mask, likelihood=likelihood
+            )
             save_figure(figure, path)
             heading = f"{name}, {sampler.name}"
             figure = uncertainty_figure(result, truth, groups=digits, value_range=score.value_range, title=heading)
             save_figure(figure, out / f"{path.stem}-{sampler.name}-uncertainty.png")
             print(f"  {path}: {', '.join(samples)}  ({time.perf_counter() - start:.0f} s since the start)")
-    print("\n" + report(rows))
+    report = "\n".join(
+        [table(found), *(["", "Warnings:", "", *(f"- {text}" for text in warnings)] if warnings else [])]
+    )
+    print(f"\n{report}")
     print("\nPSNR is that of the posterior mean or of MAP; coverage that of the 90 % intervals of pixels in doubt.")
-    (out / "table.md").write_text(report(rows) + "\n", encoding="utf-8")
+    write_text(out / "table.md", report + "\n")

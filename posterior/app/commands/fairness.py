@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 
-from posterior.app.compare import default_device
+from posterior.app.running import default_device
 from posterior.app.specification import build
 from posterior.data import load_images
 from posterior.diagnostics.calibration import draw_truth
 from posterior.fairness import FairnessStudy, class_groups, load_classifier
 from posterior.figures import fairness_figure, save_figure
+from posterior.io.writing import check_writable, write_text
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.priors.zoo import load_prior
@@ -65,7 +66,7 @@ def fairness_study(
     }
     asked = [build("method", text) for text in methods or ["TemperedSMC:accuracy=fast", "CSGM"]]
     who = class_groups(judge, groups)
-    out.mkdir(parents=True, exist_ok=True)  # a folder that cannot be written is known before the work
+    check_writable(out / "fairness.md")  # before the work
     noise = Noise.of(seed, num_images, 1, device=device).use("fairness")
     truth = draw_truth(model, noise.use("truth")) if images is None else load_images(images, model.event_shape)
     truth = truth[:num_images].to(device)
@@ -79,6 +80,6 @@ def fairness_study(
         num_samples, seed=seed, batch_size=batch_size, checkpoint=out / "checkpoint.pt", progress=progress
     )
     print(result)
-    (out / "fairness.md").write_text(f"{result}\n", encoding="utf-8")
+    write_text(out / "fairness.md", f"{result}\n")
     save_figure(fairness_figure(result), out / "fairness.png")
     print(f"saved to {out / 'fairness.md'}; figure: {out / 'fairness.png'}")

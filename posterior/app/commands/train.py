@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from posterior import training
-from posterior.app.compare import default_device
+from posterior.app.running import default_device
 from posterior.data import load_images
 from posterior.errors import InvalidValueError
-from posterior.priors.zoo import save_prior
+from posterior.priors.zoo import list_priors, save_prior
 
 
 def train_score(
@@ -24,6 +25,7 @@ def train_score(
     steps: int = 10_000,
     batch_size: int = 96,
     learning_rate: float = 1e-3,
+    autocast: bool | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> None:
@@ -40,12 +42,14 @@ def train_score(
         steps: Optimiser steps in all.
         batch_size: Images in each step.
         learning_rate: Peak step size of Adam.
+        autocast: Whether to train in bfloat16; on a GPU alone unless given.
         seed: Seed of first weights, batches and noise.
         progress: Whether to show a progress bar.
     """
     _train(
         training.train_score, data, out, held_out, widths=widths, blocks=blocks, patch=patch, dropout=dropout,
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, seed=seed, progress=progress,
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, autocast=autocast,
+        seed=seed, progress=progress,
     )  # fmt: skip
 
 
@@ -93,6 +97,7 @@ def train_flow(
     steps: int = 10_000,
     batch_size: int = 96,
     learning_rate: float = 1e-3,
+    autocast: bool | None = None,
     seed: int = 0,
     progress: bool = True,
 ) -> None:
@@ -111,13 +116,15 @@ def train_flow(
         steps: Optimiser steps in all.
         batch_size: Images in each step.
         learning_rate: Peak step size of Adam.
+        autocast: Whether to train in bfloat16; on a GPU alone unless given.
         seed: Seed of first weights, batches and noise.
         progress: Whether to show a progress bar.
     """
     network = dict(steps=levels, widths=widths, dense=dense, dense_width=dense_width, dropout=dropout)
     _train(
         training.train_flow, data, out, held_out, network=network, steps=steps, batch_size=batch_size,
-        learning_rate=learning_rate, seed=seed, progress=progress,
+        learning_rate=learning_rate, autocast=autocast,
+        seed=seed, progress=progress,
     )  # fmt: skip
 
 
@@ -128,4 +135,10 @@ def _train(train: Callable[..., Any], data: Path, out: Path, held_out: int, **op
         raise InvalidValueError(f"held_out must be from 0 to {len(images) - 1}, fewer than the images; got {held_out}")
     rest = images[size:] if held_out else None
     model = train(images[:size], out, held_out=rest, device=str(default_device()), **options)
-    print(f"saved to {save_prior(model, out)}; use it with load_prior({str(out)!r}) or --prior {out}")
+    save_prior(model, out)
+    log, sheet = out / "log.jsonl", out / f"samples-{options['steps']}.png"
+    name = f"./{out}" if str(out) in list_priors() else str(out)  # or a shipped prior would be meant
+    figures = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    print(", ".join(f"{what} {value:.4g}" for what, value in figures.items()))
+    print(f"the prior is in {out}, its log in {log}" + (f", samples of it in {sheet}" if sheet.exists() else ""))
+    print(f"use it with posterior sample --prior {name} --image FILE, or load_prior({name!r})")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import math
-import pickle
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import FileFormatError
-from posterior.io.folders import check_weights, read_safetensors
+from posterior.io.folders import check_weights, is_plain
+from posterior.io.readers import read_safetensors, read_torch
 
 _FORMATS: list[Format] = []
 
@@ -44,11 +43,11 @@ class Tensors(dict[str, Tensor]):
     """The named tensors of a network, of a file.
 
     Args:
-        content: What should be a dictionary of them; prefixes that all names have in common are dropped.
+        content: What should be a dictionary of them; what wrappers put before all names is dropped.
         path: The file.
         form: The format that it should be of, for errors.
         place: Where in the file it was, for errors.
-        prefixes: Prefixes of names that wrappers left, outermost first.
+        prefixes: What wrappers put before names, beside the `_orig_mod.` of torch.compile.
 
     Raises:
         FileFormatError: The content is something else.
@@ -60,12 +59,14 @@ class Tensors(dict[str, Tensor]):
         if not isinstance(content, Mapping):
             raise FileFormatError(f"{path} does not hold {form.network}: {place} is a {type(content).__name__}")
         for name, tensor in content.items():
-            if not (isinstance(name, str) and isinstance(tensor, Tensor)):
-                raise FileFormatError(f"{path}: entry {name!r} of {place} is not a named tensor")
-        for prefix in prefixes:
-            if all(name.startswith(prefix) for name in content):
-                content = {name.removeprefix(prefix): tensor for name, tensor in content.items()}
-        super().__init__(content)
+            if not (isinstance(name, str) and isinstance(tensor, Tensor) and is_plain(tensor)):
+                raise FileFormatError(f"{path}: entry {name!r} of {place} is not a named tensor of real numbers")
+        names = [name.replace("_orig_mod.", "") for name in content]  # torch.compile may wrap any part of a network
+        while common := next((p for p in prefixes if content and all(name.startswith(p) for name in names)), None):
+            names = [name.removeprefix(common) for name in names]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise FileFormatError(f"{path}: {place} holds {twice[0]} with and without a wrapper's prefix")
+        super().__init__(zip(names, content.values(), strict=True))
         self.path, self.format = path, form
 
     def error(self, problem: str) -> FileFormatError:
@@ -131,29 +132,16 @@ class Tensors(dict[str, Tensor]):
         network.load_state_dict(self)
 
 
-def read(path: Path, advice: str) -> Any:
+def read(path: Path, instead: str) -> Any:
     """What a file holds: the tensors of a .safetensors file, or whatever else torch reads without running code.
 
     Args:
         path: The file.
-        advice: What to save of a checkpoint that cannot be read so.
+        instead: What to save of a checkpoint that holds more than tensors.
 
     Raises:
         FileFormatError: There is no such file, it is corrupt, or it holds code.
     """
-    if not path.is_file():
-        raise FileFormatError(f"there is no file {path}")
     if path.suffix == ".safetensors":
         return read_safetensors(path)
-    # some training scripts store their options beside the weights; torch 2.4 cannot be told that they are harmless
-    options = getattr(torch.serialization, "safe_globals", contextlib.nullcontext)
-    try:
-        with options([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise FileFormatError(
-            f"{path} is no checkpoint, or holds more than tensors, which is not loaded because it could run code; if "
-            f"you trust it, save {advice} in a .safetensors file: {error}"
-        ) from error
-    except (OSError, EOFError, RuntimeError, ValueError, KeyError) as error:
-        raise FileFormatError(f"{path} is corrupt or cut off: {error}; copy or download it anew") from error
+    return read_torch(path, instead=instead)

@@ -27,7 +27,8 @@ def check(*args: str, prior: str = "./score") -> None:
 
 def calibrate(*args: str) -> None:
     sampler = "AnnealedLangevin:levels=3"
-    sizes = ("--num_problems=3", "--num_samples=4", "--batch=2", "--noise_std=1")
+    noise = () if any(word.startswith("--likelihood") for word in args) else ("--noise_std=1",)
+    sizes = ("--num_problems=3", "--num_samples=4", "--batch=2", *noise)
     main(["calibrate", "--prior=./score", f"--sampler={sampler}", *sizes, QUIET, *args])
 
 
@@ -102,6 +103,8 @@ def test_mistakes_about_the_prior(capsys: pytest.CaptureFixture[str]) -> None:
         (["--sampler=Tempered"], "did you mean 'TemperedSMC'"),
         (["--noise_std=0"], "noise_std must be positive"),
         (["--num_problems=1"], "at least 2"),
+        (["--likelihood=poisson:gain=50,background=1"], "takes Gaussian noise"),
+        (["--likelihood=gaussian:noise_std=1", "--noise_std=1"], "either --likelihood or --noise_std"),
         (["--thin=0"], "at least 1"),
         (["--num_samples=few"], "num_samples cannot be 'few'; see posterior calibrate --help"),
         (["--out=file"], "file: File exists"),

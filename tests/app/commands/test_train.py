@@ -22,13 +22,22 @@ def train(what: str, *args: str) -> None:
 
 def test_train_score_then_sample(capsys: pytest.CaptureFixture[str]) -> None:
     train("score", "--widths=[8]", "--steps=2", "--held_out=1")
-    assert "--prior out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("step 2, loss ")
+    assert "the prior is in out, its log in out/log.jsonl, samples of it in out/samples-2.png" in said
+    assert "use it with posterior sample --prior out --image FILE, or load_prior('out')" in said
     train("score", "--widths=[8]", "--steps=3", "--held_out=1")
     log = [json.loads(line) for line in Path("out/log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == [2, 3]
     assert {"samples-2.png", "samples-3.png"} < {path.name for path in Path("out").iterdir()}
     sample("--image=x.npz", "--prior=./out", "--out=drawn", "--num_samples=1")
-    assert "another run: its method or model" in mistake(capsys, train, "score", "--widths=[4]", "--steps=4")
+    message = mistake(capsys, train, "score", "--widths=[4]", "--steps=4")
+    assert "another run: different model, training data; name another file" in message
+
+
+def test_a_folder_is_told_from_a_shipped_prior(capsys: pytest.CaptureFixture[str]) -> None:
+    train("vae", "--latent=2", "--hidden=4", "--steps=1", "--out=digits")
+    assert "--prior ./digits --image FILE, or load_prior('./digits')" in capsys.readouterr().out
 
 
 def test_train_vae_then_solve() -> None:

@@ -28,8 +28,10 @@ def save_priors() -> None:
 
 
 def sample(*args: str) -> None:
-    """Run `posterior sample` on the prior score."""
-    main(["sample", "--prior=./score", f"--sampler={SAMPLER}", "--noise_std=1", "--num_samples=3", QUIET, *args])
+    """Run `posterior sample` on the prior score, with a small sampler and much noise unless told otherwise."""
+    usual = [f"--sampler={SAMPLER}"] * (not any(word.startswith("--sampler") for word in args))
+    usual += ["--noise_std=1"] * (not any(word.startswith(("--likelihood", "--noise_std")) for word in args))
+    main(["sample", "--prior=./score", "--num_samples=3", QUIET, *usual, *args])
 
 
 def solve(*args: str) -> None:

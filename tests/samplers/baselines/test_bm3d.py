@@ -12,6 +12,19 @@ from posterior.operators import Identity, Inpainting
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers.baselines import BM3D
+from tests.samplers.case import Case
+
+
+def noisy_images(batch: int = 1) -> Posterior:
+    """Images of one channel in noise."""
+    shape = (1, 32, 32)
+    y = torch.linspace(-1, 1, 3 * 1024).reshape(3, *shape)
+    return Posterior(GaussianMixturePrior(torch.zeros(1, *shape)), GaussianLikelihood(Identity(shape), 0.2), y[:batch])
+
+
+SHARED_CASES = {
+    "BM3D": Case(BM3D(), noisy_images, calls=(0, 0), seeded=False, package="bm3d"),
+}
 
 
 def problem_of(shape: tuple[int, ...]) -> tuple[Posterior, torch.Tensor]:

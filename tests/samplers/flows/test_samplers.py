@@ -20,9 +20,26 @@ from samplers.flows import PLMCMC, AmbientVI, ComposedFlow, FlowHMC
 from samplers.flows.composed_flow import independence_chain, limited
 from samplers.latent import HMC, LatentLangevin
 from tests.problems import check_moments, copies, mixture_problem
-from tests.samplers.flows.flows import BentFlow, curved_problem, linear_flow_problem
+from tests.samplers.case import Case
+from tests.samplers.flows.flows import BentFlow, bent_flow_batch, curved_problem, linear_flow_problem
 from tests.samplers.latent.generators import linear_posterior, linear_problem
 from tests.samplers.latent.test_samplers import check_quadrature
+
+SHARED_CASES = {
+    "ComposedFlow": Case(ComposedFlow(steps=6, batch=3, candidates=50), bent_flow_batch),
+    "ComposedFlow, importance": Case(
+        ComposedFlow(steps=6, batch=3, correction="importance", candidates=50), bent_flow_batch
+    ),
+    "ComposedFlow, metropolis": Case(
+        ComposedFlow(steps=6, batch=3, correction="metropolis", candidates=50), bent_flow_batch
+    ),
+    "AmbientVI": Case(AmbientVI(steps=6, batch=3, candidates=50), bent_flow_batch),
+    "FlowHMC": Case(
+        FlowHMC(transport=ComposedFlow(steps=4, batch=3), chains=2, burn_in=8, thinning=1, leapfrogs=2),
+        bent_flow_batch,
+    ),
+    "PLMCMC": Case(PLMCMC(chains=2, burn_in=8, thinning=2), bent_flow_batch),
+}
 
 DOUBLE = torch.float64
 QUIET = pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
@@ -255,6 +272,18 @@ def test_projected_chains_know_pixels_exactly() -> None:
             error = torch.maximum(found.unflatten(0, (16, -1)).mean(1).std() / 4, std / 3200**0.5)
             assert abs(float(found.mean() - mean)) < 4.5 * float(error)
     assert (samples.info["acceptance"][-100:].mean(0) > 0.1).all()
+
+
+def test_the_ratio_of_projected_chains() -> None:
+    # log p(x_M, y) + log N(x̃_O; y, a²) − log p(x_M, x̃_O), but for a constant, of the chains' first latents
+    problem = curved_problem()
+    method = PLMCMC(chains=5, width=0.3)
+    state = method.init(problem, problem.noise(0, 5))
+    image = problem.prior(state.x)
+    seen = torch.stack([image[..., 0], problem.y[:, 1].expand(5, 2)], -1)
+    auxiliary = -0.5 * ((image[..., 1] - problem.y[:, 1]) / 0.3) ** 2
+    expected = problem.prior.log_prob(seen) + auxiliary - problem.prior.log_prob(image)
+    assert torch.allclose(state.log_likelihood, expected)
 
 
 def test_projected_chains_take_pixels_only() -> None:

@@ -12,7 +12,8 @@ from samplers.base import Sampler
 from samplers.guided import DDNM, DPS, MMPS, TMPD, MCGDiff, PiGDM, PnPDM, PredictorCorrector
 from samplers.guided.base import Guided
 from tests.problems import DOUBLE, gaussian_problem, measure, mixture_problem
-from tests.samplers.cases import Case, each
+from tests.samplers.case import Case
+from tests.samplers.cases import each
 
 each_guided = each(lambda case: isinstance(case.method, Guided))
 NONLINEAR, OTHER_NOISE = ("DPS", "DAPS", "TDS"), ("DAPS", "TDS")  # which take them; a guided sampler need not

@@ -15,7 +15,14 @@ from samplers.guided import MMPS, TMPD, PiGDM
 from samplers.guided.base import karras_levels, renoise
 from samplers.guided.conditional import Conditional
 from tests.problems import DOUBLE, check_moments, copies, gaussian_problem, mixture_problem
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import orthogonal_problem, white_problem
+
+SHARED_CASES = {
+    "MMPS": Case(MMPS(steps=8), calls=(8, 8)),  # one number is measured: one iteration solves
+    "PiGDM": Case(PiGDM(steps=8), calls=(8, 8)),
+    "TMPD": Case(TMPD(steps=8), calls=(8, 2 * 8)),
+}
 
 each_gaussian = pytest.mark.parametrize(
     ("sampler", "problem"),

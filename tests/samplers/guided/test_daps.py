@@ -11,7 +11,12 @@ from samplers.guided import DAPS
 from samplers.guided.base import karras_levels
 from samplers.guided.daps import flow_to_clean
 from tests.problems import DOUBLE
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import spectral, white_problem
+
+SHARED_CASES = {
+    "DAPS": Case(DAPS(steps=5, ode_steps=2, langevin_steps=3), calls=(10, 0)),
+}
 
 
 @pytest.mark.parametrize("following", [1.5, 0.0])

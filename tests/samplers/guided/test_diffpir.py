@@ -7,7 +7,12 @@ from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from samplers.guided import DiffPIR
 from tests.problems import DOUBLE
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import spectral, white_problem
+
+SHARED_CASES = {
+    "DiffPIR": Case(DiffPIR(steps=8), calls=(8, 0)),
+}
 
 
 @pytest.mark.parametrize("following", [0.5, 0.0])

@@ -7,7 +7,12 @@ from posterior.noise import Noise
 from samplers.guided import DPS
 from samplers.guided.base import renoise
 from tests.problems import DOUBLE
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import white_problem
+
+SHARED_CASES = {
+    "DPS": Case(DPS(steps=8, step_size=0.1), calls=(8, 8)),
+}
 
 
 @pytest.mark.parametrize("following", [1.0, 0.0])

@@ -6,7 +6,13 @@ from posterior.errors import InvalidValueError, TrustWarning
 from samplers.guided import TDS, MCGDiff
 from samplers.guided.base import Guided
 from tests.problems import check_copies, check_moments, copies, mixture_problem
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import white_problem
+
+SHARED_CASES = {
+    "MCGDiff": Case(MCGDiff(steps=8, population=16), calls=(8 * 4, 0)),
+    "TDS": Case(TDS(steps=8, population=16), calls=(8 * 4, 8 * 4)),
+}
 
 
 @pytest.mark.parametrize("sampler", [TDS(population=500, steps=200), MCGDiff(population=500, steps=200)])

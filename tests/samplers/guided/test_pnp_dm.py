@@ -9,7 +9,12 @@ from posterior.noise import Noise
 from posterior.priors import ScorePrior
 from samplers.guided import PnPDM
 from tests.problems import DOUBLE, check_moments, copies, gaussian_problem
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import spectral, white_problem
+
+SHARED_CASES = {
+    "PnPDM": Case(PnPDM(steps=4, burn_out=2), calls=(6 * 6, 0)),
+}
 
 
 def test_it_is_exact_for_a_noisier_measurement() -> None:

@@ -11,7 +11,12 @@ from samplers.guided import DiffPIR, PnPLangevin
 from samplers.guided.base import ddpm_levels
 from samplers.state import State
 from tests.problems import DOUBLE, check_moments, copies
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import spectral, white_problem
+
+SHARED_CASES = {
+    "PnPLangevin": Case(PnPLangevin(steps=4, langevin_steps=4), calls=(8, 0)),
+}
 
 
 def test_it_is_exact_for_a_noisier_prior() -> None:

@@ -9,7 +9,12 @@ from posterior.noise import Noise
 from posterior.priors import ScorePrior
 from samplers.guided import PredictorCorrector
 from tests.problems import DOUBLE
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import spectral, white_problem
+
+SHARED_CASES = {
+    "PredictorCorrector": Case(PredictorCorrector(steps=8), calls=(15, 0)),
+}
 
 
 @pytest.mark.parametrize("snr", [0.1, 10.0])  # the step that the ratio asks for, and σ'² where it is larger

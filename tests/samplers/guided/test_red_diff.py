@@ -9,7 +9,12 @@ from posterior.problem import Posterior
 from samplers.guided import REDDiff
 from samplers.guided.base import ddpm_levels
 from tests.problems import DOUBLE
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import white_problem
+
+SHARED_CASES = {
+    "REDDiff": Case(REDDiff(steps=8), calls=(8, 0)),
+}
 
 
 def test_it_is_adam_along_its_gradient() -> None:

@@ -13,7 +13,13 @@ from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers.guided import DDNM, DDRM, MCGDiff, PiGDM
 from tests.problems import DOUBLE
+from tests.samplers.case import Case
 from tests.samplers.guided.problems import spectral, white_problem
+
+SHARED_CASES = {
+    "DDNM": Case(DDNM(steps=8), calls=(8, 0)),
+    "DDRM": Case(DDRM(steps=8), calls=(8, 0)),
+}
 
 
 def test_ddrm_starts_at_what_was_measured_well() -> None:

@@ -13,13 +13,20 @@ from samplers import TemperedSMC
 from samplers.base import Sampler
 from samplers.latent import HMC, LatentLangevin
 from tests.problems import check_copies, check_moments, copies, mixture_problem
+from tests.samplers.case import Case
 from tests.samplers.latent.generators import (
+    bent_batch,
     bent_problem,
     by_quadrature,
     inverted_problem,
     linear_posterior,
     linear_problem,
 )
+
+SHARED_CASES = {
+    "HMC": Case(HMC(chains=2, burn_in=10, thinning=1, leapfrogs=2), bent_batch),
+    "LatentLangevin": Case(LatentLangevin(levels=5, steps=2), bent_batch),
+}
 
 QUIET = pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
 

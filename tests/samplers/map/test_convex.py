@@ -17,7 +17,13 @@ from samplers.map import Lasso, TotalVariation
 from samplers.map.bases import TRANSFORMS
 from samplers.map.convex import noise_in_a_pixel
 from samplers.map.tv import adjoint_differences, differences
+from tests.samplers.case import Case, generated
 from tests.samplers.map.generators import DOUBLE, SHAPE, Small
+
+SHARED_CASES = {
+    "Lasso": Case(Lasso(steps=20), generated, calls=(0, 0), seeded=False),
+    "TotalVariation": Case(TotalVariation(steps=20), generated, calls=(0, 0), seeded=False),
+}
 
 BOTH = [Lasso(), TotalVariation()]
 each = pytest.mark.parametrize("solver", BOTH, ids=lambda solver: solver.name)

@@ -14,7 +14,12 @@ from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from samplers.map import CSGM
 from samplers.map.restarts import at_rest
+from tests.samplers.case import Case, generated
 from tests.samplers.map.generators import DOUBLE, SHAPE, Small, far_problem, followed
+
+SHARED_CASES = {
+    "CSGM": Case(CSGM(restarts=2, steps=5), generated),
+}
 
 LATENT, PIXELS, MEASURED = 3, 6, 4
 

@@ -119,3 +119,18 @@ def test_the_lower_of_two_points_is_kept_and_never_one_without_a_loss():
     x, lowest = lower(new, value, old, torch.full((1, 4), 2.0))
     assert x[0, :, 0].tolist() == [1.0, 0.0, 0.0, 0.0]
     assert lowest.tolist() == [[1.0, 2.0, 2.0, 2.0]]
+
+
+def test_lbfgs_goes_down_the_gradient_where_rounding_points_it_up(monkeypatch):
+    monkeypatch.setattr("samplers.map.descent._times_inverse_hessian", lambda pairs, slope: -slope)
+    loss, target, start = quadratic(2)
+    x, slope = start[None], torch.logspace(0, 2, 6, dtype=DOUBLE) * (start - target)[None]
+    value = loss(start)[None]
+    # a first trial of length 1 at the most, halved until it falls by 1e-4 of what the slope promises
+    moved, _ = by_lbfgs(lambda x: loss(x[0])[None], x, value, slope, blank_memory("lbfgs", x), 0, 1.0)
+    length = slope.norm(dim=-1)
+    for row in range(2):
+        size = 1 / max(1.0, float(length[0, row]))
+        while loss(x[0] - size * slope[0])[row] > value[0, row] - 1e-4 * size * length[0, row] ** 2:
+            size /= 2
+        assert torch.allclose(moved[0, row], x[0, row] - size * slope[0, row])

@@ -11,7 +11,12 @@ from posterior.operators import Identity, Inpainting
 from samplers.map import CSGM, ILO
 from samplers.map.ilo import project_l1
 from samplers.map.perceptual import perceptual_misfit
+from tests.samplers.case import Case, generated
 from tests.samplers.map.generators import DOUBLE, Large, far_problem, followed, outside_problem, small_problem
+
+SHARED_CASES = {
+    "ILO": Case(ILO(restarts=2, steps=(5, 5, 5)), generated),
+}
 
 SIZE = Large().event_shape
 QUICK = ILO(restarts=2, steps=(60, 40, 40))

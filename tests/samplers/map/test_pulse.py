@@ -8,7 +8,12 @@ from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.operators import Identity
 from samplers.map import PULSE
 from samplers.map.pulse import geocross
+from tests.samplers.case import Case, generated
 from tests.samplers.map.generators import DOUBLE, far_problem, followed, small_problem
+
+SHARED_CASES = {
+    "PULSE": Case(PULSE(restarts=2, steps=5), generated),
+}
 
 
 @pytest.mark.parametrize("latent_shape", [(6,), (3, 2)])

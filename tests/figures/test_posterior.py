@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,7 +7,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
 from posterior.figures import posterior_figure
+from posterior.figures.page import ALARM, PALE
+from posterior.likelihoods import GaussianLikelihood
+from posterior.metrics import psnr
+from posterior.operators import Identity
 from posterior.results import PointEstimate
+from posterior.verdict import Verdict
 from tests.figures.reading import draws, figure_of, grey, normal, pictures, texts
 
 
@@ -40,7 +47,8 @@ def test_several_samplers_share_their_scales() -> None:
     shown = texts(figure)
     assert shown.count("posterior mean") == 2
     assert {"Narrow", "Wide", "5 of 20 samples", "5 of 30 samples"} <= set(shown)
-    assert "1,200 network calls a sample, 30 backward" in shown
+    error = float(psnr(draws(scale=0.2).mean(), x)[1])
+    assert f"PSNR {error:.1f} dB · effective samples 20 · network calls 1,230" in shown
     assert len(pictures(figure)) == 2 + 2 * (3 + 5)
     limits = {axes.images[0].get_clim() for axes in figure.axes if axes.images and axes.images[0].get_array().ndim == 2}
     (_, std), (_, width) = sorted(limits)  # one for the standard deviations, one for the widths
@@ -48,6 +56,23 @@ def test_several_samplers_share_their_scales() -> None:
     heats = [(a.images[0].get_array(), a.images[0].get_clim()[1]) for a in figure.axes if a.images]
     fullest = max(float(values.max()) / high for values, high in heats if values.ndim == 2)
     assert fullest == pytest.approx(1)  # nothing saturates, and something reaches the end of the scale
+
+
+def test_what_is_said_of_each_row() -> None:
+    x, likelihood, one = normal(2, 1, 6, 8), GaussianLikelihood(Identity((1, 6, 8)), 0.5), torch.ones(2)
+    verdict = (Verdict(), Verdict("doubtful", ("a fault",), "a remedy"))
+    samples = replace(draws(), info={"effective_samples": 7 * one}, verdict=verdict)
+    estimate = PointEstimate(x + 0.2, one, one > 0, one, one, verdict=verdict)
+    figure = figure_of(x, x, {"A": samples, "B": samples}, estimate, likelihood=likelihood, index=1)
+    misfit = float(likelihood.misfit(samples.x, x)[:, 1].mean())
+    error = float(psnr(samples.mean(), x)[1])
+    line = f"PSNR {error:.1f} dB · misfit {misfit:.2f} σ · effective samples 7 · network calls 1,230 · doubtful"
+    found = [text for text in figure.texts if text.get_text() == line]
+    assert [text.get_color() for text in found] == [ALARM, ALARM]
+    assert "PSNR 20.0 dB\nmisfit 0.40 σ, doubtful" in texts(figure)
+    (alone,) = [text for text in figure_of(x, x, samples).texts if " · " in text.get_text()]
+    assert alone.get_text().endswith("network calls 1,200 · sound")
+    assert alone.get_color() == PALE
 
 
 def test_colour_images_average_the_spread_over_channels() -> None:
