@@ -12,7 +12,6 @@ from posterior.modes import own_modes
 from posterior.noise import Noise
 from posterior.shapes import expand_right
 
-
 _SIZES = (1.0, 3.0, 0.3)  # of the rows, so that the largest of a batch is now one, now another
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from warnings import warn
 
+import torch
 from torch import Tensor
 
 from posterior.checks import Count, check_fields, checked

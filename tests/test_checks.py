@@ -48,7 +48,11 @@ def test_numbers_are_kept_to_the_last_bit():
 @pytest.mark.parametrize(
     ("field", "values", "allowed"),
     [
-        ("count", (0, -1, 2.5, 3.0, "3", None, True, math.nan, 1j, [1], torch.ones(2), np.float64(3)), "an integer ≥ 1"),
+        (
+            "count",
+            (0, -1, 2.5, 3.0, "3", None, True, math.nan, 1j, [1], torch.ones(2), np.float64(3)),
+            "an integer ≥ 1",
+        ),
         ("share", (-0.1, 1.1, math.nan, math.inf, "0.5", None, False, 0.5j), r"a finite number in \[0, 1\]"),
         ("size", (0, 2.0, -math.inf, 10**400), r"a finite number in \(0, 2\)"),
         ("weight", (0.0, -1, math.nan, "1"), "a finite number > 0 or None"),
@@ -73,7 +77,9 @@ def test_schedules_go_down():
 
 class Thing:
     @checked
-    def __init__(self, shape: Shape, weights: Tensor, scale: NonNegative | Tensor = 1.0, *, user: Unknown = None) -> None:
+    def __init__(
+        self, shape: Shape, weights: Tensor, scale: NonNegative | Tensor = 1.0, *, user: Unknown = None
+    ) -> None:
         self.shape, self.weights, self.scale, self.user = shape, weights, scale, user
 
     @classmethod
@@ -127,7 +133,9 @@ def test_constructors_name_the_class_that_is_made():
     for weights in ("ones", None, torch.tensor([1.0, math.nan]), [math.inf]):
         with pytest.raises(InvalidValueError, match="Derived needs weights to be a tensor of finite numbers"):
             Derived((1,), weights)
-    with pytest.raises(InvalidValueError, match=r"scale to be a finite number ≥ 0 or a tensor of finite numbers; got -1"):
+    with pytest.raises(
+        InvalidValueError, match=r"scale to be a finite number ≥ 0 or a tensor of finite numbers; got -1"
+    ):
         Derived((1,), torch.ones(1), -1)
     with pytest.raises(InvalidValueError, match=r"Derived.of needs size to be an integer ≥ 1; got 0"):
         Derived.of(0)

@@ -318,7 +318,9 @@ def test_a_network_in_training_mode_is_refused_and_left_as_it_was():
         def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
             return self.inner(x)
 
-    with pytest.raises(IncompatibleError, match=r"FunctionPrior is in training mode.*BatchNorm1d.*call .eval\(\) first"):
+    with pytest.raises(
+        IncompatibleError, match=r"FunctionPrior is in training mode.*BatchNorm1d.*call .eval\(\) first"
+    ):
         denoiser(Network())
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
     prior = denoiser(Network().eval())

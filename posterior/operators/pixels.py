@@ -109,9 +109,7 @@ class Inpainting(TightOperator):
 
     @classmethod
     @checked
-    def random(
-        cls, event_shape: Shape, fraction: Annotated[float, Range(0, 1, "(]")], seed: int = 0
-    ) -> Inpainting:
+    def random(cls, event_shape: Shape, fraction: Annotated[float, Range(0, 1, "(]")], seed: int = 0) -> Inpainting:
         """Measure round(fraction · H · W) pixels at random places, the same in every channel.
 
         Raises:
