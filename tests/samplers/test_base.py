@@ -1,9 +1,10 @@
-"""Moments of draws that are made block by block."""
+"""Calls of `sample`: what they refuse, and moments of samples that are made block by block."""
 
 import pytest
 import torch
 
-from posterior.errors import FileFormatError, InvalidValueError, TrustWarning
+from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, TrustWarning
+from posterior.priors import GeneratorPrior
 from samplers import AnnealedLangevin, AuxiliaryGibbs, TemperedSMC
 from tests.problems import mixture_problem
 
@@ -60,3 +61,18 @@ def test_a_stopped_run_goes_on(tmp_path):
 def test_other_words_are_refused():
     with pytest.raises(InvalidValueError, match="'samples' or 'moments'"):
         LANGEVIN.sample(mixture_problem(), 4, keep="mean", progress=False)
+
+
+def test_bad_calls_are_refused():
+    problem = mixture_problem()
+    for options in ({"num_samples": 0}, {"seed": 1.5}, {"batch_size": 2.0}, {"keep": "all"}, {"num_samples": None}):
+        with pytest.raises(InvalidValueError, match=f"AnnealedLangevin.sample needs {next(iter(options))} to be"):
+            LANGEVIN.sample(problem, progress=False, **options)
+    with pytest.raises(InvalidValueError, match="no measurements"):
+        LANGEVIN.sample(problem.select([]), 4, progress=False)
+
+    class Generator(GeneratorPrior):
+        event_shape = (2,)
+
+    with pytest.raises(IncompatibleError, match="takes a ScorePrior"):
+        LANGEVIN.sample(problem.with_prior(Generator()), 4, progress=False)
