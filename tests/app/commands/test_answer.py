@@ -277,7 +277,7 @@ def test_a_run_goes_on_from_its_checkpoint(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [([], "nothing is kept; with --checkpoint FILE"), (["--checkpoint=run.pt"], "kept in run.pt: run the same again")],
+    [([], "the unfinished run is not kept; with --checkpoint FILE"), (["--checkpoint=run.pt"], "kept in run.pt: run the same again")],
 )
 def test_an_interrupt_says_how_to_go_on(
     words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
