@@ -45,7 +45,7 @@ def answer(
             return method.solve(problem, **options)
     except KeyboardInterrupt as stop:
         if checkpoint is None:
-            stop.add_note("nothing is kept; with --checkpoint FILE the same command goes on where it stopped")
+            stop.add_note("the unfinished run is not kept; with --checkpoint FILE the same command goes on")
         raise
 
 

@@ -25,7 +25,7 @@ class Quality:
         coverage: Among the pixels in doubt, whose 90 % credible interval is wider than 1 % of the value range, the
             fraction whose true value lies in it; None for point estimates, few samples, or without a truth.
         misfit: Root mean squared residual of the samples or of the estimate, in units of the noise; None without a
-            likelihood.
+            likelihood, or where it is of latents that the images were decoded from.
         effective_samples: How many independent samples they are worth; None where that is unknown.
         calls: Network evaluations a sample, backward ones counted too.
         verdict: The level of the verdict; None where there is none.
@@ -74,7 +74,7 @@ def quality(
     """
     x = result.x[:, index : index + 1] if isinstance(result, Samples) else result.x[None, index : index + 1]
     misfit = None
-    if likelihood is not None:
+    if likelihood is not None and x.shape[2:] == likelihood.operator.event_shape:
         one = likelihood.select(torch.tensor([index], device=y.device))
         misfit = float(one.misfit(x.to(y.device), y[index : index + 1]).mean())
     effective = None

@@ -26,7 +26,7 @@ Box = tuple[float, float, float, float]  # left, top or bottom, width, height
 
 _PANEL, GAP, _SIDE = 1.45, 0.09, 0.12  # inches: width of a panel, between panels, around all
 _TICKS = 0.44, 0.32  # inches left of a plot and below it: ticks and the label of an axis
-_END = 0.1  # inches right of a plot: half of the last tick's number
+_END = 0.1  # inches beside a plot: half of the last tick's number
 _TITLE, _HEADER, _LABEL, _CAPTION = 0.28, 0.24, 0.19, 0.36  # inches: heights of the bands of text
 _LETTER, SMALL_LETTER = 0.088, 0.072  # inches: width of a title's letter and of other text's, more or less
 _SMALL = 7.5  # points: captions
@@ -150,9 +150,9 @@ class Page:
             if label is None:
                 axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
             # ticks take room within the panel, or below it where there is no caption
-            ticks = _TICKS[0] if axes.get_ylabel() else 0.0
-            below = _TICKS[1] if axes.get_xlabel() and shown else 0.0
             end = _END if axes.get_xlabel() else 0.0
+            ticks = _TICKS[0] if axes.get_ylabel() else end
+            below = _TICKS[1] if axes.get_xlabel() and shown else 0.0
             axes.set_position(box(left + ticks, top, wide - ticks - end, tall - below))
             middle = left + (wide + ticks - end) / 2
             if label:

@@ -43,6 +43,8 @@ def test_what_is_not_known() -> None:
     found = quality(samples(18), 0, Y)
     assert (found.psnr, found.coverage, found.effective_samples) == (None, None, 18)
     assert quality(samples(18), 0, Y, truth=Y + 1).coverage is None
+    latents = GaussianLikelihood(Identity((3,)), 0.5)
+    assert quality(samples(18), 0, torch.zeros(2, 3), likelihood=latents).misfit is None
     assert quality(replace(samples(20), chains=2), 0, Y).effective_samples is None
     unknown = {"effective_samples": torch.tensor([math.nan, 3.0])}
     assert [quality(replace(samples(20), info=unknown), b, Y).effective_samples for b in range(2)] == [None, 3]

@@ -109,8 +109,8 @@ def _answer(
             checkpoint=kept,
         )  # fmt: skip
         results[name] = result
-        found += rows(problem, name, result, truth)
         print(f"{result.summary()}\nsaved to {result.save(out / f'{stem}{suffixes[name]}.npz')}\n")
+        found += rows(problem, name, result, truth)
     found.sort(key=lambda row: problem.ids.index(row.measurement))
     for path in earlier:  # they may be of more measurements
         path.unlink()

@@ -1,14 +1,18 @@
 """Shared by the tests of commands: small priors, two commands on them, and the line that a mistake ends with."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from posterior.app.cli import main
 from posterior.networks.unet import UNet
 from posterior.networks.vae import VAEDecoder
+from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import NetworkGenerator
 from posterior.priors.zoo import save_prior
@@ -47,3 +51,26 @@ def mistake(capsys: pytest.CaptureFixture[str], call: Callable[..., object], *ar
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("posterior: ")
     return str(line)
+
+
+def fill_folder() -> None:
+    """Priors of random weights, pictures and measurements in the working folder."""
+    save_priors()
+    values = Noise.of(0).uniform((3, *SHAPE))[0, 0]
+    Path("pictures").mkdir()
+    for i, picture in enumerate((255 * values).byte().numpy()):
+        Image.fromarray(picture[0]).save(f"pictures/{i}.png")
+    Image.fromarray(np.zeros((9, 9), np.uint8)).save("large.png")
+    x = (2 * values - 1).numpy()
+    np.savez("x.npz", x=x)
+    y = x[:2].copy()
+    np.save("everywhere.npy", y)
+    y[:, :, 4:] = 0
+    np.save("y.npy", y.astype(np.float64))
+    np.save("one.npy", y[0])
+    y[1, 0, 0, 0] = np.nan
+    np.save("nan.npy", y)
+    np.save("bytes.npy", np.full((2, *SHAPE), 200, np.uint8))
+    np.save("counts.npy", np.full((2, *SHAPE), 3))
+    np.save("complex.npy", (y[:1] * 1j).astype(np.complex64))
+    np.save("grey.npy", np.full(SHAPE, 0.5))
