@@ -43,6 +43,7 @@ def test_odd_and_even_sizes(shape: tuple[int, int]) -> None:
 
 def test_masks_of_each_measurement_and_their_spectra() -> None:
     masks = Noise.of(2, 1, dtype=torch.float64).uniform((3, 1, 4, 5))[0, 0] < 0.5
+    masks[..., 2, 2] = True
     operator = Fourier((2, 4, 5), masks).double()
     check_operator(operator)
     x = random_images(operator, 3)
