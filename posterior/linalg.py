@@ -109,8 +109,8 @@ def conjugate_gradients(
 ) -> Tensor:
     r"""\(L G^{-1} b\) by conjugate gradients, an independent system for each row.
 
-    Residuals are made orthogonal to all earlier ones, as they are without rounding. The plain recurrence forgets it after
-    some steps, and what it then returns hangs on the last bit of each product, and so on the number of rows.
+    Residuals are made orthogonal to all earlier ones, as they are without rounding. The plain recurrence loses this
+    after some steps; what it then returns depends on the last bit of each product, and so on the number of rows.
 
     Args:
         product: Maps v, as b, to (G v, L v), with G symmetric and positive, and any linear L (L v = v solves G x = b).
