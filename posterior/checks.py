@@ -25,6 +25,8 @@ from posterior.errors import InvalidValueError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_REFUSALS = (TypeError, ValueError, OverflowError, RuntimeError, AssertionError)  # of what converts; the last of CUDA's
+
 
 @dataclass(frozen=True)
 class Range:
@@ -108,7 +110,7 @@ def check_value(owner: str, name: str, value: Any, annotation: Any) -> Any:
     """
     try:
         return _converted(value, annotation)
-    except (TypeError, ValueError, OverflowError):
+    except _REFUSALS:
         raise InvalidValueError(f"{owner} needs {name} to be {_words(annotation)}; got {_shown(value)}") from None
 
 
@@ -131,7 +133,7 @@ def _converted(value: Any, annotation: Any) -> Any:
         value = _converted(value, args[0])
         _require(all(value in range_ for range_ in args[1:] if isinstance(range_, Range)))
     elif origin in (Union, UnionType):
-        return _first_of(value, args)
+        return _first_of(value, [arg for arg in args if arg is not str or torch.device not in args])
     elif origin is Literal:
         _require(any(type(value) is type(choice) and value == choice for choice in args))
     elif isinstance(annotation, TypeVar):
@@ -140,6 +142,8 @@ def _converted(value: Any, annotation: Any) -> Any:
         return _number(value, annotation)
     elif annotation is Tensor:
         return _tensor(value)
+    elif annotation is torch.device:
+        return _device(value)
     elif annotation in (None, NoneType):
         _require(value is None)
     elif isinstance(origin, type) and issubclass(origin, tuple | Sequence):
@@ -158,7 +162,7 @@ def _first_of(value: Any, options: Sequence[Any]) -> Any:
     for option in options:
         try:
             return _converted(value, option)
-        except (TypeError, ValueError, OverflowError):
+        except _REFUSALS:
             continue
     raise ValueError
 
@@ -173,16 +177,22 @@ def _number(value: Any, kind: type) -> Any:
     return value
 
 
+def _device(value: Any) -> torch.device:
+    _require(isinstance(value, str | torch.device))
+    return torch.empty(0, device=value).device
+
+
 def _tensor(value: Any) -> Tensor:
     _require(isinstance(value, Tensor | np.ndarray | list | tuple))
     tensor = torch.as_tensor(value)
+    _require(tensor.layout is torch.strided)
     _require(tensor.is_meta or bool(tensor.isfinite().all()))
     return tensor
 
 
 def _sequence(value: Any, args: Sequence[Any]) -> tuple[Any, ...]:
     if isinstance(value, Tensor | np.ndarray):
-        value = value.tolist()
+        value = value.tolist()  # a RuntimeError of sparse ones
     _require(isinstance(value, Sequence) and not isinstance(value, str | bytes))
     kinds = args if args and args[-1] is not Ellipsis and len(args) > 1 else [args[0] if args else Any] * len(value)
     return tuple(_converted(one, kind) for one, kind in zip(value, kinds, strict=True))
@@ -210,5 +220,6 @@ def _words(annotation: Any, plural: bool = False) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Tensor | np.ndarray) and value.ndim > 0:
-        return f"a {type(value).__name__} {value.dtype} of shape {tuple(value.shape)}"
+        kind = type(value).__name__ if getattr(value, "layout", torch.strided) is torch.strided else str(value.layout)
+        return f"a {kind} {value.dtype} of shape {tuple(value.shape)}"
     return reprlib.repr(value)

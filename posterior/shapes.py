@@ -44,6 +44,13 @@ def check_shape(what: str, shape: Sequence[int], expected: Sequence[int]) -> Non
         raise ShapeError(f"{what} has shape {shape}; expected (..., {', '.join(map(str, expected))})")
 
 
+def image_shape(event_shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of an image; a `ShapeError` where it has none."""
+    if len(event_shape) < 2:
+        raise ShapeError(f"event_shape {tuple(event_shape)} has no rows and columns; expected (..., H, W)")
+    return tuple(event_shape)[-2], tuple(event_shape)[-1]
+
+
 def expand_right(values: Tensor, dims: int) -> Tensor:
     """Append `dims` singleton dimensions, so that values over leading axes broadcast against events."""
     return values.reshape(values.shape + (1,) * dims)

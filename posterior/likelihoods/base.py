@@ -156,7 +156,7 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
         if not isinstance(value, Tensor) or not parameter.is_floating_point():
             real = not (parameter.is_complex() or parameter.dtype == torch.bool)
             parameter = torch.as_tensor(value, dtype=torch.float64) if real else parameter
-        valid = parameter.ndim <= 1 and parameter.is_floating_point() and bool(parameter.isfinite().all())
+        valid = parameter.ndim <= 1 and parameter.numel() > 0 and parameter.is_floating_point() and bool(parameter.isfinite().all())
         if not valid or (positive and not bool((parameter > 0).all())):
             raise InvalidValueError(
                 f"{type(self).__name__}: {name} must be {'positive and ' if positive else ''}finite, one number or one "

@@ -188,13 +188,19 @@ class ScorePrior(Prior):
         super().check(dtype)
 
     def check_levels(self) -> None:
-        """Raise `InvalidValueError` unless the noise levels are positive, finite and in order."""
+        """Raise `InvalidValueError` unless the noise levels are positive, finite and in order, and the least is small."""
         for name in ("sigma_data", "sigma_min", "sigma_max"):
             check_value(type(self).__name__, name, getattr(self, name), NonNegative)
         check_falling(self, "sigma_max", "sigma_min")
+        if self.sigma_min > self.sigma_data:
+            raise NoiseLevelError(
+                f"{type(self).__name__} needs sigma_min ≤ sigma_data, or the least noise already hides an image; got "
+                f"{self.sigma_min:g} and {self.sigma_data:g}"
+            )
 
     def check_reach(self, user: str) -> None:
         """Raise `NoiseLevelError` unless the largest noise level hides an image, as what begins with noise assumes."""
+        self.check_levels()
         if self.sigma_max < _REACH * self.sigma_data:
             raise NoiseLevelError(
                 f"{user} begins with noise that hides the image, but {type(self).__name__} is valid up to sigma_max = "

@@ -50,10 +50,7 @@ class GaussianMixturePrior(ScorePrior):
         covariance: Tensor | None = None,
     ) -> None:
         super().__init__()
-        if means.ndim < 2 or len(means) == 0:
-            raise ShapeError(f"means have shape {tuple(means.shape)}; expected (K, *event_shape) with K ≥ 1")
-        if not means.is_floating_point():
-            raise InvalidValueError(f"means must be real and floating-point, got {means.dtype}; use e.g. means.float()")
+        check_rows("means", means)
         weights = means.new_ones(len(means)) if weights is None else torch.as_tensor(weights).to(means)
         if weights.shape != means.shape[:1]:
             raise ShapeError(f"{len(means)} components need as many weights, got shape {tuple(weights.shape)}")
@@ -177,6 +174,14 @@ class GaussianMixturePrior(ScorePrior):
 
     def _rotate_back(self, rows: Tensor) -> Tensor:
         return rows if self.basis is None else rows @ self.basis.T
+
+
+def check_rows(name: str, rows: Tensor) -> None:
+    """Raise unless `rows` are real images (K, *event_shape), K ≥ 1."""
+    if rows.ndim < 2 or 0 in rows.shape:
+        raise ShapeError(f"{name} have shape {tuple(rows.shape)}; expected (K, *event_shape) with K ≥ 1")
+    if not rows.is_floating_point():
+        raise InvalidValueError(f"{name} must be real and floating-point, got {rows.dtype}; use e.g. {name}.float()")
 
 
 def _categorical(probabilities: Tensor, uniform: Tensor) -> Tensor:
