@@ -48,11 +48,15 @@ class Range:
 
 
 Count = Annotated[int, Range(1)]
+Size = Annotated[int, Range(0)]
 Several = Annotated[int, Range(2)]
 Positive = Annotated[float, Range(0, ends="(]")]
 NonNegative = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
+Level = Annotated[float, Range(0, 1, "()")]
 Shape = Sequence[Count]
+Values = Annotated[Tensor, "numbers"]  # finite or not: what then comes of them, or is raised, the function says
+Real = Annotated[Tensor, "real numbers"]  # likewise, and without complex ones and bools
 
 
 def check_fields(record: Any) -> None:
@@ -129,6 +133,8 @@ def _annotations(owner: Any) -> dict[str, Any]:
 def _converted(value: Any, annotation: Any) -> Any:
     """The value, where it is of the annotated type and in range; else a ValueError or TypeError."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if annotation in (Values, Real):
+        return _values(value, real=annotation == Real)
     if origin is Annotated:
         value = _converted(value, args[0])
         _require(all(value in range_ for range_ in args[1:] if isinstance(range_, Range)))
@@ -183,10 +189,16 @@ def _device(value: Any) -> torch.device:
 
 
 def _tensor(value: Any) -> Tensor:
-    _require(isinstance(value, Tensor | np.ndarray | list | tuple))
+    tensor = _values(value)
+    _require(tensor.is_meta or bool(tensor.isfinite().all()))
+    return tensor
+
+
+def _values(value: Any, real: bool = False) -> Tensor:
+    _require(isinstance(value, Tensor | np.ndarray | list | tuple | range))
     tensor = torch.as_tensor(value)
     _require(tensor.layout is torch.strided)
-    _require(tensor.is_meta or bool(tensor.isfinite().all()))
+    _require(not real or not (tensor.is_complex() or tensor.dtype is torch.bool))
     return tensor
 
 
@@ -201,6 +213,8 @@ def _sequence(value: Any, args: Sequence[Any]) -> tuple[Any, ...]:
 def _words(annotation: Any, plural: bool = False) -> str:
     """What an annotation allows, in words."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if annotation in (Values, Real):
+        return f"{'tensors' if plural else 'a tensor'} of {args[1]}"
     if origin is Annotated:
         return " ".join([_words(args[0], plural), *map(str, args[1:])])
     if origin in (Union, UnionType):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from posterior.checks import NonNegative, checked
+from posterior.checks import NonNegative, Size, checked
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.noise import Noise
@@ -86,6 +86,7 @@ class GaussianMixturePrior(ScorePrior):
         self.sigma_max = 10 * max(float(radius), 1e-3)
         self.sigma_min = 1e-6 * self.sigma_data  # exact at any level: rounding is the only limit
 
+    @checked
     def with_weights(self, weights: Tensor | Sequence[float]) -> GaussianMixturePrior:
         """The same components with other weights (K,)."""
         means = self._rotate_back(self.means).reshape(-1, *self.event_shape)
@@ -124,7 +125,8 @@ class GaussianMixturePrior(ScorePrior):
             own = torch.addmm(self.log_weights, precision, self.means.square().T, alpha=-0.5)
         return torch.addmm(own, rows * precision, self.means.T).softmax(1)
 
-    def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:
+    @checked
+    def exact_sample(self, num_samples: Size, noise: Noise) -> Tensor:
         noise = noise.for_draws(num_samples)
         chosen = self.means[_categorical(self.log_weights.exp(), noise.use("component").uniform())]
         rows = chosen + self.variances.sqrt() * noise.use("within").normal(self.means.shape[1:]).to(chosen)
@@ -140,6 +142,7 @@ class GaussianMixturePrior(ScorePrior):
         within = (shrink.sqrt() * level[:, None]) * noise.use("within").normal(self.means.shape[1:]).reshape(rows.shape)
         return self._rotate_back(chosen + shrink * (rows - chosen) + within).reshape(z.shape).to(z.dtype)
 
+    @checked
     def posterior(self, likelihood: Likelihood, y: Tensor) -> ExactPosterior:
         """The exact posterior of measurements y (B, *measurement_shape).
 
@@ -151,6 +154,8 @@ class GaussianMixturePrior(ScorePrior):
             ShapeError, InvalidValueError: y does not fit the likelihood.
         """
         likelihood.check(y)
+        if len(y) == 0:
+            raise InvalidValueError("y holds no measurements")
         means, log_weights = self._rotate_back(self.means).double(), self.log_weights.double()
         if self.basis is None and not bool(self.variances):
             points = self.means.reshape(-1, *self.event_shape)

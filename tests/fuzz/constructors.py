@@ -103,7 +103,9 @@ def _method(name: str) -> Call:
     """A sampler or solver: its case of the shared suites with one setting replaced, at work on a small problem."""
     case = CASES[name]
     kind = name.partition(".")[0]
-    allowed = {field.name: SETTINGS.get(f"{kind}.{field.name}") or SETTINGS[field.name] for field in fields(case.method)}
+    allowed = {
+        field.name: SETTINGS.get(f"{kind}.{field.name}") or SETTINGS[field.name] for field in fields(case.method)
+    }
 
     def run(method: Any) -> Tensor:
         problem = case.problem(1)
@@ -123,7 +125,13 @@ def _image(operator: Operator) -> Tensor:
 
 
 def _operator(function: Callable[..., Operator], arguments: dict[str, Any], **allowed: Allowed) -> Call:
-    return Call(function, lambda: arguments, allowed, _image, ("measures no pixel", "hidden box", "expected", "operator", "Downsampling by"))
+    return Call(
+        function,
+        lambda: arguments,
+        allowed,
+        _image,
+        ("measures no pixel", "hidden box", "expected", "operator", "Downsampling by"),
+    )
 
 
 def _of_operator(value: Any) -> bool:
@@ -254,7 +262,12 @@ def _network(value: Any) -> bool:
     return isinstance(value, nn.Module)
 
 
-LEVELS: dict[str, Allowed] = {"sigma_data": POSITIVE, "sigma_min": POSITIVE, "sigma_max": POSITIVE, "event_shape": SHAPE}
+LEVELS: dict[str, Allowed] = {
+    "sigma_data": POSITIVE,
+    "sigma_min": POSITIVE,
+    "sigma_max": POSITIVE,
+    "event_shape": SHAPE,
+}
 SMALL = {"network": Shrink(), "event_shape": (1, 2, 2), "sigma_data": 0.5}
 MEANS = torch.tensor([[-1.0, 0.5], [1.0, 0.0]])
 

@@ -132,7 +132,12 @@ def several(each: Allowed, fewest: int = 0) -> Allowed:
     def allowed(value: Any) -> bool:
         if isinstance(value, Tensor | np.ndarray):
             value = value.tolist() if value.ndim and dense(value) else None
-        return isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) >= fewest and all(map(each, value))
+        return (
+            isinstance(value, Sequence)
+            and not isinstance(value, str | bytes)
+            and len(value) >= fewest
+            and all(map(each, value))
+        )
 
     return allowed
 
