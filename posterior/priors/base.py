@@ -262,8 +262,11 @@ class ScorePrior(Prior):
 
         Raises:
             ShapeError: It does not return the shape of x.
+            IncompatibleError: It does not return floating-point numbers.
         """
         out = network(x.to(self.precision or x.dtype, copy=True), label.clone(), *classes)
+        if isinstance(out, Tensor) and not out.is_floating_point():
+            raise IncompatibleError(f"the network returned {out.dtype} numbers; images are real, floating-point numbers")
         if not isinstance(out, Tensor) or out.shape != x.shape:
             got = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ShapeError(
