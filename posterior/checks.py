@@ -25,6 +25,7 @@ from posterior.errors import InvalidValueError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_LARGEST = 2**63  # integers that torch takes
 _REFUSALS = (TypeError, ValueError, OverflowError, RuntimeError, AssertionError)  # of what converts; the last of CUDA's
 
 
@@ -137,6 +138,7 @@ def _converted(value: Any, annotation: Any) -> Any:
         return _values(value, real=annotation == Real)
     if origin is Annotated:
         value = _converted(value, args[0])
+        _require(not isinstance(value, int) or abs(value) < _LARGEST)
         _require(all(value in range_ for range_ in args[1:] if isinstance(range_, Range)))
     elif origin in (Union, UnionType):
         return _first_of(value, [arg for arg in args if arg is not str or torch.device not in args])
@@ -194,9 +196,14 @@ def _tensor(value: Any) -> Tensor:
     return tensor
 
 
+def to_tensor(value: Any) -> Tensor:
+    """A value as a tensor, of an array that must not be written to a copy."""
+    return torch.as_tensor(value.copy() if isinstance(value, np.ndarray) and not value.flags.writeable else value)
+
+
 def _values(value: Any, real: bool = False) -> Tensor:
     _require(isinstance(value, Tensor | np.ndarray | list | tuple | range))
-    tensor = torch.as_tensor(value)
+    tensor = to_tensor(value)
     _require(tensor.layout is torch.strided)
     _require(not real or not (tensor.is_complex() or tensor.dtype is torch.bool))
     return tensor

@@ -92,12 +92,14 @@ class Samples(Reported):
             The mean and its standard error, (B, *out) each.
 
         Raises:
-            InvalidValueError: There are fewer than two samples, or fewer than four a chain.
+            InvalidValueError: There are fewer than two samples, or fewer than four a chain; or f is complex.
             ShapeError: f does not give one value, or array, for each image.
         """
         if len(self.x) < 2:
             raise InvalidValueError("a standard error needs at least two draws")
         values = self._values(function)
+        if values.is_complex():
+            raise InvalidValueError("the function gave complex numbers; give real and imaginary parts instead")
         values = values if values.is_floating_point() else values.double()
         return values.mean(0), values.std(0) / self._effective_size(values).sqrt().to(values)
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posterior.checks import to_tensor
 from posterior.errors import InvalidValueError, ShapeError
 
 
@@ -18,7 +19,7 @@ def as_tensor(what: str, values: Any) -> Tensor:
         InvalidValueError: It is something else.
     """
     try:
-        return torch.as_tensor(values)
+        return to_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidValueError(f"{what} must be numbers, not a {type(values).__name__}: {error}") from error
 
@@ -27,7 +28,8 @@ def check_values(what: str, values: Tensor, expected: Sequence[int], *, real: bo
     """Raise unless `values` are a floating-point or complex tensor whose trailing dimensions are `expected`.
 
     Raises:
-        InvalidValueError: They are no tensor, or complex where they are to be `real`, or hold integers, of which means and products would be wrong.
+        InvalidValueError: They are no tensor, or a sparse one; complex where they are to be `real`; or integers, of
+            which means and products would be wrong.
         ShapeError: They are of another shape.
     """
     if not isinstance(values, Tensor):

@@ -59,7 +59,9 @@ class State:
     def check_successor(self, other: State, source: str) -> None:
         """Raise `InvalidValueError` unless `other`, which came from a user, can take the place of this state."""
         if type(other) is not type(self):
-            raise InvalidValueError(f"{source} returned a {type(other).__name__}; return a {type(self).__name__}, or None")
+            raise InvalidValueError(
+                f"{source} returned a {type(other).__name__}; return a {type(self).__name__}, or None"
+            )
         for name, mine, _ in self._items():
             theirs = getattr(other, name)
             if not isinstance(theirs, Tensor) or (theirs.shape, theirs.dtype) != (mine.shape, mine.dtype):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from posterior.checks import Level, Real, Share, checked
+from posterior.checks import Level, Real, checked
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.results import Samples
 

@@ -24,7 +24,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from posterior.checks import Count, Level, Real, Share, checked
+from posterior.checks import Count, Level, Real, checked
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from posterior.checks import Real, Share, checked
+from posterior.checks import Real, checked
 from posterior.errors import ShapeError
 from posterior.fairness.measures import BINS, Interval
 

@@ -78,7 +78,7 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
 
         Raises:
             ShapeError: y is of another shape, or parameters are those of another number of measurements.
-            IncompatibleError: y is complex and its law, or the operator, is not; or real where measurements are complex.
+            IncompatibleError: y is complex and its law or the operator is not, or the other way round.
             InvalidValueError: y holds values of probability zero.
         """
         if y.ndim != len(self.operator.measurement_shape) + 1:

@@ -86,7 +86,8 @@ class Blur(LinearOperator):
         """
         if length > math.hypot(*image_shape(event_shape)):
             raise ShapeError(
-                f"Blur.motion takes a line no larger than images, got length {length:g} for event_shape {tuple(event_shape)}"
+                f"Blur.motion takes a line no larger than images of event_shape {tuple(event_shape)}, got length "
+                f"{length:g}"
             )
         half = (length - 1) / 2
         steps = torch.linspace(-half, half, 16 * math.ceil(length) + 1, dtype=torch.float64)

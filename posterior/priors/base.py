@@ -208,7 +208,7 @@ class ScorePrior(Prior):
         super().check(dtype)
 
     def check_levels(self) -> None:
-        """Raise `InvalidValueError` unless the noise levels are positive, finite and in order, and the least is small."""
+        """Raise `InvalidValueError` unless noise levels are positive, finite and in order, and the least is small."""
         for name in ("sigma_data", "sigma_min", "sigma_max"):
             check_value(type(self).__name__, name, getattr(self, name), NonNegative)
         check_falling(self, "sigma_max", "sigma_min")
@@ -266,7 +266,7 @@ class ScorePrior(Prior):
         """
         out = network(x.to(self.precision or x.dtype, copy=True), label.clone(), *classes)
         if isinstance(out, Tensor) and not out.is_floating_point():
-            raise IncompatibleError(f"the network returned {out.dtype} numbers; images are real, floating-point numbers")
+            raise IncompatibleError(f"the network returned {out.dtype} numbers; images are real and floating-point")
         if not isinstance(out, Tensor) or out.shape != x.shape:
             got = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ShapeError(

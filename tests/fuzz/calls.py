@@ -1,8 +1,6 @@
 """Everything that can be called, with arguments that are right and the values that each of them may have."""
 
-import math
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,25 +10,20 @@ from torch import Tensor
 from posterior import diagnostics, fairness, metrics
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.operators import Identity, LinearOperator, Operator
-from posterior.priors import GaussianMixturePrior, ScorePrior
+from posterior.operators import Identity
+from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
-from posterior.results import Samples
 from samplers import TemperedSMC
 from samplers.base import Sampler
 from samplers.guided import DDNM
 from samplers.map import CSGM
-from samplers.solver import Solver
-from tests.fuzz.constructors import COUNT, NON_NEGATIVE, SEED, SHARE
+from tests.fuzz.constructors import COUNT, SEED, SHARE
 from tests.fuzz.oracle import (
     Allowed,
     Call,
     UserError,
-    anything,
     dense,
     either,
-    flag,
-    number,
     numbers,
     real,
     several,

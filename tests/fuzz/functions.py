@@ -93,7 +93,7 @@ FUNCTION_CALLS: dict[str, tuple[Call, dict[str, Callable[..., Any]]]] = {
     "Samples.expectation": (
         Call(
             SAMPLES.expectation, dict,
-            {"function": lambda function: function not in (FUNCTIONS["raising"], FUNCTIONS["without arguments"])},
+            {"function": lambda function: not _among("raising", "complex", "None")(function)},
             lambda result: None,
         ),
         {name: function for name, function in FUNCTIONS.items() if name != "without arguments"},

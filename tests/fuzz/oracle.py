@@ -149,7 +149,7 @@ def numbers(shape: Callable[[tuple[int, ...]], bool] | Sequence[int] | None = No
         if not isinstance(value, Tensor | np.ndarray | list | tuple):
             return False
         try:
-            tensor = torch.as_tensor(value)
+            tensor = torch.as_tensor(value.copy() if isinstance(value, np.ndarray) else value)
         except (TypeError, ValueError, RuntimeError):
             return False
         if not dense(tensor):

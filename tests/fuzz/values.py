@@ -41,7 +41,7 @@ ODD: dict[str, Callable[[], Any]] = {
     "0-d number": lambda: torch.tensor(0.5),
     "0-d NaN": lambda: torch.tensor(math.nan),
     "0-d float16": lambda: torch.tensor(0.5, dtype=torch.float16),
-    "empty list": lambda: [],
+    "empty list": list,
     "list": lambda: [1],
     "list of pairs": lambda: [[1.0, 2.0]],
     "ragged list": lambda: [[1.0], [1.0, 2.0]],
