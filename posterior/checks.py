@@ -241,6 +241,7 @@ def _words(annotation: Any, plural: bool = False) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Tensor | np.ndarray) and value.ndim > 0:
-        kind = type(value).__name__ if getattr(value, "layout", torch.strided) is torch.strided else str(value.layout)
+        sparse = isinstance(value, Tensor) and value.layout is not torch.strided
+        kind = "sparse Tensor" if sparse else type(value).__name__
         return f"a {kind} {value.dtype} of shape {tuple(value.shape)}"
     return reprlib.repr(value)

@@ -162,5 +162,7 @@ def test_events_and_functions_that_make_no_sense() -> None:
         draws.expectation(lambda x: x.mean(0))
     with pytest.raises(ShapeError, match="one for each"):
         draws.expectation(lambda x: 0.5)
+    with pytest.raises(InvalidValueError, match="complex"):
+        draws.expectation(lambda x: x * 1j)
     with pytest.raises(InvalidValueError, match="two draws"):
         samples(1).expectation(lambda x: x)

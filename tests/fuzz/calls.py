@@ -1,13 +1,12 @@
 """Everything that can be called, with arguments that are right and the values that each of them may have."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from posterior import diagnostics, fairness, metrics
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Identity
@@ -17,18 +16,8 @@ from samplers import TemperedSMC
 from samplers.base import Sampler
 from samplers.guided import DDNM
 from samplers.map import CSGM
-from tests.fuzz.constructors import COUNT, SEED, SHARE
-from tests.fuzz.oracle import (
-    Allowed,
-    Call,
-    UserError,
-    dense,
-    either,
-    numbers,
-    real,
-    several,
-    whole,
-)
+from tests.fuzz.oracle import Allowed, Call, UserError, dense, either, numbers, real, several, whole
+from tests.fuzz.settings import COUNT, SEED
 from tests.samplers.case import generated
 
 MEANS = torch.tensor([[-1.0, 0.5], [1.0, 0.0]])
@@ -41,10 +30,6 @@ SINGLE = (torch.float32, torch.float64)
 def problem() -> Posterior:
     """Two measurements."""
     return Posterior(PRIOR, LIKELIHOOD, Y)
-
-
-def _few(low: float) -> Allowed:
-    return whole(low)
 
 
 def _rows(value: Any) -> bool:
@@ -63,16 +48,16 @@ def _measured(value: Any) -> bool:
     return _rows_of_any(value) or (isinstance(value, Tensor) and value.dtype is torch.int64 and _rows(value.double()))
 
 
-def _maybe(value: Any) -> bool:
+def maybe(value: Any) -> bool:
     """Values, finite or not, of which each has a result of its own."""
     return isinstance(value, Tensor | np.ndarray | list | tuple)
 
 
-def _none(result: Any) -> None:
+def no_numbers(result: Any) -> None:
     """What comes of a function where its argument is not finite is not finite, and need not be."""
 
 
-def _users(function: Any) -> Any:
+def users(function: Any) -> Any:
     """A user's function, whose exceptions are the user's."""
     if not callable(function):
         return function
@@ -129,7 +114,7 @@ PROBLEMS: dict[str, Call] = {
         _evaluated,
     ),
     "Posterior.log_likelihood": Call(
-        lambda x: problem().log_likelihood(x), lambda: {"x": torch.zeros(3, 2, 2)}, {"x": _rows}, _none
+        lambda x: problem().log_likelihood(x), lambda: {"x": torch.zeros(3, 2, 2)}, {"x": _rows}, no_numbers
     ),
     "Posterior.noise": Call(
         lambda **arguments: problem().noise(**arguments),
@@ -142,7 +127,7 @@ PROBLEMS: dict[str, Call] = {
 
 def _sampled(sampler: Sampler) -> Callable[..., Any]:
     def run(callback: Any = None, **arguments: Any) -> Any:
-        return sampler.sample(problem(), progress=False, callback=_users(callback), **arguments)
+        return sampler.sample(problem(), progress=False, callback=users(callback), **arguments)
 
     return run
 
@@ -156,7 +141,7 @@ RUN: dict[str, Allowed] = {
 
 
 def _solve(callback: Any = None, **arguments: Any) -> Any:
-    return CSGM(restarts=2, steps=3).solve(generated(1), progress=False, callback=_users(callback), **arguments)
+    return CSGM(restarts=2, steps=3).solve(generated(1), progress=False, callback=users(callback), **arguments)
 
 
 def _numbers_of(result: Any) -> list[Tensor]:
@@ -192,12 +177,12 @@ PRIORS: dict[str, Call] = {
     "ScorePrior.denoise": Call(
         PRIOR.denoise, lambda: {"x": torch.zeros(3, 2), "sigma": 0.5},
         {"x": _rows, "sigma": either(real(1e-4, PRIOR.sigma_max), numbers(lambda shape: shape in ((1,), (3,))))},
-        _none, names=("noise level", "x, given"),
+        no_numbers, names=("noise level", "x, given"),
     ),
     "ScorePrior.score": Call(
         PRIOR.score, lambda: {"x": torch.zeros(3, 2), "sigma": 0.5},
         {"x": _rows, "sigma": either(real(1e-4, PRIOR.sigma_max), numbers(lambda shape: shape in ((1,), (3,))))},
-        _none, names=("noise level", "x, given"),
+        no_numbers, names=("noise level", "x, given"),
     ),
     "ScorePrior.sample": Call(
         PRIOR.sample, lambda: {"num_samples": 2, "noise": NOISE, "steps": 3},
@@ -207,11 +192,13 @@ PRIORS: dict[str, Call] = {
         PRIOR.sample_denoised,
         lambda: {"z": torch.zeros(2, 2, 2), "sigma": 0.5, "noise": Noise.of(0, 2, 2), "steps": 3},
         {
-            "z": _maybe, "sigma": either(real(1e-4, PRIOR.sigma_max), numbers()),
+            "z": maybe, "sigma": either(real(1e-4, PRIOR.sigma_max), numbers()),
             "noise": lambda value: False, "steps": whole(3),
-        }, _none, names=("noise level", "x, given"),
+        }, no_numbers, names=("noise level", "x, given"),
     ),
-    "ScorePrior.with_class": Call(PRIOR.with_class, lambda: {"labels": 0}, {"labels": lambda value: False}, names=("class",)),
+    "ScorePrior.with_class": Call(
+        PRIOR.with_class, lambda: {"labels": 0}, {"labels": lambda value: False}, names=("class",)
+    ),
     "GaussianMixturePrior.exact_sample": Call(
         PRIOR.exact_sample, lambda: {"num_samples": 2, "noise": NOISE},
         {"num_samples": whole(0), "noise": lambda value: False},
@@ -229,147 +216,30 @@ PRIORS: dict[str, Call] = {
     ),
     "Noise.of": Call(
         Noise.of, lambda: {"seed": 0},
-        {"seed": SEED, "ids": either(whole(0), several(either(whole(), lambda name: isinstance(name, str)))), "num_draws": whole(0)},
+        {
+            "seed": SEED, "num_draws": whole(0),
+            "ids": either(whole(0), several(either(whole(), lambda name: isinstance(name, str)))),
+        },
         lambda noise: noise.normal((2,)),
     ),
-    "Noise.for_draws": Call(NOISE.for_draws, lambda: {"num_draws": 1}, {"num_draws": whole(0)}, lambda n: n.normal((2,))),
+    "Noise.for_draws": Call(
+        NOISE.for_draws, lambda: {"num_draws": 1}, {"num_draws": whole(0)}, lambda noise: noise.normal((2,))
+    ),
     "Noise.split": Call(NOISE.split, lambda: {"count": 1}, {"count": whole(0)}, lambda noise: noise.normal((2,))),
-    "Operator": Call(Identity((2,)), lambda: {"x": torch.zeros(3, 2)}, {"x": _rows_of_any}, _none),
-    "LinearOperator.adjoint": Call(Identity((2,)).adjoint, lambda: {"y": torch.zeros(3, 2)}, {"y": _rows_of_any}, _none),
+    "Operator": Call(Identity((2,)), lambda: {"x": torch.zeros(3, 2)}, {"x": _rows_of_any}, no_numbers),
+    "LinearOperator.adjoint": Call(
+        Identity((2,)).adjoint, lambda: {"y": torch.zeros(3, 2)}, {"y": _rows_of_any}, no_numbers
+    ),
     "Likelihood.simulate": Call(
-        LIKELIHOOD.simulate, lambda: {"x": torch.zeros(2, 2), "noise": NOISE}, {"x": _rows, "noise": lambda value: False}, _none
+        LIKELIHOOD.simulate, lambda: {"x": torch.zeros(2, 2), "noise": NOISE},
+        {"x": _rows, "noise": lambda value: False}, no_numbers,
     ),
-    "Likelihood.log_prob": Call(LIKELIHOOD.log_prob, lambda: {"x": Y, "y": Y}, {"x": _rows, "y": _measured}, _none),
-    "Likelihood.misfit": Call(LIKELIHOOD.misfit, lambda: {"x": Y, "y": Y}, {"x": _rows, "y": _measured}, _none),
+    **{
+        f"Likelihood.{name}": Call(
+            getattr(LIKELIHOOD, name), lambda: {"x": Y, "y": Y}, {"x": _rows, "y": _measured}, no_numbers
+        )
+        for name in ("log_prob", "grad", "misfit")
+    },
 }  # fmt: skip
 
-SAMPLES = DDNM(steps=3).sample(problem(), 20, progress=False)
-MOMENTS = DDNM(steps=3).sample(problem(), 20, keep="moments", progress=False)
-LEVEL = real(0, 1, open_low=True, open_high=True)
-
-RESULTS: dict[str, Call] = {
-    "Samples.quantile": Call(SAMPLES.quantile, lambda: {"q": 0.5}, {"q": either(SHARE, numbers())}),
-    "Samples.credible_interval": Call(SAMPLES.credible_interval, dict, {"level": LEVEL}, names=("interval",)),
-    "Samples.expectation": Call(
-        lambda function: SAMPLES.expectation(_users(function)),
-        lambda: {"function": torch.square},
-        {"function": callable},
-    ),
-    "Samples.probability": Call(
-        lambda event: SAMPLES.probability(_users(event)),
-        lambda: {"event": lambda x: x[:, 0] > 0},
-        {"event": callable},
-        names=("the function",),
-    ),
-    "Moments.quantile": Call(MOMENTS.quantile, lambda: {"q": 0.5}, {"q": SHARE}),
-    "Moments.credible_interval": Call(MOMENTS.credible_interval, dict, {"level": LEVEL}, names=("interval",)),
-}
-
-
-def _points(dims: int) -> Allowed:
-    return numbers(lambda shape: len(shape) >= dims)
-
-
-def _images(value: Any) -> bool:
-    return numbers(lambda shape: len(shape) >= 3)(value)
-
-
-DRAWS = Noise.of(1, 3, 8).normal((2,))
-SQUARES = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
-MEMBERS = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.5, 0.5]])
-
-
-def _of_draws(name: str) -> Call:
-    return Call(
-        getattr(diagnostics, name), lambda: {"draws": DRAWS},
-        {"draws": numbers(lambda shape: len(shape) >= 2 and shape[0] >= 1 and shape[1] >= 4)}, names=("convergence",),
-    )  # fmt: skip
-
-
-def _call(function: Callable[..., Any], arguments: Mapping[str, Any], *names: str, **allowed: Allowed) -> Call:
-    use = _none if function is diagnostics.crps else lambda result: result
-    return Call(function, lambda: arguments, allowed, use, names)
-
-
-POINTS = DRAWS[:, 0]
-DIAGNOSTICS: dict[str, Call] = {
-    **{name: _of_draws(name) for name in ("rhat", "ess_bulk", "ess_mean", "ess_tail", "mcse_mean")},
-    "crps": _call(diagnostics.crps, {"x": POINTS, "truth": POINTS[0]}, "draws", "score", x=_points(1), truth=_maybe),
-    "energy_score": _call(
-        diagnostics.energy_score, {"x": DRAWS, "truth": DRAWS[0]}, "draws", "score", x=_points(2), truth=_points(1)
-    ),
-    "energy_distance": _call(
-        diagnostics.energy_distance, {"a": POINTS, "b": POINTS + 1}, "point", "sets", a=_points(1), b=_points(1)
-    ),
-    "sliced_wasserstein": _call(
-        diagnostics.sliced_wasserstein, {"a": POINTS, "b": POINTS + 1, "num_projections": 5}, "point", "sets",
-        a=_points(1), b=_points(1), num_projections=COUNT, order=real(1), seed=SEED,
-    ),
-    "sliced_wasserstein_monte_carlo_error": _call(
-        diagnostics.sliced_wasserstein_monte_carlo_error, {"sets": [POINTS, POINTS + 1], "num_projections": 5},
-        "sets", "point",
-        sets=several(_points(1), 2), num_projections=COUNT, order=real(1), seed=SEED,
-    ),
-    "mean_error": _call(
-        diagnostics.mean_error, {"samples": POINTS, "exact_mean": POINTS[0], "exact_std": torch.ones(2)}, "point", "draw",
-        samples=_points(1), exact_mean=_points(0), exact_std=_points(0),
-    ),
-    "covariance_error": _call(
-        diagnostics.covariance_error, {"samples": POINTS, "exact_cov": torch.eye(2)}, "point", "exact_cov",
-        samples=_points(1), exact_cov=numbers((2, 2)),
-    ),
-    "mode_weight_error": _call(
-        diagnostics.mode_weight_error, {"weights": MEMBERS[0], "exact_weights": MEMBERS[1]}, "weights",
-        weights=_points(1), exact_weights=_points(1),
-    ),
-    "holm": _call(diagnostics.holm, {"p_values": torch.tensor([0.1, 0.02])}, p_values=numbers(lambda s: len(s) == 1)),
-    "rank_p_value": _call(
-        diagnostics.rank_p_value, {"ranks": torch.tensor([0, 3, 5]), "num_draws": 5}, "ranks among", ranks=_points(1), num_draws=COUNT
-    ),
-    "rank_ecdf": _call(
-        diagnostics.rank_ecdf, {"ranks": torch.tensor([0, 3, 5]), "num_draws": 5}, "ranks among", ranks=_points(1), num_draws=COUNT
-    ),
-    "rank_band": _call(
-        diagnostics.rank_band, {"num_ranks": 5, "num_draws": 5}, num_ranks=COUNT, num_draws=COUNT, level=LEVEL
-    ),
-    "pareto_smoothed": Call(
-        diagnostics.pareto_smoothed, lambda: {"log_weights": POINTS},
-        {"log_weights": numbers(lambda shape: len(shape) == 2)}, lambda smoothed: smoothed.log_weights,
-    ),
-    "principal_components": _call(
-        diagnostics.principal_components, {"samples": SAMPLES}, "components",
-        samples=lambda value: False, count=COUNT,
-    ),
-    "conformal_intervals": _call(
-        diagnostics.conformal_intervals, {"samples": SAMPLES, "truth": Y, "level": 0.5}, "interval",
-        samples=lambda value: False, truth=numbers((2, 2)), level=LEVEL,
-    ),
-    "predictive_check": _call(
-        diagnostics.predictive_check, {"samples": SAMPLES, "problem": problem()},
-        samples=lambda value: False, problem=lambda value: False, seed=SEED,
-    ),
-    "psnr": _call(
-        metrics.psnr, {"estimate": SQUARES, "truth": SQUARES / 2},
-        estimate=_images, truth=_images, value_range=several(real(), 2),
-    ),
-    "ssim": _call(
-        metrics.ssim, {"estimate": SQUARES, "truth": SQUARES / 2},
-        estimate=_images, truth=_images, value_range=several(real(), 2),
-    ),
-    "nmse": _call(metrics.nmse, {"estimate": SQUARES, "truth": SQUARES / 2}, estimate=_images, truth=_images),
-    "fairness": _call(
-        fairness.fairness, {"truth": MEMBERS, "first": MEMBERS, "second": MEMBERS, "resamples": 3}, "memberships",
-        truth=_points(2), first=_points(2), second=_points(2), given=either(None, _points(2)), resamples=COUNT,
-        seed=SEED,
-    ),
-    "by_group": _call(
-        fairness.by_group, {"values": torch.ones(3), "truth": MEMBERS, "resamples": 3}, "memberships",
-        values=_points(1), truth=_points(2), resamples=COUNT, seed=SEED,
-    ),
-    "reliability": _call(
-        fairness.reliability, {"truth": MEMBERS, "probabilities": MEMBERS}, "memberships",
-        truth=_points(2), probabilities=_points(2),
-    ),
-}  # fmt: skip
-
-CALLS = {**PROBLEMS, **METHODS, **PRIORS, **RESULTS, **DIAGNOSTICS}
+CALLS = {**PROBLEMS, **METHODS, **PRIORS}

@@ -62,7 +62,8 @@ WORDS = [
     "DPS:steps=nan", "DPS:steps=2.5", "DPS:step_size=-1", "DPS:steps", "DPS:,", "DPS:nothing=1", "CSGM:restarts=0",
     "PULSE:restarts=1,steps=1", "TemperedSMC:population=1", "ILO:layers=3", "Lasso:basis=haar",
     "poisson:gain=-1,background=1", "poisson:gain=1", "gaussian", "one-bit:noise_std=1", "laplace:scale=nan",
-    "student-t:scale=1,degrees=0", "saturated:noise_std=1,low=2,high=1", "9" * 30, "1000000000000", "\x00", "é", "--help", "--seed",
+    "student-t:scale=1,degrees=0", "saturated:noise_std=1,low=2,high=1", "9" * 30, "1000000000000",
+    "\x00", "é", "--help", "--seed",
 ]  # fmt: skip
 
 
@@ -70,10 +71,10 @@ WORDS = [
 NEVER = {
     "nan", "inf", "-inf", "1e30", "[nan]", "[[1]]", "text", "a,b", "x:y=z", "nowhere.npy", "nan.npy", "counts.npy",
     "bytes.npy", "complex.npy", "one.npy", "everywhere.npy", "weights.pth", "half:keep=middle", "random:fraction=nan",
-    "random:fraction=2", "gaussian:num_measurements=0", "downsampling:factor=3", "gaussian-blur:std=-1", "DPS:steps=nan",
-    "DPS:steps=2.5", "DPS:step_size=-1", "DPS:nothing=1", "CSGM:restarts=0", "TemperedSMC:population=1",
-    "poisson:gain=-1,background=1", "poisson:gain=1", "laplace:scale=nan", "student-t:scale=1,degrees=0",
-    "saturated:noise_std=1,low=2,high=1", "&a *a", "!!python/object:os.system",
+    "random:fraction=2", "gaussian:num_measurements=0", "downsampling:factor=3", "gaussian-blur:std=-1",
+    "DPS:steps=nan", "DPS:steps=2.5", "DPS:step_size=-1", "DPS:nothing=1", "CSGM:restarts=0",
+    "TemperedSMC:population=1", "poisson:gain=-1,background=1", "poisson:gain=1", "laplace:scale=nan",
+    "student-t:scale=1,degrees=0", "saturated:noise_std=1,low=2,high=1", "&a *a", "!!python/object:os.system",
 }  # fmt: skip
 
 

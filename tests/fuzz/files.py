@@ -14,6 +14,7 @@ from torch import Tensor
 from posterior import Moments, PointEstimate, Samples, load_prior
 from posterior.app.arrays import load_array, load_measurement
 from posterior.data import load_images
+from posterior.errors import FileFormatError, PosteriorError
 from posterior.fairness import load_classifier, save_classifier
 from posterior.fairness.classifiers import Classifier
 from posterior.io.readers import read_array, read_arrays, read_json, read_safetensors, read_torch
@@ -24,7 +25,9 @@ from posterior.priors.checkpoints import convert_edm, convert_ncsnv2, convert_sc
 from samplers.guided import DDNM
 from samplers.map import CSGM
 from tests.app.commands.workplace import fill_folder
-from tests.fuzz.calls import MOMENTS, SAMPLES, problem
+from tests.fuzz.calls import problem
+from tests.fuzz.judgements import MOMENTS, SAMPLES
+from tests.fuzz.oracle import finite, watched
 from tests.samplers.map.generators import small_problem
 
 
@@ -179,9 +182,6 @@ def check_file(reader: Reader, damage: str, share: float) -> None:
     Foreign exceptions are let through. Raises AssertionError where the message does not name the file, what is read is
     not finite, or a damage that a check sum shows is not noticed.
     """
-    from posterior.errors import FileFormatError, PosteriorError
-    from tests.fuzz.oracle import finite, watched
-
     path = Path(reader.path)
     content = path.read_bytes()
     before = reader.read(path) if reader.summed else None
@@ -191,12 +191,16 @@ def check_file(reader: Reader, damage: str, share: float) -> None:
         with watched():
             result = reader.read(path)
     except FileFormatError as error:
-        assert path.name in str(error) or path.parent.name in str(error), f"{path} is not named in: {error}"
-        return
+        said = str(error)
     except PosteriorError:
         return  # of what was read, when it was used
+    else:
+        said = ""
     finally:
         path.write_bytes(content)
+    if said:
+        assert path.name in said or path.parent.name in said, f"{path} is not named in: {said}"
+        return
     assert finite(result), f"read, and not finite: {result}"
     if reader.summed and damage == "with a bit flipped":
         assert isinstance(result, list) or (result.shape == before.shape and torch.equal(result, before)), "another"

@@ -14,7 +14,8 @@ from posterior.problem import Posterior
 from samplers import TemperedSMC
 from samplers.guided import DDNM, DPS
 from samplers.map import CSGM
-from tests.fuzz.calls import PRIOR, SAMPLES, problem
+from tests.fuzz.calls import PRIOR, problem
+from tests.fuzz.judgements import SAMPLES
 from tests.fuzz.oracle import Call, UserError
 from tests.fuzz.values import FUNCTIONS
 from tests.samplers.case import generated

@@ -71,10 +71,13 @@ def check_call(call: Call, argument: str, value: Any) -> None:
             result = call.function(**arguments)
         except PosteriorError as error:
             said = str(error).lower()
-            named = (argument, argument.replace("_", " "), *call.names)
-            assert any(name.lower() in said for name in named), f"{argument} is not named in: {error}"
-            return
         except UserError:
+            return
+        else:
+            said = ""
+        if said:
+            named = (argument, argument.replace("_", " "), *call.names)
+            assert any(name.lower() in said for name in named), f"{argument} is not named in: {said}"
             return
         assert allowed, f"taken in silence: {argument}={value!r}"
         try:

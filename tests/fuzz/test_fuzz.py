@@ -14,12 +14,15 @@ from hypothesis import strategies as st
 from posterior.app.cli import main
 from tests.fuzz.calls import CALLS
 from tests.fuzz.commands import COMMANDS, MISTYPED, NEVER, WORDS, altered
-from tests.fuzz.constructors import LIKELIHOODS, METHODS, OPERATORS, PRIORS
+from tests.fuzz.constructors import CONSTRUCTORS
 from tests.fuzz.files import DAMAGES, READERS, check_file, fill
 from tests.fuzz.functions import FUNCTION_CALLS
+from tests.fuzz.judgements import JUDGEMENTS
 from tests.fuzz.oracle import Call, check_call, watched
+from tests.fuzz.settings import METHODS
 from tests.fuzz.values import ODD
 
+EVERY = {**CALLS, **JUDGEMENTS}
 FUZZ = int(os.environ.get("FUZZ", "1"))
 
 
@@ -55,15 +58,15 @@ def test_settings_of_methods(which: tuple[str, str], value: str) -> None:
 
 
 @times(300)
-@given(which=arguments_of({**OPERATORS, **LIKELIHOODS, **PRIORS}), value=odd_values)
+@given(which=arguments_of(CONSTRUCTORS), value=odd_values)
 def test_arguments_of_constructors(which: tuple[str, str], value: str) -> None:
-    check_call({**OPERATORS, **LIKELIHOODS, **PRIORS}[which[0]], which[1], ODD[value]())
+    check_call(CONSTRUCTORS[which[0]], which[1], ODD[value]())
 
 
 @times(400)
-@given(which=arguments_of(CALLS), value=odd_values)
+@given(which=arguments_of(EVERY), value=odd_values)
 def test_arguments_of_calls(folder: Path, which: tuple[str, str], value: str) -> None:
-    check_call(CALLS[which[0]], which[1], ODD[value]())
+    check_call(EVERY[which[0]], which[1], ODD[value]())
 
 
 @pytest.mark.parametrize(
@@ -89,14 +92,14 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> bool:
         with watched():
             main(words)
     except SystemExit as stop:
-        if stop.code == 0:  # of --help
-            return True
-        said = capsys.readouterr().err
-        assert stop.code in (1, 2)
-        assert said.startswith("posterior: ")
-        assert said.count("\n") == 1
-        return False
-    return True
+        code = stop.code
+    else:
+        code = 0
+    if code == 0:  # of --help too
+        return True
+    said = capsys.readouterr().err
+    assert code in (1, 2) and said.startswith("posterior: ") and said.count("\n") == 1, said
+    return False
 
 
 @pytest.fixture
