@@ -134,6 +134,8 @@ def _annotations(owner: Any) -> dict[str, Any]:
 def _converted(value: Any, annotation: Any) -> Any:
     """The value, where it is of the annotated type and in range; else a ValueError or TypeError."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return value
     if annotation in (Values, Real):
         return _values(value, real=annotation == Real)
     if origin is Annotated:

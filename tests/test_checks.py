@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -154,12 +154,12 @@ def test_constructors_name_the_class_that_is_made():
 
 
 @checked
-def placed(weights: Tensor, device: torch.device | str | None = None, count: Count = 1) -> object:
+def placed(weights: Tensor, device: torch.device | str | None = None, count: Count = 1, other: Any = None) -> object:
     return device
 
 
 def test_devices_exist() -> None:
-    assert placed([1.0], "cpu") == torch.device("cpu") and placed([1.0], None) is None
+    assert placed([1.0], "cpu", other=object()) == torch.device("cpu") and placed([1.0], None) is None
     for device in ("text", "", 0, torch.float32):
         with pytest.raises(InvalidValueError, match="placed needs device to be"):
             placed([1.0], device)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from posterior.checks import NonNegative, Size, checked
+from posterior.checks import NonNegative, Real, Size, checked
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.noise import Noise
@@ -45,9 +45,9 @@ class GaussianMixturePrior(ScorePrior):
     def __init__(
         self,
         means: Tensor,
-        weights: Tensor | Sequence[float] | None = None,
+        weights: Real | Sequence[float] | None = None,
         std: NonNegative = 1.0,
-        covariance: Tensor | None = None,
+        covariance: Real | None = None,
     ) -> None:
         super().__init__()
         check_rows("means", means)
@@ -87,7 +87,7 @@ class GaussianMixturePrior(ScorePrior):
         self.sigma_min = 1e-6 * self.sigma_data  # exact at any level: rounding is the only limit
 
     @checked
-    def with_weights(self, weights: Tensor | Sequence[float]) -> GaussianMixturePrior:
+    def with_weights(self, weights: Real | Sequence[float]) -> GaussianMixturePrior:
         """The same components with other weights (K,)."""
         means = self._rotate_back(self.means).reshape(-1, *self.event_shape)
         if self.basis is None:
