@@ -165,7 +165,9 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
         if not isinstance(y, Tensor) or y.layout is not torch.strided or y.dtype is torch.bool:
             raise InvalidValueError("y is no tensor of numbers; use torch.as_tensor(...)")
         check_shape("y", y.shape, measurement)
-        check_broadcast("x and y", x.shape[: x.ndim - len(event)], y.shape[: y.ndim - len(measurement)])
+        images, measurements = x.shape[: x.ndim - len(event)], y.shape[: y.ndim - len(measurement)]
+        if measurements != images[-1:]:  # as they nearly always are
+            check_broadcast("x and y", images, measurements)
 
     def measured(self, values: Tensor) -> Tensor:
         """Zero the entries of `values` (..., *measurement) where nothing is measured, even if they are not finite."""
