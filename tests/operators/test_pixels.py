@@ -113,7 +113,11 @@ def test_masks_of_zeros_and_ones_are_masks(dtype):
             InvalidValueError,
             "other than 0 and 1 .*float32.*mask > 0",
         ),
-        (lambda: Inpainting(torch.tensor([0.0, torch.nan])), InvalidValueError, "other than 0 and 1"),
+        (
+            lambda: Inpainting(torch.tensor([0.0, torch.nan])),
+            InvalidValueError,
+            "mask to be a tensor of finite numbers",
+        ),
         (
             lambda: Inpainting(torch.tensor([0, 255], dtype=torch.uint8)),
             InvalidValueError,

@@ -13,6 +13,7 @@ import torch
 from posterior.errors import (
     CheckpointMismatchError,
     FileWriteError,
+    InvalidValueError,
     NotFiniteError,
 )
 from posterior.likelihoods import GaussianLikelihood
@@ -48,6 +49,20 @@ def test_a_callback_sees_each_step_and_may_change_what_comes_next():
 
     with pytest.raises(NotFiniteError, match="callback after step 0"):
         LANGEVIN.sample(problem, 3, progress=False, callback=spoil)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: "state", "returned a str"),
+        (lambda state: dataclasses.replace(state, x=state.x[..., :1]), r"state whose x is torch.float64 \(3, 2, 1\)"),
+        (lambda state: dataclasses.replace(state, x=state.x.half()), "whose x is torch.float16"),
+        (lambda state: dataclasses.replace(state, done=True), "whose done is True"),
+    ],
+)
+def test_what_is_no_such_state_cannot_take_its_place(change, message):
+    with pytest.raises(InvalidValueError, match=f"the callback after step 0 .*{message}"):
+        LANGEVIN.sample(mixture_problem(2), 3, progress=False, callback=lambda step, state, info: change(state))
 
 
 def test_a_finite_state_whose_sum_overflows_is_not_called_infinite():
