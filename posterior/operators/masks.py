@@ -28,7 +28,7 @@ class MaskedOperator(LinearOperator):
             InvalidValueError: It holds other numbers, or a measurement has no entry at all.
             ShapeError: It does not fit measurement_shape.
         """
-        name, shape, mask = type(self).__name__, self.measurement_shape, torch.as_tensor(mask)
+        name, shape = type(self).__name__, self.measurement_shape
         if not bool(((mask == 0) | (mask == 1)).all()):  # NaN is neither
             raise InvalidValueError(
                 f"the mask of {name} holds numbers other than 0 and 1 ({mask.dtype}); say what is measured, e.g. "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -14,6 +13,7 @@ from posterior.errors import InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators.masks import MaskedOperator
 from posterior.operators.tight import TightOperator
+from posterior.shapes import image_shape
 
 
 class Identity(TightOperator):
@@ -48,8 +48,9 @@ class Inpainting(MaskedOperator, TightOperator):
         ShapeError: The mask does not fit event_shape.
     """
 
-    def __init__(self, mask: Tensor, event_shape: Sequence[int] | None = None) -> None:
-        event_shape = tuple(torch.as_tensor(mask).shape if event_shape is None else event_shape)
+    @checked
+    def __init__(self, mask: Tensor, event_shape: Shape | None = None) -> None:
+        event_shape = tuple(mask.shape if event_shape is None else event_shape)
         super().__init__(event_shape, event_shape, scale=1.0)
         self._set_mask(mask)
 
@@ -61,7 +62,7 @@ class Inpainting(MaskedOperator, TightOperator):
         Raises:
             InvalidValueError: The box is empty, or not inside the image.
         """
-        rows, columns = _image_shape(event_shape)
+        rows, columns = image_shape(event_shape)
         if not (0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
             raise InvalidValueError(
                 f"the hidden box (top={top}, left={left}, height={height}, width={width}) must be non-empty and "
@@ -79,7 +80,7 @@ class Inpainting(MaskedOperator, TightOperator):
         Raises:
             InvalidValueError: keep is none of the four.
         """
-        rows, columns = _image_shape(event_shape)
+        rows, columns = image_shape(event_shape)
         halves = {
             "top": (slice(0, rows // 2), slice(None)),
             "bottom": (slice(rows - rows // 2, None), slice(None)),
@@ -141,9 +142,3 @@ class Grayscale(TightOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return y * y.new_tensor(self.weights)[:, None, None]
-
-
-def _image_shape(event_shape: Sequence[int]) -> tuple[int, int]:
-    if len(event_shape) < 2:
-        raise ShapeError(f"event_shape {tuple(event_shape)} has no rows and columns; expected (..., H, W)")
-    return tuple(event_shape)[-2], tuple(event_shape)[-1]

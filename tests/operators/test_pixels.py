@@ -113,7 +113,11 @@ def test_masks_of_zeros_and_ones_are_masks(dtype):
             InvalidValueError,
             "other than 0 and 1 .*float32.*mask > 0",
         ),
-        (lambda: Inpainting(torch.tensor([0.0, torch.nan])), InvalidValueError, "other than 0 and 1"),
+        (
+            lambda: Inpainting(torch.tensor([0.0, torch.nan])),
+            InvalidValueError,
+            "mask to be a tensor of finite numbers",
+        ),
         (
             lambda: Inpainting(torch.tensor([0, 255], dtype=torch.uint8)),
             InvalidValueError,
@@ -153,3 +157,8 @@ def test_grayscale():
 def test_tight(operator):
     gram = materialise(operator).T @ materialise(operator)
     torch.testing.assert_close(gram @ gram, operator.scale * gram)
+
+
+def test_a_box_may_touch_the_borders() -> None:
+    hidden = ~Inpainting.box((1, 4, 5), top=2, left=3, height=2, width=2).mask
+    assert hidden.nonzero().tolist() == [[2, 3], [2, 4], [3, 3], [3, 4]]
