@@ -5,10 +5,12 @@ from __future__ import annotations
 import copy
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.sparse.linalg import LinearOperator as LinearMap
+from scipy.sparse.linalg import cg
 from torch import Tensor
 
-from posterior.linalg import conjugate_gradients
 from posterior.noise import Noise
 from posterior.operators import Blur, Fourier, Identity, LinearOperator
 from posterior.problem import Posterior
@@ -69,11 +71,28 @@ def _solve(problem: Posterior, variances: Tensor, residual: Tensor) -> Tensor:
     prior, operator = problem.prior, problem.operator
     noise = float(problem.likelihood.noise_std) ** 2
 
-    def product(v: Tensor) -> tuple[Tensor, Tensor]:
-        image = prior.transform(variances * prior.transform(operator.adjoint(v)))
-        return operator.restrict(operator(image)) + noise * v, image
+    def real(values: Tensor) -> Tensor:
+        return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
 
-    return conjugate_gradients(product, residual, len(operator.measurement_shape), _ITERATIONS, _TOLERANCE)
+    shape = real(residual).shape
+
+    def tensor(vector: np.ndarray) -> Tensor:
+        values = torch.from_numpy(vector).reshape(shape).to(residual.real)
+        return torch.view_as_complex(values) if residual.is_complex() else values
+
+    def coloured(v: Tensor) -> Tensor:
+        return prior.transform(variances * prior.transform(operator.adjoint(v)))
+
+    def product(vector: np.ndarray) -> np.ndarray:
+        v = tensor(vector)
+        return real(operator.restrict(operator(coloured(v))) + noise * v).numpy().ravel()
+
+    right = real(residual).double().numpy().ravel()
+    matrix = LinearMap((right.size, right.size), product, dtype=np.float64)
+    solution, failed = cg(matrix, right, rtol=_TOLERANCE, maxiter=_ITERATIONS)
+    if failed:
+        raise ValueError(f"conjugate gradients did not converge in {_ITERATIONS} steps")
+    return coloured(tensor(solution))
 
 
 def _perturbed(problem: Posterior, std: Tensor, noise: Noise) -> Tensor:
@@ -91,7 +110,7 @@ def _by_gradients(problem: Posterior, draws: int) -> Truth:
     return Truth(mean, (torch.cat(parts)[:, 0] - mean).square().mean(0))
 
 
-def _by_gibbs(problem: Posterior, chains: int, rounds: int = 60, burn_in: int = 20) -> Truth:
+def _by_gibbs(problem: Posterior, chains: int, rounds: int = 100, burn_in: int = 20) -> Truth:
     """Parts given coefficients, coefficients given parts, in turn; means are those given the parts."""
     prior, source = problem.prior, Noise.of(2, ["gibbs"], chains, dtype=problem.dtype)
     _, variances = prior.parts
