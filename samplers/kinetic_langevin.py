@@ -20,6 +20,7 @@ from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxil
 from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
+from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
 _SHARE = 0.5  # ρ²‖A‖²/τ²: curvatures of −log π are then at most 2/ρ²
@@ -96,6 +97,7 @@ class KineticLangevin(Sampler[KineticState]):
         Titsias & Papaspiliopoulos 2018, Auxiliary gradient-based sampling algorithms, JRSS B 80.
     """
 
+    exact_for: ClassVar = "posteriors of one mode, as steps a level grow; not the weights of modes that are apart"
     state_type: ClassVar = KineticState
     advice: ClassVar = "take accuracy='high', or TemperedSMC where there are few measurements"
     accuracy: Literal["fast", "standard", "high"] = "standard"
@@ -114,6 +116,10 @@ class KineticLangevin(Sampler[KineticState]):
                 f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
                 f"{type(problem.operator).__name__}; TemperedSMC and AuxiliaryMH take any likelihood"
             )
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        moves = self.budget.levels * self.budget.steps
+        return Calls(num_samples * (moves if self.exact_denoise else self.budget.calls))
 
     def init(self, problem: Problem, noise: Noise) -> KineticState:
         rho = self._rho(problem, 0)
@@ -144,7 +150,9 @@ class KineticLangevin(Sampler[KineticState]):
         else:
             new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
         tau = rho * problem.operator.norm().to(rho) / math.sqrt(_SHARE)
-        return new.after(total), {"tau": tau}
+        new = new.after(total)
+        spent = min(new.step + 1, moves) + budget.denoise_steps * max(0, new.step + 1 - moves)
+        return replace(new, progress=torch.full_like(new.progress, spent / budget.calls)), {"tau": tau}
 
     @property
     def _sampling(self) -> PriorSampling:

@@ -109,6 +109,20 @@ def test_the_bill(case: Case) -> None:
     assert (float(nfe), float(nfe_grad)) == case.calls
 
 
+@each()
+def test_a_plan_is_what_the_run_takes(case: Case) -> None:
+    problem, sampler = case.problem(2), isinstance(case.method, Sampler)
+    count = 8 if sampler else 1
+    plan = case.method.plan(problem, count) if sampler else case.method.plan(problem)
+    _, nfe, nfe_grad = run(case, problem, count)
+    if plan.exact:
+        planned = torch.tensor([plan.nfe, plan.nfe_grad])
+        assert torch.allclose(torch.stack([nfe, nfe_grad], 1), planned.double())
+    assert (plan.num_samples, plan.measurements) == (count, 2) and plan.memory > 0
+    assert (plan.seconds > 0) == (plan.nfe > 0)
+    assert plan.method == repr(case.method) and plan.method in str(plan) and plan.caveat in str(plan)
+
+
 @each(lambda case: case.calls != (0, 0))
 def test_a_network_that_gives_nan_is_an_error(case: Case) -> None:
     problem, prior = case.problem(2), case.problem(1).prior

@@ -1,0 +1,281 @@
+"""What a run will cost, before it: network calls, memory and seconds."""
+
+from __future__ import annotations
+
+import time
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from posterior.errors import TooSlowError
+from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
+from posterior.priors.generators import GeneratorPrior
+from posterior.problem import Posterior
+
+if TYPE_CHECKING:
+    from samplers.base import Sampler
+
+_TIMED = 64  # images at the most of which a network call is timed
+_ESTIMATE = 1.3  # what a number of calls that is estimated may be off by
+_COPIES = 12  # of its draws that a run holds at the most, by the shared tests
+_UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
+_TIMES = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+_ACCURACIES = ("high", "standard", "fast")
+
+
+class Calls(NamedTuple):
+    """Network evaluations of all draws of one measurement.
+
+    Attributes:
+        forward, backward: Their numbers; of a measurement on average, where these differ.
+        caveat: Why the numbers are not exact, in a sentence; empty where settings fix them.
+        warnings: What speaks against the run, in sentences.
+    """
+
+    forward: float
+    backward: float = 0.0
+    caveat: str = ""
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run would cost; printed, it says so in a few lines.
+
+    Attributes:
+        method: The method with its settings.
+        measurements, num_samples: How many measurements, and draws of each (1 of a solver).
+        nfe, nfe_grad: Network evaluations forward and backward, a draw.
+        caveat: Why these are not exact; empty where they are.
+        seconds: Time of all network calls, from one that was timed.
+        memory: Bytes of the draws and of the network's work, at the most, besides the network's weights.
+        warnings: What speaks against the run.
+    """
+
+    method: str
+    measurements: int
+    num_samples: int
+    nfe: float
+    nfe_grad: float
+    caveat: str
+    seconds: float
+    memory: float
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether the number of network calls is known, and not estimated."""
+        return not self.caveat
+
+    @property
+    def total_nfe(self) -> float:
+        """Network evaluations forward, in all."""
+        return self.nfe * self.num_samples * self.measurements
+
+    @property
+    def total_nfe_grad(self) -> float:
+        """Network evaluations backward, in all."""
+        return self.nfe_grad * self.num_samples * self.measurements
+
+    def __str__(self) -> str:
+        about = "" if self.exact else "about "
+        back = f" and {self.nfe_grad:,.0f} backward" if self.nfe_grad else ""
+        total = f"{self.total_nfe:,.0f}" + (f" and {self.total_nfe_grad:,.0f}" if self.nfe_grad else "")
+        lines = [
+            f"{self.method}",
+            f"  {_counted(self.num_samples, 'sample')} of {_counted(self.measurements, 'measurement')}: "
+            f"{about}{self.nfe:,.0f} network calls{back} each, {total} in all",
+            f"  about {_in_units(self.seconds, _TIMES)}; memory up to about {_in_units(self.memory, _UNITS)}",
+        ]
+        lines += [f"  {self.caveat}"] if self.caveat else []
+        return "\n".join([*lines, *(f"  warning: {text}" for text in self.warnings)])
+
+
+class Pace(NamedTuple):
+    """Seconds of a network call, and bytes that it takes, for each image."""
+
+    seconds: float
+    memory: float
+
+
+class Stopwatch:
+    """Times a prior's network calls, each shape once.
+
+    Args:
+        problem: Whose prior it is.
+    """
+
+    def __init__(self, problem: Posterior) -> None:
+        self._problem = problem.usable()
+        self._known: dict[tuple[int, bool], Pace] = {}
+
+    def pace(self, rows: int, backward: bool) -> Pace:
+        """That of calls of so many images, which are timed with 64 at the most.
+
+        Args:
+            rows: Images a call.
+            backward: Whether a gradient goes back through it.
+        """
+        key = min(rows, _TIMED), backward
+        if key not in self._known:
+            self._known[key] = self._measured(*key)
+        return self._known[key]
+
+    def _measured(self, rows: int, backward: bool) -> Pace:
+        call = _network_call(self._problem, rows, backward)
+        with _counted_bytes() as peak:  # the first call, which sets things up, is not timed
+            call()
+        start = self._now()
+        call()
+        return Pace((self._now() - start) / rows, peak.highest / rows)
+
+    def _now(self) -> float:
+        if self._problem.device.type == "cuda":
+            torch.cuda.synchronize(self._problem.device)
+        return time.perf_counter()
+
+
+def plan_of(
+    method: Any, problem: Posterior, num_samples: int, calls: Calls, together: int, batch_size: int | None,
+    stopwatch: Stopwatch,
+) -> Plan:  # fmt: skip
+    """The plan of a method that takes some network calls.
+
+    Args:
+        method: The sampler or the solver.
+        problem: Prior, likelihood and measurements.
+        num_samples: Draws of each measurement that are asked for.
+        calls: What these take.
+        together: Draws of a measurement that meet in a network call, and in memory.
+        batch_size: Images a network call at the most.
+        stopwatch: What times the network.
+    """
+    count, rows = len(problem), max(1, together * len(problem))
+    at_once = min(rows, batch_size or rows)
+    seconds, memory = 0.0, 0.0
+    if calls.forward:
+        there = stopwatch.pace(at_once, False)
+        seconds, memory = there.seconds * (calls.forward - calls.backward) * count, there.memory * at_once
+    if calls.backward:
+        both = stopwatch.pace(at_once, True)
+        seconds, memory = seconds + both.seconds * calls.backward * count, both.memory * at_once
+    entries = torch.Size(problem.event_shape).numel()
+    draws = rows * entries * torch.finfo(problem.dtype).bits / 8
+    return Plan(
+        repr(method), count, num_samples, calls.forward / num_samples, calls.backward / num_samples, calls.caveat,
+        seconds, memory + _COPIES * draws, calls.warnings,
+    )  # fmt: skip
+
+
+def fitted(
+    sampler: Sampler[Any], problem: Posterior, num_samples: int, batch_size: int | None, max_seconds: float
+) -> tuple[Sampler[Any], int]:
+    """The sampler and the number of samples with which a run takes no longer than it may, by its plan.
+
+    Where it has an `accuracy` that is "high", else "standard", else "fast"; if none of them is quick enough it makes
+    fewer samples at "fast".
+
+    Raises:
+        TooSlowError: The fewest samples that it makes take too long.
+    """
+    stopwatch, candidates = Stopwatch(problem), [sampler]
+    if any(field.name == "accuracy" for field in fields(sampler)):
+        candidates = [_changed(sampler, accuracy=accuracy) for accuracy in _ACCURACIES]
+
+    def seconds(one: Sampler[Any], count: int) -> float:
+        plan = one._planned(problem, count, batch_size, stopwatch)
+        return plan.seconds * (1.0 if plan.exact else _ESTIMATE)
+
+    for one in candidates:
+        if seconds(one, num_samples) <= max_seconds:
+            return one, num_samples
+    quickest, step = candidates[-1], sampler.num_chains
+    fits, too_many = 0, num_samples // step
+    while too_many - fits > 1:  # chains, or samples, by bisection: their time rises with their number
+        middle = (fits + too_many) // 2
+        fits, too_many = (middle, too_many) if seconds(quickest, middle * step) <= max_seconds else (fits, middle)
+    if fits == 0:
+        what = f"{_counted(step, 'sample')} of {_counted(len(problem), 'measurement')}"
+        raise TooSlowError(
+            f"{quickest!r} takes about {_in_units(seconds(quickest, step), _TIMES)} for {what}, more than "
+            f"max_seconds={max_seconds:g}: give it more time, fewer measurements or a faster network; "
+            "samplers.recommend(problem) says what others take"
+        )
+    return quickest, fits * step
+
+
+def _changed(sampler: Sampler[Any], **settings: Any) -> Sampler[Any]:
+    return replace(sampler, **settings)
+
+
+class _Bytes(TorchDispatchMode):
+    """Counts the bytes of the tensors that are made and alive, and the most of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.alive = self.highest = 0
+        self._seen: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for value in tree_leaves(out):
+            if isinstance(value, Tensor):
+                self._count(value.untyped_storage())
+        return out
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._seen:
+            return
+        self._seen[storage] = None
+        size = storage.nbytes()
+        self.alive += size
+        self.highest = max(self.highest, self.alive)
+        weakref.finalize(storage, self._freed, size)
+
+    def _freed(self, size: int) -> None:
+        self.alive -= size
+
+
+@contextmanager
+def _counted_bytes() -> Iterator[_Bytes]:
+    with _Bytes() as counter:
+        yield counter
+
+
+def _network_call(problem: Posterior, rows: int, backward: bool) -> Callable[[], None]:
+    """A call of the prior's network on random images, or latents."""
+    prior: Any = problem.prior
+    shape = prior.latent_shape if isinstance(prior, GeneratorPrior) else problem.event_shape
+    noise = Noise.of(0, rows, device=problem.device, dtype=problem.dtype).use("plan").normal(tuple(shape))[0]
+    labels = getattr(prior, "labels", None)
+    classes = () if labels is None else (labels.reshape(-1)[:1].expand(rows),)
+
+    def call() -> None:
+        with torch.set_grad_enabled(backward):
+            x = noise.clone().requires_grad_(backward)
+            if isinstance(prior, ScorePrior):
+                out = prior._denoise(x, x.new_full((rows,), prior.sigma_max), *classes)
+            else:
+                out = prior.decode(x[None])[0]
+            if backward and out.requires_grad:
+                torch.autograd.grad(out.sum(), x)
+
+    return call
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _in_units(value: float, units: tuple[tuple[str, float], ...]) -> str:
+    """A number in the largest unit of which there is at least one."""
+    name, size = next((unit for unit in units if value >= unit[1]), units[-1])
+    return f"{value / size:.2g} {name}" if value < 100 * size else f"{value / size:,.0f} {name}"
