@@ -42,6 +42,7 @@ class Sampler(Generic[StateT]):
     Attributes:
         priors: The kinds of prior that it takes.
         exact_for: What it converges to the posterior of, and how, in a line.
+        copies: How many copies of its draws a run holds at the most.
         begins_with_noise: Whether samples begin as noise that hides the image, or as samples of a score prior that do.
         state_type: What `init` and `step` return.
         advice: What to do when draws should not be trusted.
@@ -49,7 +50,8 @@ class Sampler(Generic[StateT]):
     """
 
     priors: ClassVar[tuple[type[Prior], ...]] = (ScorePrior,)
-    exact_for: ClassVar[str] = "nothing: it is biased, by an amount that has to be measured"
+    exact_for: ClassVar[str] = "nothing: its bias has to be measured"
+    copies: ClassVar[int] = 14
     begins_with_noise: ClassVar[bool] = True
     state_type: ClassVar[type[Any]] = State
     advice: ClassVar[str] = ""
@@ -142,9 +144,10 @@ class Sampler(Generic[StateT]):
             InvalidValueError, IncompatibleError: As `sample`.
         """
         self.check(problem)
-        return self._planned(problem, num_samples, batch_size, Stopwatch(problem))
+        return self.planned(problem, num_samples, batch_size, Stopwatch(problem))
 
-    def _planned(self, problem: Posterior, num_samples: int, batch_size: int | None, stopwatch: Stopwatch) -> Plan:
+    def planned(self, problem: Posterior, num_samples: int, batch_size: int | None, stopwatch: Stopwatch) -> Plan:
+        """The plan, unchecked, by a stopwatch that may serve several."""
         together, calls = self.together(num_samples), self.calls(problem, num_samples)
         return plan_of(self, problem, num_samples, calls, together, batch_size, stopwatch)
 

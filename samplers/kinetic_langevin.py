@@ -98,6 +98,7 @@ class KineticLangevin(Sampler[KineticState]):
     """
 
     exact_for: ClassVar = "posteriors of one mode, as steps a level grow; not the weights of modes that are apart"
+    copies: ClassVar = 22
     state_type: ClassVar = KineticState
     advice: ClassVar = "take accuracy='high', or TemperedSMC where there are few measurements"
     accuracy: Literal["fast", "standard", "high"] = "standard"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _TIMED = 64  # images at the most of which a network call is timed
 _ESTIMATE = 1.3  # what a number of calls that is estimated may be off by
-_COPIES = 12  # of its draws that a run holds at the most, by the shared tests
+_JUDGED = 64  # draws at the least of which the verdict simulates measurements
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
 _TIMES = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 _ACCURACIES = ("high", "standard", "fast")
@@ -56,7 +56,7 @@ class Plan:
         nfe, nfe_grad: Network evaluations forward and backward, a draw.
         caveat: Why these are not exact; empty where they are.
         seconds: Time of all network calls, from one that was timed.
-        memory: Bytes of the draws and of the network's work, at the most, besides the network's weights.
+        memory: Bytes of the draws and of the network's work at their peak, without its weights, to a factor of two.
         warnings: What speaks against the run.
     """
 
@@ -85,18 +85,25 @@ class Plan:
         """Network evaluations backward, in all."""
         return self.nfe_grad * self.num_samples * self.measurements
 
-    def __str__(self) -> str:
+    @property
+    def cost(self) -> str:
+        """Network calls, time and memory, in a line."""
         about = "" if self.exact else "about "
         back = f" and {self.nfe_grad:,.0f} backward" if self.nfe_grad else ""
         total = f"{self.total_nfe:,.0f}" + (f" and {self.total_nfe_grad:,.0f}" if self.nfe_grad else "")
-        lines = [
-            f"{self.method}",
-            f"  {_counted(self.num_samples, 'sample')} of {_counted(self.measurements, 'measurement')}: "
-            f"{about}{self.nfe:,.0f} network calls{back} each, {total} in all",
-            f"  about {_in_units(self.seconds, _TIMES)}; memory up to about {_in_units(self.memory, _UNITS)}",
-        ]
-        lines += [f"  {self.caveat}"] if self.caveat else []
-        return "\n".join([*lines, *(f"  warning: {text}" for text in self.warnings)])
+        return (
+            f"{about}{self.nfe:,.0f} network calls{back} each, {total} in all; about "
+            f"{_in_units(self.seconds, _TIMES)}; up to about {_in_units(self.memory, _UNITS)}"
+        )
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The warnings, and why numbers are not exact, in sentences."""
+        return (*(f"warning: {text}" for text in self.warnings), *([self.caveat] if self.caveat else []))
+
+    def __str__(self) -> str:
+        what = f"{_counted(self.num_samples, 'sample')} of {_counted(self.measurements, 'measurement')}"
+        return "\n  ".join((f"{self.method}, {what}:", self.cost, *self.remarks))
 
 
 class Pace(NamedTuple):
@@ -168,10 +175,10 @@ def plan_of(
         both = stopwatch.pace(at_once, True)
         seconds, memory = seconds + both.seconds * calls.backward * count, both.memory * at_once
     entries = torch.Size(problem.event_shape).numel()
-    draws = rows * entries * torch.finfo(problem.dtype).bits / 8
+    draws = max(together, num_samples, _JUDGED) * count * entries * torch.finfo(problem.dtype).bits / 8
     return Plan(
         repr(method), count, num_samples, calls.forward / num_samples, calls.backward / num_samples, calls.caveat,
-        seconds, memory + _COPIES * draws, calls.warnings,
+        seconds, memory + method.copies * draws, calls.warnings,
     )  # fmt: skip
 
 
@@ -191,7 +198,7 @@ def fitted(
         candidates = [_changed(sampler, accuracy=accuracy) for accuracy in _ACCURACIES]
 
     def seconds(one: Sampler[Any], count: int) -> float:
-        plan = one._planned(problem, count, batch_size, stopwatch)
+        plan = one.planned(problem, count, batch_size, stopwatch)
         return plan.seconds * (1.0 if plan.exact else _ESTIMATE)
 
     for one in candidates:

@@ -68,6 +68,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
     """
 
     exact_for: ClassVar = "any posterior, as chains grow longer"
+    copies: ClassVar = 28
     state_type: ClassVar = ReplicaState
     chains: Count = 4
     burn_in: Several = 60

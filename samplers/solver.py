@@ -35,9 +35,11 @@ class Solver:
 
     Attributes:
         priors: The kinds of prior that it takes.
+        copies: How many copies of its points a run holds at the most.
     """
 
     priors: ClassVar[tuple[type[Prior], ...]] = (GeneratorPrior,)
+    copies: ClassVar[int] = 14
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -146,6 +146,7 @@ class TemperedSMC(Sampler[PopulationState]):
 
     priors: ClassVar = (ScorePrior, GeneratorPrior)
     exact_for: ClassVar = "any posterior, its modes and their weights, as the population grows"
+    copies: ClassVar = 28
     state_type: ClassVar = PopulationState
     advice: ClassVar = "take a larger population or accuracy='high'"
     accuracy: Literal["fast", "standard", "high"] = "standard"
@@ -302,7 +303,7 @@ class TemperedSMC(Sampler[PopulationState]):
             log_likelihood=move.log_likelihood,
             ancestor=ancestor,
             done=done,
-            progress=torch.where(done, 1.0, self._progress(state, beta, final_moves)),
+            progress=torch.where(done, 1.0, self._progress(state, beta, final_moves, inflation)),
             beta=beta,
             scale=tuned(state.scale, accepted),
             moves=torch.where(state.moves >= _MOVES, 0.0, state.moves) + counted,
@@ -314,12 +315,14 @@ class TemperedSMC(Sampler[PopulationState]):
             levels=state.levels,
         )
 
-    def _progress(self, state: PopulationState, beta: Tensor, final_moves: Tensor) -> Tensor:
+    def _progress(self, state: PopulationState, beta: Tensor, final_moves: Tensor, inflation: Tensor) -> Tensor:
         """The share of moves that is made, (B,), by the prediction as the levels so far correct it."""
         ahead = levels.levels_from(state.spread, beta, self.budget.ess)
         taken = state.step + 1 - final_moves
         correction = (taken + _PRIOR_WEIGHT) / ((state.levels - ahead).clamp_min(0) + _PRIOR_WEIGHT)
-        left = correction * ahead + self.budget.final_moves - final_moves
+        apart = inflation <= self.budget.inflation  # so that few moves at β = 1 will do
+        last = torch.where(apart, final_moves.clamp_min(_FEWEST - 1) + 1, self.budget.final_moves)
+        left = correction * ahead + last - final_moves
         share = ((state.step + 1) / (state.step + 1 + left)).to(state.progress)
         return share.maximum(state.progress)
 
