@@ -53,7 +53,7 @@ def spread(problem: Posterior, kernel: Kernel, probe: bool, noise: Noise) -> Ten
         noise: Source of randomness.
     """
     count, source = pilots(problem, probe), noise.use("pilot")
-    x = problem.prior.decode(kernel.start(problem, count, source))
+    x = problem.prior.decode(kernel.start(problem, count, source)).nan_to_num(0.0, 0.0, 0.0)
     curvature = Curvature(problem, x.mean(0))
     beta = _temperatures(x)
     rooted = curvature.root(x - x.mean(0)).flatten(2)
@@ -92,7 +92,7 @@ def _temperatures(like: Tensor) -> Tensor:
 def _within(problem: Posterior, x: Tensor, curvature: Curvature, beta: Tensor, noise: Noise) -> Tensor:
     """½ tr((β H^½ C_β H^½)²) at β (K,), of C_β around each sample x (S, B, *event), on average: (B, K)."""
     prior, dims = problem.prior, len(problem.event_shape)
-    last = curvature.norm.rsqrt()
+    last = curvature.norm.clamp_min(torch.finfo(x.dtype).tiny).rsqrt()
     first = (_WIDE * prior.sigma_data * torch.ones_like(last)).maximum(last)
     found, places = [], []
     for k in range(_PROBES):

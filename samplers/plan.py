@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -138,7 +137,7 @@ class Stopwatch:
 
     def _measured(self, rows: int, backward: bool) -> Pace:
         call = _network_call(self._problem, rows, backward)
-        with _counted_bytes() as peak:  # the first call, which sets things up, is not timed
+        with CountedBytes() as peak:  # the first call, which sets things up, is not timed
             call()
         start = self._now()
         call()
@@ -223,7 +222,7 @@ def _changed(sampler: Sampler[Any], **settings: Any) -> Sampler[Any]:
     return replace(sampler, **settings)
 
 
-class _Bytes(TorchDispatchMode):
+class CountedBytes(TorchDispatchMode):
     """Counts the bytes of the tensors that are made and alive, and the most of them."""
 
     def __init__(self) -> None:
@@ -249,12 +248,6 @@ class _Bytes(TorchDispatchMode):
 
     def _freed(self, size: int) -> None:
         self.alive -= size
-
-
-@contextmanager
-def _counted_bytes() -> Iterator[_Bytes]:
-    with _Bytes() as counter:
-        yield counter
 
 
 def _network_call(problem: Posterior, rows: int, backward: bool) -> Callable[[], None]:

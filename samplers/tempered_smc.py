@@ -224,7 +224,7 @@ class TemperedSMC(Sampler[PopulationState]):
         size, islands, kernel = len(noise.draws), self.islands(len(noise.draws)), self._kernel(problem)
         spread, ahead = self._foretold(problem, noise)
         for text in self._warnings(problem, ahead, size):
-            warn(f"{self.name}: {text}", TooLargeWarning, stacklevel=7)  # at the call of `sample`
+            warn(f"{self.name}: {text}", TooLargeWarning, stacklevel=9)  # at the call of `sample`
         # Independent samples of the prior, so many that importance weights alone go some way at no loss.
         x = kernel.start(problem, self.budget.prior_samples * size, noise)
         log_likelihood = problem.log_likelihood(x)
