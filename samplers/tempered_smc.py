@@ -204,7 +204,7 @@ class TemperedSMC(Sampler[PopulationState]):
     def _warnings(self, problem: Posterior, ahead: Tensor, size: int) -> tuple[str, ...]:
         """That the problem is too large for a population of some size, if so, given the levels ahead (B,)."""
         left = size / (1 + ahead * (1 / self.budget.ess - 1))  # a level takes its share of all lineages
-        if not bool((left < _TOO_FEW).any()):
+        if not bool((left < min(_TOO_FEW, size / 8)).any()):  # a small population is meant to be rough
             return ()
         worst = int(left.argmin())
         remedy = "take a larger population or accuracy='high'"
