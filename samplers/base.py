@@ -23,9 +23,10 @@ from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
-from samplers.plan import Calls, Plan, Stopwatch, fitted, plan_of
+from samplers.plan import Calls, Plan, fitted, plan_of
 from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
+from samplers.stopwatch import Stopwatch
 
 StateT = TypeVar("StateT", bound=State)
 

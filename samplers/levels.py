@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.curvature import Curvature
+from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Kernel
 
 _DECADES, _EACH = 12, 8  # of β, and points in each
@@ -30,6 +31,7 @@ _PROBES = 8  # noise levels at which the denoiser is probed
 _WIDE = 10.0  # the first of them, in units of sigma_data
 _VALUES, _FEWEST, _MOST = 1 << 14, 4, 16  # entries of the samples together, and their number
 _MANY = 256  # samples where there is no denoiser to probe, or samples are free
+_TOO_FEW = 10  # lineages that are left at the end, below which a problem is too large
 _APART = 0.1  # distance of a finite difference, in units of ρ
 
 
@@ -83,6 +85,25 @@ def first_temperature(spread: Tensor, samples: float) -> Tensor:
     below = (spread**2 < math.log(samples)).long().cumprod(1).sum(1)
     grid = _temperatures(spread)
     return grid[below.clamp_max(len(grid) - 1)]
+
+
+def too_large(problem: Posterior, levels: Tensor, size: int, ess: float) -> tuple[str, ...]:
+    """A sentence that says so, and what to do, where a population will not outlive its levels (B,); else none.
+
+    A level leaves a fraction e of the effective sample size, and so of about N/(1 + L(1/e − 1)) of N particles there are
+    descendants after L of them.
+    """
+    left = size / (1 + levels * (1 / ess - 1))
+    if not bool((left < min(_TOO_FEW, size / 8)).any()):  # a small population is meant to be rough
+        return ()
+    worst = int(left.argmin())
+    remedy = "take a larger population or accuracy='high'"
+    if is_linear_gaussian(problem) and isinstance(problem.prior, ScorePrior):
+        remedy = "take KineticLangevin, whose network calls do not grow with the problem, or a larger population"
+    return (
+        f"the problem is too large for {size} particles: measurement {problem.ids[worst]} takes about "
+        f"{float(levels[worst]):.0f} levels, after which descendants of about {float(left[worst]):.0f} are left; {remedy}",
+    )
 
 
 def _temperatures(like: Tensor) -> Tensor:

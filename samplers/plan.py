@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-import time
-import weakref
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import torch
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from posterior.errors import TooSlowError
-from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
-from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
+from samplers.stopwatch import Stopwatch
 
-if TYPE_CHECKING:
-    from samplers.base import Sampler
-
-_TIMED = 64  # images at the most of which a network call is timed
 _ESTIMATE = 1.3  # what a number of calls that is estimated may be off by
 _JUDGED = 64  # draws at the least of which the verdict simulates measurements
 _UNITS = (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))
@@ -105,48 +93,20 @@ class Plan:
         return "\n  ".join((f"{self.method}, {what}:", self.cost, *self.remarks))
 
 
-class Pace(NamedTuple):
-    """Seconds of a network call, and bytes that it takes, for each image."""
+class Plannable(Protocol):
+    """A sampler as `fitted` knows it: a dataclass that makes plans."""
 
-    seconds: float
-    memory: float
+    @property
+    def num_chains(self) -> int:
+        """The number of samples is a multiple of it."""
+        ...
+
+    def planned(self, problem: Posterior, num_samples: int, batch_size: int | None, stopwatch: Stopwatch) -> Plan:
+        """What so many samples would cost."""
+        ...
 
 
-class Stopwatch:
-    """Times a prior's network calls, each shape once.
-
-    Args:
-        problem: Whose prior it is.
-    """
-
-    def __init__(self, problem: Posterior) -> None:
-        self._problem = problem.usable()
-        self._known: dict[tuple[int, bool], Pace] = {}
-
-    def pace(self, rows: int, backward: bool) -> Pace:
-        """That of calls of so many images, which are timed with 64 at the most.
-
-        Args:
-            rows: Images a call.
-            backward: Whether a gradient goes back through it.
-        """
-        key = min(rows, _TIMED), backward
-        if key not in self._known:
-            self._known[key] = self._measured(*key)
-        return self._known[key]
-
-    def _measured(self, rows: int, backward: bool) -> Pace:
-        call = _network_call(self._problem, rows, backward)
-        with CountedBytes() as peak:  # the first call, which sets things up, is not timed
-            call()
-        start = self._now()
-        call()
-        return Pace((self._now() - start) / rows, peak.highest / rows)
-
-    def _now(self) -> float:
-        if self._problem.device.type == "cuda":
-            torch.cuda.synchronize(self._problem.device)
-        return time.perf_counter()
+P = TypeVar("P", bound=Plannable)
 
 
 def plan_of(
@@ -182,8 +142,8 @@ def plan_of(
 
 
 def fitted(
-    sampler: Sampler[Any], problem: Posterior, num_samples: int, batch_size: int | None, max_seconds: float
-) -> tuple[Sampler[Any], int]:
+    sampler: P, problem: Posterior, num_samples: int, batch_size: int | None, max_seconds: float
+) -> tuple[P, int]:
     """The sampler and the number of samples with which a run takes no longer than it may, by its plan.
 
     Where it has an `accuracy` that is "high", else "standard", else "fast"; if none of them is quick enough it makes
@@ -192,11 +152,11 @@ def fitted(
     Raises:
         TooSlowError: The fewest samples that it makes take too long.
     """
-    stopwatch, candidates = Stopwatch(problem), [sampler]
-    if any(field.name == "accuracy" for field in fields(sampler)):
-        candidates = [_changed(sampler, accuracy=accuracy) for accuracy in _ACCURACIES]
+    stopwatch, candidates, settings = Stopwatch(problem), [sampler], vars(sampler)
+    if "accuracy" in settings:
+        candidates = [type(sampler)(**(settings | {"accuracy": accuracy})) for accuracy in _ACCURACIES]
 
-    def seconds(one: Sampler[Any], count: int) -> float:
+    def seconds(one: P, count: int) -> float:
         plan = one.planned(problem, count, batch_size, stopwatch)
         return plan.seconds * (1.0 if plan.exact else _ESTIMATE)
 
@@ -204,71 +164,18 @@ def fitted(
         if seconds(one, num_samples) <= max_seconds:
             return one, num_samples
     quickest, step = candidates[-1], sampler.num_chains
-    fits, too_many = 0, num_samples // step
+    least = seconds(quickest, step)
+    if least > max_seconds:
+        what = f"{_counted(step, 'sample')} of {_counted(len(problem), 'measurement')}"
+        raise TooSlowError(
+            f"{quickest!r} takes about {_in_units(least, _TIMES)} for {what}, more than max_seconds={max_seconds:g}: give "
+            "it more time, fewer measurements or a faster network; samplers.recommend(problem) says what others take"
+        )
+    fits, too_many = 1, num_samples // step
     while too_many - fits > 1:  # chains, or samples, by bisection: their time rises with their number
         middle = (fits + too_many) // 2
         fits, too_many = (middle, too_many) if seconds(quickest, middle * step) <= max_seconds else (fits, middle)
-    if fits == 0:
-        what = f"{_counted(step, 'sample')} of {_counted(len(problem), 'measurement')}"
-        raise TooSlowError(
-            f"{quickest!r} takes about {_in_units(seconds(quickest, step), _TIMES)} for {what}, more than "
-            f"max_seconds={max_seconds:g}: give it more time, fewer measurements or a faster network; "
-            "samplers.recommend(problem) says what others take"
-        )
     return quickest, fits * step
-
-
-def _changed(sampler: Sampler[Any], **settings: Any) -> Sampler[Any]:
-    return replace(sampler, **settings)
-
-
-class CountedBytes(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made and alive, and the most of them."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.alive = self.highest = 0
-        self._seen: weakref.WeakKeyDictionary[Any, None] = weakref.WeakKeyDictionary()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        for value in tree_leaves(out):
-            if isinstance(value, Tensor):
-                self._count(value.untyped_storage())
-        return out
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        if storage in self._seen:
-            return
-        self._seen[storage] = None
-        size = storage.nbytes()
-        self.alive += size
-        self.highest = max(self.highest, self.alive)
-        weakref.finalize(storage, self._freed, size)
-
-    def _freed(self, size: int) -> None:
-        self.alive -= size
-
-
-def _network_call(problem: Posterior, rows: int, backward: bool) -> Callable[[], None]:
-    """A call of the prior's network on random images, or latents."""
-    prior: Any = problem.prior
-    shape = prior.latent_shape if isinstance(prior, GeneratorPrior) else problem.event_shape
-    noise = Noise.of(0, rows, device=problem.device, dtype=problem.dtype).use("plan").normal(tuple(shape))[0]
-    labels = getattr(prior, "labels", None)
-    classes = () if labels is None else (labels.reshape(-1)[:1].expand(rows),)
-
-    def call() -> None:
-        with torch.set_grad_enabled(backward):
-            x = noise.clone().requires_grad_(backward)
-            if isinstance(prior, ScorePrior):
-                out = prior._denoise(x, x.new_full((rows,), prior.sigma_max), *classes)
-            else:
-                out = prior.decode(x[None])[0]
-            if backward and out.requires_grad:
-                torch.autograd.grad(out.sum(), x)
-
-    return call
 
 
 def _counted(number: int, noun: str) -> str:

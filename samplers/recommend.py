@@ -14,7 +14,8 @@ from posterior.errors import PosteriorError
 from posterior.modes import own_modes
 from posterior.problem import Posterior
 from samplers.base import Sampler
-from samplers.plan import Plan, Stopwatch
+from samplers.plan import Plan
+from samplers.stopwatch import Stopwatch
 
 
 @dataclass(frozen=True)

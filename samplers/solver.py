@@ -22,9 +22,10 @@ from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from posterior.shapes import expand_right
 from samplers.base import check_kind
-from samplers.plan import Calls, Plan, Stopwatch, plan_of
+from samplers.plan import Calls, Plan, plan_of
 from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
+from samplers.stopwatch import Stopwatch
 
 StateT = TypeVar("StateT", bound=State)
 

@@ -20,7 +20,6 @@ from samplers import levels
 from samplers import population as pop
 from samplers.auxiliary_kernel import FINE, AuxiliaryKernel, PriorSampling, check_auxiliary
 from samplers.base import Sampler
-from samplers.curvature import is_linear_gaussian
 from samplers.kernel import SMALLEST, Kernel, Move, tuned
 from samplers.latent.hamiltonian import HamiltonianKernel
 from samplers.plan import Calls
@@ -32,7 +31,6 @@ _MOVES = 0.9  # moves accepted before the temperature changes again, on average
 _INFLATION, _LINEAGES, _R_HAT, _EVIDENCE = 4.0, 4, 1.1, 0.7
 # Moves at β = 1 end when so many of them have left more than this fraction of what the inflation exceeds 1 by.
 _COMPARE, _PROGRESS = 8, 0.85
-_TOO_FEW = 10  # lineages that are left at the end, below which a problem is too large
 _PRIOR_WEIGHT = 5.0  # levels after which a prediction is corrected by half of what it was off by
 _CAVEAT = (
     "the number of levels is foretold from a few samples of the prior, within about 30 % where it was measured; the "
@@ -189,7 +187,7 @@ class TemperedSMC(Sampler[PopulationState]):
         else:  # a likelihood besides the gradients of a move, and images of the samples at the end
             backward = size * moves * budget.steps
             forward += backward + size * moves + num_samples
-        return Calls(forward, backward, _CAVEAT, self._warnings(problem, ahead, size))
+        return Calls(forward, backward, _CAVEAT, levels.too_large(problem, ahead, size, self.budget.ess))
 
     def _probes(self, problem: Posterior) -> bool:
         """Whether levels are foretold with the help of the denoiser."""
@@ -201,21 +199,6 @@ class TemperedSMC(Sampler[PopulationState]):
         first = levels.first_temperature(spread, self.budget.prior_samples)
         return spread, levels.levels_from(spread, first, self.budget.ess)
 
-    def _warnings(self, problem: Posterior, ahead: Tensor, size: int) -> tuple[str, ...]:
-        """That the problem is too large for a population of some size, if so, given the levels ahead (B,)."""
-        left = size / (1 + ahead * (1 / self.budget.ess - 1))  # a level takes its share of all lineages
-        if not bool((left < min(_TOO_FEW, size / 8)).any()):  # a small population is meant to be rough
-            return ()
-        worst = int(left.argmin())
-        remedy = "take a larger population or accuracy='high'"
-        if is_linear_gaussian(problem) and isinstance(problem.prior, ScorePrior):
-            remedy = "take KineticLangevin, whose network calls do not grow with the problem, or a larger population"
-        return (
-            f"the problem is too large for {size} particles: measurement {problem.ids[worst]} takes about "
-            f"{float(ahead[worst]):.0f} levels, which the descendants of about {float(left[worst]):.0f} will outlive; "
-            f"{remedy}",
-        )
-
     @staticmethod
     def islands(size: int) -> int:
         return 4 if size < 512 else 8
@@ -223,7 +206,7 @@ class TemperedSMC(Sampler[PopulationState]):
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
         size, islands, kernel = len(noise.draws), self.islands(len(noise.draws)), self._kernel(problem)
         spread, ahead = self._foretold(problem, noise)
-        for text in self._warnings(problem, ahead, size):
+        for text in levels.too_large(problem, ahead, size, self.budget.ess):
             warn(f"{self.name}: {text}", TooLargeWarning, stacklevel=9)  # at the call of `sample`
         # Independent samples of the prior, so many that importance weights alone go some way at no loss.
         x = kernel.start(problem, self.budget.prior_samples * size, noise)

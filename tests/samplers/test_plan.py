@@ -12,11 +12,11 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Identity, Inpainting
 from posterior.priors import ScorePrior
 from posterior.problem import Posterior
-from samplers import DPS, AuxiliaryGibbs, KineticLangevin, Plan, TemperedSMC, plan
+from samplers import DPS, AuxiliaryGibbs, KineticLangevin, Plan, TemperedSMC, stopwatch
 from samplers.base import Sampler
 from samplers.kinetic_langevin import BUDGETS
-from samplers.plan import Pace, Stopwatch
 from samplers.state import State
+from samplers.stopwatch import CountedBytes, Pace, Stopwatch
 from tests.problems import mixture_problem
 from tests.samplers.case import generated
 
@@ -41,7 +41,7 @@ def slow(monkeypatch: pytest.MonkeyPatch) -> Posterior:
     """Two measurements under the slow prior, whose clock is the plan's."""
     prior = Slow()
     problem = Posterior(prior, GaussianLikelihood(Identity(prior.event_shape), 0.5), torch.zeros(2, 1, 32, 32))
-    monkeypatch.setattr(plan, "time", SimpleNamespace(perf_counter=lambda: prior.clock))
+    monkeypatch.setattr(stopwatch, "time", SimpleNamespace(perf_counter=lambda: prior.clock))
     prior.shapes.clear()
     return problem
 
@@ -73,13 +73,13 @@ def test_memory_is_right_to_a_factor_of_two(sampler: Sampler) -> None:
     problem = Posterior(prior, GaussianLikelihood(operator, 0.5), operator(torch.ones(2, 1, 32, 32)))
     planned = sampler.plan(problem, 128).memory
     gc.collect()
-    with plan.CountedBytes() as counter:
+    with CountedBytes() as counter:
         sampler.sample(problem, 128, progress=False)
     assert 0.5 < planned / counter.highest < 2
 
 
 def test_bytes_that_are_free_again_do_not_count() -> None:
-    with plan.CountedBytes() as counter:
+    with CountedBytes() as counter:
         for _ in range(5):
             values = torch.ones(1000)
             values.view(10, 100)  # no bytes of its own
