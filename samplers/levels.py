@@ -90,8 +90,8 @@ def first_temperature(spread: Tensor, samples: float) -> Tensor:
 def too_large(problem: Posterior, levels: Tensor, size: int, ess: float) -> tuple[str, ...]:
     """A sentence that says so, and what to do, where a population will not outlive its levels (B,); else none.
 
-    A level leaves a fraction e of the effective sample size, and so of about N/(1 + L(1/e − 1)) of N particles there are
-    descendants after L of them.
+    A level leaves a fraction e of the effective sample size, and L of them descendants of about N/(1 + L(1/e − 1)) of N
+    particles.
     """
     left = size / (1 + levels * (1 / ess - 1))
     if not bool((left < min(_TOO_FEW, size / 8)).any()):  # a small population is meant to be rough
@@ -102,7 +102,7 @@ def too_large(problem: Posterior, levels: Tensor, size: int, ess: float) -> tupl
         remedy = "take KineticLangevin, whose network calls do not grow with the problem, or a larger population"
     return (
         f"the problem is too large for {size} particles: measurement {problem.ids[worst]} takes about "
-        f"{float(levels[worst]):.0f} levels, after which descendants of about {float(left[worst]):.0f} are left; {remedy}",
+        f"{float(levels[worst]):.0f} levels, which leave descendants of about {float(left[worst]):.0f}; {remedy}",
     )
 
 

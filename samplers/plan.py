@@ -168,8 +168,8 @@ def fitted(
     if least > max_seconds:
         what = f"{_counted(step, 'sample')} of {_counted(len(problem), 'measurement')}"
         raise TooSlowError(
-            f"{quickest!r} takes about {_in_units(least, _TIMES)} for {what}, more than max_seconds={max_seconds:g}: give "
-            "it more time, fewer measurements or a faster network; samplers.recommend(problem) says what others take"
+            f"{quickest!r} takes about {_in_units(least, _TIMES)} for {what}, more than max_seconds={max_seconds:g}: "
+            "give it more time or fewer measurements; samplers.recommend(problem) says what others take"
         )
     fits, too_many = 1, num_samples // step
     while too_many - fits > 1:  # chains, or samples, by bisection: their time rises with their number

@@ -13,7 +13,7 @@ from posterior.operators import Blur, Identity, Inpainting, Operator
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers import TemperedSMC
-from samplers.levels import first_temperature, levels_from
+from samplers.levels import first_temperature, levels_from, too_large
 from samplers.state import Info, State
 from tests.problems import DOUBLE, measure
 from tests.samplers.case import generated
@@ -88,6 +88,13 @@ def test_the_first_temperature_leaves_one_of_so_many_samples() -> None:
     found = first_temperature(spread, 4)
     assert 1 < float(found[0]) * 100 / math.log(4) ** 0.5 < 10 ** (1 / 8)  # to a point of the grid
     assert float(found[1]) == 1
+
+
+def test_descendants_get_fewer_by_a_share_of_them_all() -> None:
+    problem = measure(field(), Identity(SHAPE), 0.5, 2)
+    assert too_large(problem, torch.tensor([100.0, 200.0]), 256, 0.91) == ()  # 256/(1 + 200 (1/0.91 − 1)) = 12.3
+    (text,) = too_large(problem, torch.tensor([100.0, 300.0]), 256, 0.91)  # 8.3
+    assert "measurement 1 takes about 300 levels, which leave descendants of about 8;" in text
 
 
 @pytest.mark.parametrize("problem", [generated(2), measure(field(), Identity(SHAPE), 0.5, 2)])
