@@ -109,6 +109,9 @@ def conjugate_gradients(
 ) -> Tensor:
     r"""\(L G^{-1} b\) by conjugate gradients, an independent system for each row.
 
+    Residuals are made orthogonal to all earlier ones, as they are without rounding. The plain recurrence loses this
+    after some steps; what it then returns depends on the last bit of each product, and so on the number of rows.
+
     Args:
         product: Maps v, as b, to (G v, L v), with G symmetric and positive, and any linear L (L v = v solves G x = b).
             The image under L comes at no further product where a part of G v is L v already.
@@ -121,23 +124,27 @@ def conjugate_gradients(
         Hestenes & Stiefel 1952, Methods of conjugate gradients for solving linear systems, J. Res. NBS 49.
     """
 
-    def squares(values: Tensor) -> Tensor:
-        return values.abs().square().flatten(values.ndim - dims).sum(-1)
+    def dot(u: Tensor, v: Tensor) -> Tensor:
+        return (u.conj() * v).real.flatten(u.ndim - dims).sum(-1)
 
     residual = direction = b
-    energy = squares(b)
+    energy = dot(b, b)
     goal = tolerance**2 * energy
     solution: Tensor | None = None
+    basis: list[Tensor] = []
     for _ in range(iterations):
         if solution is not None and not bool((energy > goal).any()):  # to ask costs less than another product
             break
         image, mapped = product(direction)
-        curvature = (direction.conj() * image).real.flatten(direction.ndim - dims).sum(-1)
+        curvature = dot(direction, image)
         size = torch.where((energy > goal) & (curvature > 0), energy / curvature, 0.0)
         step = expand_right(size, mapped.ndim - size.ndim) * mapped
         solution = step if solution is None else solution + step
+        basis.append(residual / expand_right(energy.sqrt().clamp_min(torch.finfo(energy.dtype).tiny), dims))
         residual = residual - expand_right(size, dims) * image
-        before, energy = energy, squares(residual)
+        for unit in basis:
+            residual = residual - expand_right(dot(unit, residual), dims) * unit
+        before, energy = energy, dot(residual, residual)
         direction = residual + expand_right(torch.where(size > 0, energy / before, 0.0), dims) * direction
     assert solution is not None
     return solution

@@ -17,6 +17,7 @@ from samplers.solver import IterativeSolver
 from samplers.state import Info, State
 from tests.samplers.case import Case
 from tests.samplers.cases import CASES, each
+from tests.samplers.odd import oddly_set, uneven_problem
 
 
 def run(case: Case, problem: Posterior, count: int = 8, **options: object) -> tuple[Tensor, Tensor, Tensor]:
@@ -40,6 +41,19 @@ def test_results_do_not_depend_on_the_batch_size(case: Case) -> None:
         part, forward, backward = run(case, problem, 32, batch_size=size)
         assert torch.allclose(part, whole, atol=1e-9, rtol=0)
         assert torch.equal(forward, nfe) and torch.equal(backward, nfe_grad)
+
+
+@each()
+def test_odd_settings_do_not_depend_on_the_batch_size_or_on_neighbours(case: Case) -> None:
+    """What rounding does to products of different shapes stays rounding, relative to the largest value."""
+    case = case._replace(method=oddly_set(case.method))
+    problem = uneven_problem(case)
+    whole = run(case, problem, 9)[0]
+    near = 1e-9 * max(1.0, float(whole.abs().max()))
+    for size in (1, 3, 10_000):
+        assert torch.allclose(run(case, problem, 9, batch_size=size)[0], whole, atol=near, rtol=0)
+    apart = run(case, problem.select([0, 2]), 9, batch_size=3)[0]
+    assert torch.allclose(apart, whole[[0, 2]], atol=near, rtol=0)
 
 
 @each()
