@@ -5,11 +5,12 @@ A level ends where the conditional effective sample size has fallen to a given f
 
 $$ \text{levels} = \frac{1}{\sqrt{-\log e}} \int \operatorname{sd}_\beta(\log L)\,d\beta . $$
 
-With H the likelihood's curvature, the variance is \(\tfrac12\operatorname{tr}(HC_\beta HC_\beta)\) and that of a drift,
-C_β the covariance at β. It is taken as the sum of two: of the Gaussian whose covariance is that of a few samples of the
-prior, and of what a sample's own surroundings leave open, \(C_\beta = \rho^2\partial_x D(x_0 + \rho\varepsilon, \rho)\)
-with \(\rho^2 = 1/(\beta\|H\|)\). The first sees modes and broad directions, of which few samples have few; the second
-fine ones, but not those of y.
+With H the likelihood's curvature and C_β the covariance of images at β, \(M = \beta H^{1/2} C_\beta H^{1/2}\), that
+variance is \(\operatorname{tr}(\tfrac32 M^2 - M^3)/\beta^2\) where the prior is Gaussian, on average over measurements.
+It is taken as the larger of two: that of the Gaussian whose covariance is that of a few samples of the prior, and that
+of what a sample's own surroundings leave open, \(C_\beta = \rho^2\partial_x D(x_0 + \rho\varepsilon, \rho)\) with
+\(\rho^2 = 1/(\beta\|H\|)\). The first sees modes and broad directions, but no more of them than it has samples; the
+second all that are fine, where H is about as large as its norm.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def spread(problem: Posterior, kernel: Kernel, probe: bool, noise: Noise) -> Ten
     left = known / (1 + beta[:, None] * known)
     variance = (0.5 * left**2 + (1 + known) / (1 + beta[:, None] * known) ** 2 * left).sum(-1) * beta**2
     if probe:
-        variance = variance + _within(problem, x, curvature, beta, source.for_draws(count))
+        variance = variance.maximum(_within(problem, x, curvature, beta, source.for_draws(count)))
     return variance.nan_to_num(0.0, 0.0, 0.0).sqrt()
 
 
@@ -111,7 +112,7 @@ def _temperatures(like: Tensor) -> Tensor:
 
 
 def _within(problem: Posterior, x: Tensor, curvature: Curvature, beta: Tensor, noise: Noise) -> Tensor:
-    """½ tr((β H^½ C_β H^½)²) at β (K,), of C_β around each sample x (S, B, *event), on average: (B, K)."""
+    """Tr(3/2 M² − M³) at β (K,), of C_β around each sample x (S, B, *event), on average: (B, K)."""
     prior, dims = problem.prior, len(problem.event_shape)
     last = curvature.norm.clamp_min(torch.finfo(x.dtype).tiny).rsqrt()
     first = (_WIDE * prior.sigma_data * torch.ones_like(last)).maximum(last)
@@ -129,7 +130,10 @@ def _within(problem: Posterior, x: Tensor, curvature: Curvature, beta: Tensor, n
         step = _APART * wide * unit * curvature.root_adjoint(white)
         slope = (prior.denoise(z + step, rho) - prior.denoise(z - step, rho)) / (2 * _APART * wide)
         seen = curvature.root(unit * slope)
-        found.append(0.5 * (seen * seen.conj()).real.flatten(2).sum(-1).mean(0))
+        once = (white * seen.conj()).real.flatten(2).sum(-1).mean(0)  # tr M, of eigenvalues in [0, 1]
+        twice = (seen * seen.conj()).real.flatten(2).sum(-1).mean(0)  # tr M²
+        thrice = (twice**2 / once.clamp_min(1e-12)).minimum(twice)  # tr M³ at the least, by Cauchy and Schwarz
+        found.append(1.5 * twice - thrice)
         places.append(-2 * (wanted / last).log())  # log β
     values, at = torch.stack(found, 1).double(), torch.stack(places, 1).double()
     return _interpolated(beta.log(), at, values)
