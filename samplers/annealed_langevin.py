@@ -19,6 +19,7 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler
 from samplers.curvature import is_linear_gaussian
+from samplers.plan import Calls
 from samplers.state import Info, State
 
 
@@ -91,6 +92,9 @@ class AnnealedLangevin(Sampler[State]):
                 f"{self.name} goes down from sigma_first to sigma_last, not {levels[[0, -1]].tolist()}"
             )
         problem.prior.check_sigma(levels)
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        return Calls(num_samples * (self.levels * self.steps_per_level + 1))
 
     def _levels(self, problem: Posterior[ScorePrior, Likelihood]) -> Tensor:
         prior = problem.prior

@@ -83,6 +83,13 @@ class ChainSampler(Sampler[ChainT]):
             )
         return num_samples
 
+    def together(self, num_samples: int) -> int:
+        return self.chains
+
+    def num_moves(self, num_samples: int) -> int:
+        """Moves of a chain, those of the burn-in among them, for so many samples of all."""
+        return self.burn_in + self.draws_at_once(num_samples) // self.chains * self.thinning
+
     def finish(self, problem: Posterior, state: ChainT, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         each = num_samples // self.chains
         if each < 4:
@@ -114,7 +121,7 @@ class ChainSampler(Sampler[ChainT]):
 
     def advanced(self, state: ChainState) -> dict[str, Any]:
         """The fields `done` and `progress` after this step."""
-        taken, total = state.step + 1, self.burn_in + len(state.kept) // self.chains * self.thinning
+        taken, total = state.step + 1, self.num_moves(len(state.kept))
         return {
             "done": torch.full_like(state.done, taken >= total),
             "progress": torch.full_like(state.progress, taken / total),

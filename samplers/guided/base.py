@@ -21,6 +21,7 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler, StateT
 from samplers.curvature import is_linear_gaussian
+from samplers.plan import Calls
 from samplers.state import Info
 
 
@@ -32,7 +33,10 @@ class Guided(Sampler[StateT]):
     \(x/\sqrt{1 + \sigma^2}\)). Levels are DDPM's, \(\sigma_t^2 = 1/\bar\alpha_t - 1\) with β from 10⁻⁴ to 0.02, at
     evenly spaced t as far as the prior is valid; after the last one comes 0. No such sampler is exact: measure.
 
-    Subclasses define `move`, or `advance` if their state holds more than x, and may define `levels`.
+    Subclasses define `move`, or `advance` if their state holds more than x, and may define `levels` and `calls`.
+
+    Attributes:
+        backward: Backward passes of the network a level.
 
     Args:
         steps: Noise levels.
@@ -41,6 +45,7 @@ class Guided(Sampler[StateT]):
     steps: Several = 100
 
     linear_only: ClassVar[bool] = True  # Gaussian noise on a linear operator
+    backward: ClassVar[int] = 0
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
@@ -49,6 +54,10 @@ class Guided(Sampler[StateT]):
                 f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
                 f"{type(problem.operator).__name__}; DAPS, TDS and TemperedSMC take any likelihood and operator"
             )
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        levels = self.draws_at_once(num_samples) * len(self.levels(problem.prior))
+        return Calls(levels, levels * self.backward)
 
     def levels(self, prior: ScorePrior) -> tuple[float, ...]:
         """Noise levels, from high to low, without the 0 at the end."""

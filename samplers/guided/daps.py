@@ -14,6 +14,7 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.curvature import Curvature
 from samplers.guided.base import Guided, karras_levels
+from samplers.plan import Calls
 from samplers.state import State
 
 
@@ -63,6 +64,9 @@ class DAPS(Guided[DAPSState]):
     def levels(self, prior: ScorePrior) -> tuple[float, ...]:
         last = max(self.sigma_last, prior.sigma_min)
         return karras_levels(self.steps, last, max(last, min(self.sigma_first, prior.sigma_max)))
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        return Calls(num_samples * len(self.levels(problem.prior)) * self.ode_steps)
 
     def memory(self, problem: Posterior, x: Tensor) -> dict[str, Tensor]:
         pilot = problem.prior.mean().to(x).expand(len(problem), *problem.event_shape)

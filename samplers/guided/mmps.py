@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from posterior.linalg import conjugate_gradients
 from posterior.problem import Posterior
 from samplers.guided.base import denoise_with_grad, noise_variance
 from samplers.guided.conditional import Conditional
+from samplers.plan import Calls
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,16 @@ class MMPS(Conditional):
         arXiv:2405.13712.
     """
 
+    exact_for: ClassVar = "Gaussian priors, as steps grow"
     iterations: Count = 10
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        forward, _, *_ = super().calls(problem, num_samples)
+        values = torch.as_tensor(problem.operator.num_measured).max()
+        most = forward * min(self.iterations, int(values) * (2 if problem.operator.is_complex else 1))
+        if most == forward:
+            return Calls(forward, most)
+        return Calls(forward, most, "at most so many backward: conjugate gradients stop where they have converged")
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         operator, dims = problem.operator, len(problem.operator.measurement_shape)
@@ -60,6 +71,9 @@ class TMPD(Conditional):
         Boys, Girolami, Pidstrigach, Reich, Mosca & Akyildiz 2023, Tweedie Moment Projected Diffusions for Inverse
         Problems, arXiv:2310.06721.
     """
+
+    exact_for: ClassVar = "white images and operators with orthogonal rows, as steps grow"
+    backward: ClassVar[int] = 2
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         operator, dims = problem.operator, len(problem.operator.measurement_shape)

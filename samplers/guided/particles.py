@@ -51,6 +51,7 @@ class ParticleGuided(Guided[ParticleState]):
     population: Several = 256
     resample_below: Share = 0.5
 
+    exact_for: ClassVar = "any posterior under its discretised diffusion as the prior, as particles grow in number"
     state_type: ClassVar = ParticleState
     advice: ClassVar[str] = "give more particles (population) or more steps, or take TemperedSMC"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,6 +24,9 @@ class PiGDM(Conditional):
     References:
         Song, Vahdat, Mardani & Kautz 2023, Pseudoinverse-Guided Diffusion Models for Inverse Problems, ICLR.
     """
+
+    exact_for: ClassVar = "white Gaussian priors, as steps grow"
+    backward: ClassVar[int] = 1
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         clean, vjp = denoise_with_grad(problem, x, sigma)

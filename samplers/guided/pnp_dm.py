@@ -12,6 +12,7 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from samplers.guided.base import Guided, noise_variance
+from samplers.plan import Calls
 from samplers.state import State
 
 
@@ -51,6 +52,9 @@ class PnPDM(Guided[State]):
         first = max(last, min(self.rho_first, prior.sigma_max))
         ratio = (last / first) ** (1 / (self.steps - 1))
         return (*(max(last, first * ratio**i) for i in range(self.steps)), *[last] * self.burn_out)
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        return Calls(num_samples * len(self.levels(problem.prior)) * self.denoise_steps)
 
     def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
         operator = problem.operator

@@ -14,6 +14,7 @@ from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.guided.base import Guided, noise_variance
+from samplers.plan import Calls
 from samplers.state import State
 
 
@@ -48,6 +49,9 @@ class PredictorCorrector(Guided[State]):
         first = min(math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data, prior.sigma_max)
         last = max(min(self.sigma_last, 0.5 * first), prior.sigma_min)
         return tuple(first * (last / first) ** (i / (self.steps - 1)) for i in range(self.steps))
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        return Calls(num_samples * (2 * len(self.levels(problem.prior)) - 1))  # the last level has no corrector
 
     def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
         guided = self.guided_score(problem, x, sigma)

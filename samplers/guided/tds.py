@@ -38,6 +38,7 @@ class TDS(ParticleGuided):
     """
 
     linear_only: ClassVar[bool] = False
+    backward: ClassVar[int] = 1
 
     def advance(
         self, problem: Posterior, state: ParticleState, sigma: float, following: float, noise: Noise
