@@ -67,32 +67,31 @@ def _by_coefficients(problem: Posterior) -> Truth:
 
 
 def _solve(problem: Posterior, variances: Tensor, residual: Tensor) -> Tensor:
-    """C Aᵀ (A C Aᵀ + σ²)⁻¹ r, with variances of the coefficients (..., H, W)."""
-    prior, operator = problem.prior, problem.operator
+    """(C⁻¹ + AᵀA/σ²)⁻¹ Aᵀr/σ², with variances of the coefficients (..., H, W), as images.
+
+    In the Hartley basis, where the diagonal of C⁻¹ + AᵀA/σ² is a good preconditioner.
+    """
+    transform, operator = problem.prior.transform, problem.operator
     noise = float(problem.likelihood.noise_std) ** 2
-
-    def real(values: Tensor) -> Tensor:
-        return torch.view_as_real(values.resolve_conj()) if values.is_complex() else values
-
-    shape = real(residual).shape
-
-    def tensor(vector: np.ndarray) -> Tensor:
-        values = torch.from_numpy(vector).reshape(shape).to(residual.real)
-        return torch.view_as_complex(values) if residual.is_complex() else values
-
-    def coloured(v: Tensor) -> Tensor:
-        return prior.transform(variances * prior.transform(operator.adjoint(v)))
+    right = transform(operator.adjoint(residual)) / noise
+    diagonal = (1 / variances).expand(right.shape)
 
     def product(vector: np.ndarray) -> np.ndarray:
-        v = tensor(vector)
-        return real(operator.restrict(operator(coloured(v))) + noise * v).numpy().ravel()
+        c = torch.from_numpy(vector).reshape(right.shape).to(right)
+        return (diagonal * c + transform(operator.gram(transform(c))) / noise).double().numpy().ravel()
 
-    right = real(residual).double().numpy().ravel()
-    matrix = LinearMap((right.size, right.size), product, dtype=np.float64)
-    solution, failed = cg(matrix, right, rtol=_TOLERANCE, maxiter=_ITERATIONS)
+    probe = Noise.of(0, dtype=right.dtype).use("probe").normal(problem.event_shape)
+    seen = float((probe * operator.gram(probe)).sum() / probe.square().sum())
+    inverse = (1 / (diagonal + seen / noise)).double().numpy().ravel()
+    sides = (right.numel(), right.numel())
+    matrix = LinearMap(sides, product, dtype=np.float64)
+    preconditioner = LinearMap(sides, lambda vector: inverse * vector.ravel(), dtype=np.float64)
+    solution, failed = cg(
+        matrix, right.double().numpy().ravel(), rtol=_TOLERANCE, maxiter=_ITERATIONS, M=preconditioner
+    )
     if failed:
         raise ValueError(f"conjugate gradients did not converge in {_ITERATIONS} steps")
-    return coloured(tensor(solution))
+    return transform(torch.from_numpy(solution).reshape(right.shape).to(right))
 
 
 def _perturbed(problem: Posterior, std: Tensor, noise: Noise) -> Tensor:
