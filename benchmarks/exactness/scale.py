@@ -77,7 +77,7 @@ def cells(quick: bool) -> Iterator[Cell]:
     for side, chains, coils in ((64, 256, 256), (128, 128, 64), (256, 48, 24)):
         yield from (Cell("Gaussian", name, side, 0.1, "standard", 0) for name in DIAGONAL)
         yield from (Cell("Gaussian", name, side, 0.05, "high", 0) for name in DIAGONAL)
-        yield from (Cell("Gaussian", name, side, 0.1, "standard", 256) for name in OTHERS[:3])
+        yield from (Cell("Gaussian", name, side, 0.1, "standard", 512 if "box" in name else 256) for name in OTHERS[:3])
         yield Cell("Gaussian", OTHERS[3], side, 0.1, "standard", coils)
         confirmed = {64: DIAGONAL, 128: (), 256: DIAGONAL[:3]}[side]
         yield from (Cell("Gaussian", name, side, 0.1, "standard", 256 if side == 64 else 48) for name in confirmed)
