@@ -60,7 +60,7 @@ class DAPS(Guided[DAPSState]):
         super().__post_init__()
         check_falling(self, "sigma_first", "sigma_last")
 
-    def levels(self, prior: ScorePrior) -> tuple[float, ...]:
+    def levels(self, prior: ScorePrior, resolution: float) -> tuple[float, ...]:
         last = max(self.sigma_last, prior.sigma_min)
         return karras_levels(self.steps, last, max(last, min(self.sigma_first, prior.sigma_max)))
 

@@ -32,7 +32,7 @@ class PredictorCorrector(Guided[State]):
     Args:
         snr: Of the corrector.
         rate: How much the likelihood is widened at a noise level.
-        sigma_last: Last noise level.
+        sigma_last: Last noise level; unless given 0.01, or a tenth of σ_y/‖A‖ where that is less.
 
     References:
         Song, Sohl-Dickstein, Kingma, Kumar, Ermon & Poole 2021, Score-Based Generative Modeling through Stochastic
@@ -42,11 +42,12 @@ class PredictorCorrector(Guided[State]):
     steps: Several = 150
     snr: Positive = 0.16
     rate: NonNegative = 1.0
-    sigma_last: Positive = 0.01
+    sigma_last: Positive | None = None
 
-    def levels(self, prior: ScorePrior) -> tuple[float, ...]:
+    def levels(self, prior: ScorePrior, resolution: float) -> tuple[float, ...]:
         first = min(math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data, prior.sigma_max)
-        last = max(min(self.sigma_last, 0.5 * first), prior.sigma_min)
+        last = min(0.01, 0.1 * resolution) if self.sigma_last is None else self.sigma_last
+        last = max(min(last, 0.5 * first), prior.sigma_min)
         return tuple(first * (last / first) ** (i / (self.steps - 1)) for i in range(self.steps))
 
     def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
