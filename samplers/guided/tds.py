@@ -33,8 +33,8 @@ class TDS(ParticleGuided):
     its weight the likelihood over the twist. With ever more particles, the posterior under the discretised diffusion as
     prior. The gradient is shortened to the `step_length` of each draw. Any differentiable likelihood.
 
-    Reports (in `Samples.info`): effective_samples; log_evidence, log p(y) under that prior, NaN where all particles come
-    from few of the first: it is then too low, by tens of nats where hundreds of values are measured.
+    Reports (in `Samples.info`): effective_samples; log_evidence, log p(y) under that prior, NaN where all particles
+    come from few of the first: the estimate is then far too low, by tens of nats where hundreds of values are measured.
 
     References:
         Wu, Trippe, Naesseth, Blei & Cunningham 2023, Practical and Asymptotically Exact Conditional Sampling in
