@@ -209,13 +209,18 @@ class ScorePrior(Prior):
         sigma = torch.tensor(levels, dtype=dtype, device=self.device)
         spread = expand_right((sigma**2 + self.sigma_data**2).sqrt(), len(self.event_shape))
         x = spread * trial_rows(self.event_shape, dtype, self.device)
+        classes = [] if self.labels is None else [self.labels.flatten()[:1]]
+
+        def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+            return self._denoise(x, sigma, *(label.expand(len(x)) for label in classes))
+
         if self.precision is None and dtype == torch.float64:  # a network within a function may be in single precision
             try:
-                self._denoise(x[:1], sigma[:1])
+                denoise(x[:1], sigma[:1])
             except (RuntimeError, TypeError):
                 self._needed = torch.float32
         name = f"the denoiser of {type(self).__name__}"
-        out = try_out(name, self._denoise, x, sigma)
+        out = try_out(name, denoise, x, sigma)
         if not bool(out.isfinite().all()):
             raise NotFiniteError(f"{name} gives NaN or infinity at noise levels {levels[0]:.3g} and {levels[1]:.3g}")
 
@@ -223,8 +228,8 @@ class ScorePrior(Prior):
         """Times for a network, in its precision but never in less than single: 999 is no number of bfloat16."""
         return values.to(torch.promote_types(self.precision or values.dtype, torch.float32))
 
-    def through(self, network: Callable[[Tensor, Tensor], Tensor], x: Tensor, label: Tensor) -> Tensor:
-        """What a network says of images x (N, *event) and labels (N,), in the precision of x.
+    def through(self, network: Callable[..., Tensor], x: Tensor, label: Tensor, *classes: Tensor) -> Tensor:
+        """What a network says of images x (N, *event), labels (N,), and classes (N,) if any, in the precision of x.
 
         It is called in its own precision, and on copies: a function may work in place, or return one buffer again and
         again. The label is given as it is.
@@ -232,7 +237,7 @@ class ScorePrior(Prior):
         Raises:
             ShapeError: It does not return the shape of x.
         """
-        out = network(x.to(self.precision or x.dtype, copy=True), label.clone())
+        out = network(x.to(self.precision or x.dtype, copy=True), label.clone(), *classes)
         if not isinstance(out, Tensor) or out.shape != x.shape:
             got = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ShapeError(

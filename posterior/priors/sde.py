@@ -50,10 +50,7 @@ class VESDEPrior(ScorePrior):
         value_range: tuple[float, float] = (-1.0, 1.0),
     ) -> None:
         super().__init__()
-        low, high = value_range
-        if not low < high:
-            raise InvalidValueError(f"value_range is (smallest, largest value), got {value_range}")
-        self.network, self.event_shape, self.value_range = network, tuple(event_shape), (low, high)
+        self.network, self.event_shape, self.value_range = network, tuple(event_shape), check_value_range(value_range)
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
         self.check_levels()
 
@@ -111,3 +108,11 @@ class VPSDEPrior(ScorePrior):
         level = expand_right(sigma, len(self.event_shape))
         inputs, label = x * (1 + level**2).rsqrt(), 999 * self.time(sigma)
         return x - level * self.through(self.network, inputs, label.to(self.dtype))
+
+
+def check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
+    """(smallest, largest value); raises `InvalidValueError` unless the first is below the second."""
+    low, high = value_range
+    if not low < high:
+        raise InvalidValueError(f"value_range is (smallest, largest value), got {value_range}")
+    return low, high

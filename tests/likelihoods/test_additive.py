@@ -133,7 +133,7 @@ def test_the_gaussian_s_random_stream_stays():
     assert torch.equal(y, expected * torch.tensor([1, 1, 0, 1]))
 
 
-@pytest.mark.parametrize("value", [0.0, float("nan"), torch.ones(2, 2), torch.ones(2, dtype=torch.int64)])
+@pytest.mark.parametrize("value", [0.0, float("nan"), torch.ones(2, 2), torch.ones(2, dtype=torch.bool)])
 def test_scales_and_degrees_must_be_positive(value):
     for make in (lambda v: LaplaceLikelihood(one_pixel(), v), lambda v: StudentTLikelihood(one_pixel(), v, 3.0)):
         with pytest.raises(InvalidValueError, match="scale must be positive"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from posterior.errors import InvalidValueError
 from posterior.networks.refinenet import RefineNet
 from posterior.priors.checkpoints.reading import Format, Tensors, read
-from posterior.priors.sde import VESDEPrior
+from posterior.priors.sde import VESDEPrior, check_value_range
 from posterior.priors.zoo import save_prior
 
 _FORMAT = Format("a network of NCSNv2", mark="begin_conv.", converter="convert_ncsnv2")
@@ -58,7 +58,7 @@ def convert_ncsnv2(
     sides = (size, size) if isinstance(size, int) else tuple(size)
     if min(sides) < 1 or any(side % network.factor for side in sides):
         raise InvalidValueError(f"the sides of images are multiples of {network.factor} for this network, not {size}")
-    low, high = value_range
+    low, high = check_value_range(value_range)
     scale = (high - low) / (2 if rescaled else 1)
     prior = VESDEPrior(
         network, (channels, *sides), value_range=value_range,

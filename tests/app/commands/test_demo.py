@@ -22,7 +22,7 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         def forward(self, x: torch.Tensor, label: torch.Tensor) -> torch.Tensor:
             return torch.zeros_like(x)
 
-    score = EDMPrior(Shrink(), (1, 28, 28), sigma_data=0.5)
+    score = EDMPrior(Shrink(), (1, 28, 28), sigma_data=0.5).eval()
     load = demo.load_prior
     monkeypatch.setattr(demo, "load_prior", lambda name, device: score if name == "digits" else load(name))
     monkeypatch.setattr(demo, "CSGM", lambda: CSGM(restarts=1, steps=5))
