@@ -109,6 +109,9 @@ def conjugate_gradients(
 ) -> Tensor:
     r"""\(L G^{-1} b\) by conjugate gradients, an independent system for each row.
 
+    Where G is not quite symmetric, such as the derivative of a network, iterates may go astray. So they are smoothed:
+    what is returned is, at each of them, the point on the line to it whose residual is least, which never grows.
+
     Args:
         product: Maps v, as b, to (G v, L v), with G symmetric and positive, and any linear L (L v = v solves G x = b).
             The image under L comes at no further product where a part of G v is L v already.
@@ -119,28 +122,36 @@ def conjugate_gradients(
 
     References:
         Hestenes & Stiefel 1952, Methods of conjugate gradients for solving linear systems, J. Res. NBS 49.
+        Schönauer 1987, Scientific Computing on Vector Computers (smoothing).
     """
 
-    def squares(values: Tensor) -> Tensor:
-        return values.abs().square().flatten(values.ndim - dims).sum(-1)
+    def inner(u: Tensor, v: Tensor) -> Tensor:
+        return (u.conj() * v).real.flatten(u.ndim - dims).sum(-1)
 
-    residual = direction = b
-    energy = squares(b)
+    residual = direction = least = b  # `least` is the residual of `smooth`
+    energy = inner(b, b)
     goal = tolerance**2 * energy
     solution: Tensor | None = None
+    smooth: Tensor | None = None
     for _ in range(iterations):
-        if solution is not None and not bool((energy > goal).any()):  # to ask costs less than another product
+        if smooth is not None and not bool((energy > goal).any()):  # to ask costs less than another product
             break
         image, mapped = product(direction)
-        curvature = (direction.conj() * image).real.flatten(direction.ndim - dims).sum(-1)
+        curvature = inner(direction, image)
         size = torch.where((energy > goal) & (curvature > 0), energy / curvature, 0.0)
         step = expand_right(size, mapped.ndim - size.ndim) * mapped
         solution = step if solution is None else solution + step
         residual = residual - expand_right(size, dims) * image
-        before, energy = energy, squares(residual)
+        change = residual - least
+        length = inner(change, change)
+        share = torch.where(length > 0, -inner(least, change) / length, 0.0)
+        part = expand_right(share, mapped.ndim - share.ndim)
+        smooth = part * solution if smooth is None else smooth + part * (solution - smooth)
+        least = least + expand_right(share, dims) * change
+        before, energy = energy, inner(residual, residual)
         direction = residual + expand_right(torch.where(size > 0, energy / before, 0.0), dims) * direction
-    assert solution is not None
-    return solution
+    assert smooth is not None
+    return smooth
 
 
 def _length(x: Tensor) -> Tensor:

@@ -104,13 +104,14 @@ def test_sums_of_rows_below_zero_count_as_none() -> None:
 
 
 def test_conjugate_gradients_stop_when_told() -> None:
-    # One iteration is a step of steepest descent: w = r ⟨r, r⟩/⟨r, Mr⟩
+    # One iteration is a step of least residual: w = r ⟨r, Mr⟩/⟨Mr, Mr⟩
     problem = white_problem()
     x, j = Noise.of(0, 1, 3, dtype=DOUBLE).normal((4,)), 0.25 / (0.25 + 0.64)
     matrix, clean = problem.operator.matrix, problem.prior.denoise(x, 0.8)
     system = 0.09 * torch.eye(2, dtype=DOUBLE) + 0.64 * j * matrix @ matrix.T
     r = problem.y - clean @ matrix.T
-    w = r * r.square().sum(-1, keepdim=True) / (r * (r @ system)).sum(-1, keepdim=True)
+    image = r @ system
+    w = r * (r * image).sum(-1, keepdim=True) / image.square().sum(-1, keepdim=True)
     assert torch.allclose(MMPS(iterations=1).mean(problem, x, 0.8), clean + 0.64 * j * w @ matrix)
 
 
