@@ -16,6 +16,7 @@ from torch import Tensor
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 
 _CHUNK = 1 << 21  # values held at a time
+_ALIKE = 0.5  # correlation of neighbouring draws for which a limit of R̂ makes allowance
 _FEWEST = 4  # draws a chain: two for each half
 
 
@@ -57,7 +58,8 @@ def rhat_limit(draws: Tensor, probability: float = 0.01) -> Tensor:
 
     draws of which each has the correlation ρ with the next one multiply F by \(v(N - 1)/(N - v)\), with
     \(v = 1 + 2\sum_{t<N}(1 - t/N)\rho^t\). ρ is the mean over entries of what is found within chains, so that chains
-    which disagree do not change it. Entries, and R̂'s two halves, share the probability evenly.
+    which disagree do not change it, and at most a half: slower chains are not excused. Entries, and R̂'s two halves,
+    share the probability evenly.
 
     Args:
         draws: Draws (chains, draws, *shape), the entries those of one image.
@@ -72,7 +74,7 @@ def rhat_limit(draws: Tensor, probability: float = 0.01) -> Tensor:
     chains, half, entries = 2 * len(draws), draws.shape[1] // 2, math.prod(draws.shape[2:])
     # the mean of a short chain is part of what it is correlated with (Marriott & Pope 1954, Biometrika 41)
     length = draws.shape[1]
-    rho = ((length * rho + 1) / max(1, length - 3)).clamp(0, 0.95)
+    rho = ((length * rho + 1) / max(1, length - 3)).clamp(0, _ALIKE)
     lags = torch.arange(1, half, dtype=rho.dtype, device=rho.device)
     widened = 1 + 2 * ((1 - lags / half) * rho**lags).sum()
     factor = widened * (half - 1) / (half - widened)

@@ -50,7 +50,7 @@ def test_equal_to_arviz(case: str) -> None:
         assert ours(x).item() == pytest.approx(float(theirs), rel=1e-8), ours.__name__
 
 
-@pytest.mark.parametrize("phi", [0.0, 0.5])
+@pytest.mark.parametrize("phi", [0.0, 0.4])
 @pytest.mark.parametrize(("chains", "length", "entries"), [(8, 8, 256), (4, 40, 64), (1, 64, 1)])
 def test_chains_of_one_law_seldom_exceed_the_limit(chains: int, length: int, entries: int, phi: float) -> None:
     # One run in a hundred: of 100 more than five do once in 1,900 times. The limit is not far above what they reach.
