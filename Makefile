@@ -1,16 +1,19 @@
-# `make demo` does the library's main job, `make test` passes its tests, `make integration` runs benchmarks and notebooks
-# in their smoke mode; each sets up what it needs, once.
+# `make demo` does the library's main job, `make test` passes its tests, `make fuzz` tries twenty times as much odd input,
+# `make integration` runs benchmarks and notebooks in their smoke mode; each sets up what it needs, once.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test integration lint bench mutants clean
+.PHONY: demo test fuzz integration lint bench mutants clean
 
 demo: $(STAMP)
 	$(VENV)/bin/posterior demo
 
 test: $(STAMP)
 	$(VENV)/bin/python -m pytest -q
+
+fuzz: $(STAMP)
+	FUZZ=$${FUZZ:-20} $(VENV)/bin/python -m pytest -q tests/fuzz
 
 integration: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m integration

@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
+from posterior.checks import Values, check_value
 from posterior.errors import InvalidValueError
 from posterior.modes import own_modes
 
@@ -72,7 +73,7 @@ def indices(measurements: Any, count: int | None = None) -> Tensor:
     Raises:
         InvalidValueError: They are neither, or out of range.
     """
-    index = torch.as_tensor(measurements)
+    index = check_value("select", "measurements", measurements, Values)
     if index.dtype == torch.bool and index.ndim == 1 and count in (None, len(index)):
         return index.nonzero().flatten()
     whole = index.numel() == 0 or not (index.is_floating_point() or index.is_complex() or index.dtype == torch.bool)

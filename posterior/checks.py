@@ -25,6 +25,9 @@ from posterior.errors import InvalidValueError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_LARGEST = 2**63  # integers that torch takes
+_REFUSALS = (TypeError, ValueError, OverflowError, RuntimeError, AssertionError)  # of what converts; the last of CUDA's
+
 
 @dataclass(frozen=True)
 class Range:
@@ -46,11 +49,15 @@ class Range:
 
 
 Count = Annotated[int, Range(1)]
+Size = Annotated[int, Range(0)]
 Several = Annotated[int, Range(2)]
 Positive = Annotated[float, Range(0, ends="(]")]
 NonNegative = Annotated[float, Range(0)]
 Share = Annotated[float, Range(0, 1)]
+Level = Annotated[float, Range(0, 1, "()")]
 Shape = Sequence[Count]
+Values = Annotated[Tensor, "numbers"]  # finite or not: what then comes of them, or is raised, the function says
+Real = Annotated[Tensor, "real numbers"]  # likewise, and without complex ones and bools
 
 
 def check_fields(record: Any) -> None:
@@ -108,7 +115,7 @@ def check_value(owner: str, name: str, value: Any, annotation: Any) -> Any:
     """
     try:
         return _converted(value, annotation)
-    except (TypeError, ValueError, OverflowError):
+    except _REFUSALS:
         raise InvalidValueError(f"{owner} needs {name} to be {_words(annotation)}; got {_shown(value)}") from None
 
 
@@ -127,11 +134,16 @@ def _annotations(owner: Any) -> dict[str, Any]:
 def _converted(value: Any, annotation: Any) -> Any:
     """The value, where it is of the annotated type and in range; else a ValueError or TypeError."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return value
+    if annotation in (Values, Real):
+        return _values(value, real=annotation == Real)
     if origin is Annotated:
         value = _converted(value, args[0])
+        _require(not isinstance(value, int) or abs(value) < _LARGEST)
         _require(all(value in range_ for range_ in args[1:] if isinstance(range_, Range)))
     elif origin in (Union, UnionType):
-        return _first_of(value, args)
+        return _first_of(value, [arg for arg in args if arg is not str or torch.device not in args])
     elif origin is Literal:
         _require(any(type(value) is type(choice) and value == choice for choice in args))
     elif isinstance(annotation, TypeVar):
@@ -140,6 +152,8 @@ def _converted(value: Any, annotation: Any) -> Any:
         return _number(value, annotation)
     elif annotation is Tensor:
         return _tensor(value)
+    elif annotation is torch.device:
+        return _device(value)
     elif annotation in (None, NoneType):
         _require(value is None)
     elif isinstance(origin, type) and issubclass(origin, tuple | Sequence):
@@ -158,7 +172,7 @@ def _first_of(value: Any, options: Sequence[Any]) -> Any:
     for option in options:
         try:
             return _converted(value, option)
-        except (TypeError, ValueError, OverflowError):
+        except _REFUSALS:
             continue
     raise ValueError
 
@@ -173,16 +187,33 @@ def _number(value: Any, kind: type) -> Any:
     return value
 
 
+def _device(value: Any) -> torch.device:
+    _require(isinstance(value, str | torch.device))
+    return torch.empty(0, device=value).device
+
+
 def _tensor(value: Any) -> Tensor:
-    _require(isinstance(value, Tensor | np.ndarray | list | tuple))
-    tensor = torch.as_tensor(value)
+    tensor = _values(value)
     _require(tensor.is_meta or bool(tensor.isfinite().all()))
+    return tensor
+
+
+def to_tensor(value: Any) -> Tensor:
+    """A value as a tensor, of an array that must not be written to a copy."""
+    return torch.as_tensor(value.copy() if isinstance(value, np.ndarray) and not value.flags.writeable else value)
+
+
+def _values(value: Any, real: bool = False) -> Tensor:
+    _require(isinstance(value, Tensor | np.ndarray | list | tuple | range))
+    tensor = to_tensor(value)
+    _require(tensor.layout is torch.strided)
+    _require(not real or not (tensor.is_complex() or tensor.dtype is torch.bool))
     return tensor
 
 
 def _sequence(value: Any, args: Sequence[Any]) -> tuple[Any, ...]:
     if isinstance(value, Tensor | np.ndarray):
-        value = value.tolist()
+        value = value.tolist()  # a RuntimeError of sparse ones
     _require(isinstance(value, Sequence) and not isinstance(value, str | bytes))
     kinds = args if args and args[-1] is not Ellipsis and len(args) > 1 else [args[0] if args else Any] * len(value)
     return tuple(_converted(one, kind) for one, kind in zip(value, kinds, strict=True))
@@ -191,6 +222,8 @@ def _sequence(value: Any, args: Sequence[Any]) -> tuple[Any, ...]:
 def _words(annotation: Any, plural: bool = False) -> str:
     """What an annotation allows, in words."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if annotation in (Values, Real):
+        return f"{'tensors' if plural else 'a tensor'} of {args[1]}"
     if origin is Annotated:
         return " ".join([_words(args[0], plural), *map(str, args[1:])])
     if origin in (Union, UnionType):
@@ -210,5 +243,7 @@ def _words(annotation: Any, plural: bool = False) -> str:
 
 def _shown(value: Any) -> str:
     if isinstance(value, Tensor | np.ndarray) and value.ndim > 0:
-        return f"a {type(value).__name__} {value.dtype} of shape {tuple(value.shape)}"
+        sparse = isinstance(value, Tensor) and value.layout is not torch.strided
+        kind = "sparse Tensor" if sparse else type(value).__name__
+        return f"a {kind} {value.dtype} of shape {tuple(value.shape)}"
     return reprlib.repr(value)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from posterior.checks import Real, Share, checked
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 
 _CHUNK = 1 << 21  # values held at a time
@@ -20,7 +21,8 @@ _ALIKE = 0.5  # correlation of neighbouring draws for which a limit of R̂ makes
 _FEWEST = 4  # draws a chain: two for each half
 
 
-def rhat(draws: Tensor) -> Tensor:
+@checked
+def rhat(draws: Real) -> Tensor:
     r"""Rank-normalised split R̂: how much wider all chains together are than each half of a chain, 1 if they agree.
 
     $$ \hat R = \sqrt{\frac{N - 1}{N} + \frac{B}{N W}} $$
@@ -49,7 +51,8 @@ def rhat(draws: Tensor) -> Tensor:
     return _by_entry(of, draws)
 
 
-def rhat_limit(draws: Tensor, probability: float = 0.01) -> Tensor:
+@checked
+def rhat_limit(draws: Real, probability: Share = 0.01) -> Tensor:
     r"""What the largest R̂ of all entries exceeds with this probability, though all chains are of one law: ().
 
     Of independent Gaussian draws, 2M half chains of N, R̂ has a law of its own, by
@@ -82,7 +85,8 @@ def rhat_limit(draws: Tensor, probability: float = 0.01) -> Tensor:
     return ((half - 1 + factor * quantile) / half).sqrt()
 
 
-def ess_bulk(draws: Tensor) -> Tensor:
+@checked
+def ess_bulk(draws: Real) -> Tensor:
     r"""Effective sample size for the centre of the distribution: `ess_mean` of the normal scores of the draws.
 
     Arguments, errors and the value for constant draws are those of `ess_mean`.
@@ -90,7 +94,8 @@ def ess_bulk(draws: Tensor) -> Tensor:
     return _by_entry(lambda x: _ess(_normal_scores(_split(x))), draws)
 
 
-def ess_tail(draws: Tensor) -> Tensor:
+@checked
+def ess_tail(draws: Real) -> Tensor:
     r"""Effective sample size for the tails: the smaller of those of \(1\{x \le q\}\) at the 5 % and the 95 % quantile.
 
     Arguments, errors and the value for constant draws are those of `ess_mean`.
@@ -106,7 +111,8 @@ def ess_tail(draws: Tensor) -> Tensor:
     return _by_entry(of, draws)
 
 
-def ess_mean(draws: Tensor) -> Tensor:
+@checked
+def ess_mean(draws: Real) -> Tensor:
     r"""Effective sample size for the mean: as many independent draws give it the same Monte-Carlo error.
 
     $$ S \Big/ \Big(1 + 2 \sum_{t=1}^{T} \hat\rho_t\Big), \qquad
@@ -132,7 +138,8 @@ def ess_mean(draws: Tensor) -> Tensor:
     return _by_entry(lambda x: _ess(_split(x)), draws)
 
 
-def mcse_mean(draws: Tensor) -> Tensor:
+@checked
+def mcse_mean(draws: Real) -> Tensor:
     r"""Monte-Carlo standard error of the mean of all draws, \(\mathrm{std}(x)/\sqrt{\mathrm{ESS}}\): (*shape).
 
     Arguments and errors are those of `ess_mean`; 0 where all draws are equal.

@@ -109,6 +109,9 @@ def conjugate_gradients(
 ) -> Tensor:
     r"""\(L G^{-1} b\) by conjugate gradients, an independent system for each row.
 
+    Residuals are made orthogonal to all earlier ones, as they are without rounding. The plain recurrence loses this
+    after some steps; what it then returns depends on the last bit of each product, and so on the number of rows.
+
     Where G is not quite symmetric, such as the derivative of a network, iterates may go astray. So they are smoothed:
     what is returned is, at each of them, the point on the line to it whose residual is least, which never grows.
 
@@ -125,30 +128,35 @@ def conjugate_gradients(
         Schönauer 1987, Scientific Computing on Vector Computers (smoothing).
     """
 
-    def inner(u: Tensor, v: Tensor) -> Tensor:
+    def dot(u: Tensor, v: Tensor) -> Tensor:
         return (u.conj() * v).real.flatten(u.ndim - dims).sum(-1)
 
-    residual = direction = least = b  # `least` is the residual of `smooth`
-    energy = inner(b, b)
+    residual = direction = actual = least = b  # `actual` is b − G x, and `least` that of `smooth`
+    energy = dot(b, b)
     goal = tolerance**2 * energy
     solution: Tensor | None = None
     smooth: Tensor | None = None
+    basis: list[Tensor] = []
     for _ in range(iterations):
         if smooth is not None and not bool((energy > goal).any()):  # to ask costs less than another product
             break
         image, mapped = product(direction)
-        curvature = inner(direction, image)
+        curvature = dot(direction, image)
         size = torch.where((energy > goal) & (curvature > 0), energy / curvature, 0.0)
         step = expand_right(size, mapped.ndim - size.ndim) * mapped
         solution = step if solution is None else solution + step
+        basis.append(residual / expand_right(energy.sqrt().clamp_min(torch.finfo(energy.dtype).tiny), dims))
         residual = residual - expand_right(size, dims) * image
-        change = residual - least
-        length = inner(change, change)
-        share = torch.where(length > 0, -inner(least, change) / length, 0.0)
+        actual = actual - expand_right(size, dims) * image
+        change = actual - least
+        length = dot(change, change)
+        share = torch.where(length > 0, -dot(least, change) / length, 0.0)
         part = expand_right(share, mapped.ndim - share.ndim)
         smooth = part * solution if smooth is None else smooth + part * (solution - smooth)
         least = least + expand_right(share, dims) * change
-        before, energy = energy, inner(residual, residual)
+        for unit in basis:
+            residual = residual - expand_right(dot(unit, residual), dims) * unit
+        before, energy = energy, dot(residual, residual)
         direction = residual + expand_right(torch.where(size > 0, energy / before, 0.0), dims) * direction
     assert smooth is not None
     return smooth

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Level, Share, checked
 from posterior.provenance import Provenance, Reported
 from posterior.results import Samples, interval_rank
 from posterior.sketch import QuantileSketch
@@ -82,15 +82,15 @@ class Moments(Reported):
         """Posterior standard deviation of each entry (B, *event_shape)."""
         return (self.squares / (len(self) - 1)).sqrt().to(self.sketch.levels[0].dtype)
 
-    def quantile(self, q: float) -> Tensor:
+    @checked
+    def quantile(self, q: Share) -> Tensor:
         """Posterior quantile of each entry, (B, *event_shape), as near as `QuantileSketch` gets."""
-        if not 0 <= q <= 1:
-            raise InvalidValueError(f"quantiles lie in [0, 1], got {q}")
         place = 1 + q * (len(self) - 1)
         low, high = (self.sketch.order_statistic(rank) for rank in (math.floor(place), math.ceil(place)))
         return torch.lerp(low, high, place % 1)
 
-    def credible_interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+    @checked
+    def credible_interval(self, level: Level = 0.9) -> tuple[Tensor, Tensor]:
         """Equal-tailed credible interval of each entry, as that of `Samples`, as near as `QuantileSketch` gets."""
         rank = interval_rank(level, len(self))
         return self.sketch.order_statistic(rank), self.sketch.order_statistic(len(self) + 1 - rank)

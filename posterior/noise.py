@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from posterior.checks import check_value
+from posterior.checks import Size, checked
 
 _MASK = 0xFFFFFFFF
 _CHUNK = 1 << 16  # counters a chunk: small enough to stay in a CPU's cache
@@ -70,17 +70,17 @@ class Noise:
     dtype: torch.dtype = torch.float32
 
     @classmethod
+    @checked
     def of(
         cls,
         seed: int,
-        ids: Sequence[int | str] | int = 1,
-        num_draws: int = 1,
+        ids: Sequence[int | str] | Size = 1,
+        num_draws: Size = 1,
         *,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Noise:
         """A source for measurements `ids` (a number B stands for ids 0 … B−1) and draws 0 … num_draws−1."""
-        seed = check_value("Noise.of", "seed", seed, int)
         names = range(ids) if isinstance(ids, int) else ids
         keys = torch.tensor([_key(seed, name) for name in names], dtype=torch.int64).reshape(-1, 2)
         return cls(keys.to(device), torch.arange(num_draws, device=device), dtype=dtype)
@@ -98,11 +98,13 @@ class Noise:
         """A source for one use within a step: distinct names give independent draws."""
         return replace(self, stream="/".join([self.stream, *map(str, names)]))
 
-    def for_draws(self, num_draws: int) -> Noise:
+    @checked
+    def for_draws(self, num_draws: Size) -> Noise:
         """The source of `num_draws` draws, counted from this source's first."""
         return replace(self, draws=self.draws[:1] + torch.arange(num_draws, device=self.draws.device))
 
-    def split(self, count: int) -> Noise:
+    @checked
+    def split(self, count: Size) -> Noise:
         """A source for `count` copies of each measurement, next to each other, that draw independently."""
         copies = torch.arange(count, device=self.keys.device)
         zero = torch.zeros_like(copies)

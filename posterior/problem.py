@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from posterior.batched import indices
-from posterior.checks import check_value
+from posterior.checks import Size, Values, check_value, checked
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 from posterior.likelihoods import Likelihood
 from posterior.likelihoods.base import OperatorT
@@ -19,13 +19,13 @@ from posterior.noise import Noise
 from posterior.operators.base import Operator
 from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
-from posterior.shapes import as_tensor
 
 # Covariant, since nothing of a problem is ever replaced: one under a narrower prior serves wherever the wider is taken.
 PriorT = TypeVar("PriorT", bound=Prior, covariant=True)
 LikelihoodT = TypeVar("LikelihoodT", bound=Likelihood[Any], covariant=True)
 _OtherPriorT = TypeVar("_OtherPriorT", bound=Prior)
 
+_IDS = Sequence[int | str]
 _PRECISIONS = (torch.float32, torch.float64, torch.complex64, torch.complex128)
 
 
@@ -59,7 +59,7 @@ class Posterior(Generic[PriorT, LikelihoodT]):
     ) -> None:
         check_value("Posterior", "prior", prior, Prior)
         check_value("Posterior", "likelihood", likelihood, Likelihood)
-        operator, y = likelihood.operator, usable(as_tensor("y", y))
+        operator, y = likelihood.operator, usable(check_value("Posterior", "y", y, Values))
         if y.dtype not in _PRECISIONS:
             raise InvalidValueError(f"y must hold numbers of single or double precision, got {y.dtype}; use y.float()")
         if tuple(operator.event_shape) != tuple(prior.event_shape):
@@ -91,11 +91,6 @@ class Posterior(Generic[PriorT, LikelihoodT]):
                     f"y is {y.dtype} but the operator {type(part).__name__} works in {part.dtype}; convert one, e.g. "
                     "y.to(...) or operator.to(...)"
                 )
-        if y.is_complex() != operator.is_complex:
-            given, measured = ("complex" if z else "real" for z in (y.is_complex(), operator.is_complex))
-            raise IncompatibleError(
-                f"y is {given}, but the operator {type(operator).__name__} measures {measured} numbers (`is_complex`)"
-            )
         likelihood.check(y)
         labels = prior.labels if isinstance(prior, ScorePrior) else None
         if labels is not None and labels.ndim and len(labels) not in (1, len(y)):
@@ -105,7 +100,7 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         self.prior = prior
         self.likelihood = likelihood
         self.y = y
-        self.ids: list[int | str] = list(range(len(y))) if ids is None else list(ids)
+        self.ids: list[int | str] = list(check_value("Posterior", "ids", range(len(y)) if ids is None else ids, _IDS))
         if len(self.ids) != len(y) or len(set(self.ids)) != len(y):
             raise InvalidValueError(f"{len(y)} measurements need as many distinct ids, got {self.ids}")
 
@@ -140,7 +135,8 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         """Gradient of log p(y | x) in x, same shape as x (..., B, *event)."""
         return self.likelihood.grad(x, self.y)
 
-    def noise(self, seed: int, num_draws: int) -> Noise:
+    @checked
+    def noise(self, seed: int, num_draws: Size) -> Noise:
         """The random source of these measurements."""
         return Noise.of(seed, self.ids, num_draws, device=self.device, dtype=self.dtype)
 
@@ -154,7 +150,8 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         ids = [self.ids[i] for i in index.tolist()]
         return self._replace(self.prior.select(index), self.likelihood.select(index), self.y[index], ids)
 
-    def repeat(self, count: int) -> Self:
+    @checked
+    def repeat(self, count: Size) -> Self:
         """The problem of `count` copies of each measurement, next to each other: for replicas and restarts.
 
         Copies share the id of their measurement: give them `Noise.split(count)`, so that they draw independently.
@@ -172,9 +169,16 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         make_usable(self.prior), make_usable(self.likelihood)
         return self._replace(self.prior, self.likelihood, usable(self.y), self.ids)
 
+    @checked
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> Self:
-        """The problem on another device or in another precision; this one stays as it is, prior and likelihood too."""
+        """The problem on another device or in another precision; this one stays as it is, prior and likelihood too.
+
+        Raises:
+            InvalidValueError: There is no such device, or the precision is neither single nor double.
+        """
         precision = dtype or self.dtype
+        if precision not in _PRECISIONS or precision.is_complex:
+            raise InvalidValueError(f"dtype is torch.float32 or torch.float64, the precision of samplers; got {dtype}")
         y = self.y.to(device, precision.to_complex() if self.y.is_complex() else precision)
         prior, likelihood = (_moved(part, device, dtype) for part in (self.prior, self.likelihood))
         return self._replace(prior, likelihood, y, self.ids)

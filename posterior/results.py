@@ -10,9 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posterior.checks import Level, Real, Share, checked
 from posterior.convergence import ess_bulk, ess_mean
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.provenance import Provenance, Reported
+from posterior.shapes import as_tensor
 from posterior.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -55,17 +57,19 @@ class Samples(Reported):
         """Posterior standard deviation of each entry (B, *event_shape)."""
         return self.x.std(0)
 
-    def quantile(self, q: float | Tensor) -> Tensor:
+    @checked
+    def quantile(self, q: Share | Real) -> Tensor:
         """Posterior quantiles of each entry, (B, *event_shape), with a leading axis if q has one."""
         level = torch.as_tensor(q, dtype=self.x.dtype, device=self.x.device)
-        if not bool(((level >= 0) & (level <= 1)).all()):
-            raise InvalidValueError(f"quantiles lie in [0, 1], got {q}")
+        if level.ndim > 1 or not level.numel() or not bool(((level >= 0) & (level <= 1)).all()):
+            raise InvalidValueError(f"quantiles q lie in [0, 1], one or several in a row; got {q}")
         flat = self.x.reshape(len(self.x), -1)
         # torch.quantile takes at most 2^24 values at a time
         parts = [torch.quantile(part, level, dim=0) for part in flat.split(max(1, (1 << 24) // max(1, len(flat))), 1)]
         return torch.cat(parts, -1).reshape(*level.shape, *self.x.shape[1:])
 
-    def credible_interval(self, level: float = 0.9) -> tuple[Tensor, Tensor]:
+    @checked
+    def credible_interval(self, level: Level = 0.9) -> tuple[Tensor, Tensor]:
         """Equal-tailed credible interval of each entry: lower and upper end, (B, *event_shape) each.
 
         The ends are order statistics of S samples, at probabilities k/(S + 1), so that an exchangeable truth lies
@@ -74,6 +78,7 @@ class Samples(Reported):
         rank = interval_rank(level, len(self.x))
         return self.x.kthvalue(rank, dim=0).values, self.x.kthvalue(len(self.x) + 1 - rank, dim=0).values
 
+    @checked
     def expectation(self, function: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         r"""E[f(x) | y] and its Monte-Carlo standard error, \(\mathrm{std}(f)/\sqrt{\mathrm{ESS}}\).
 
@@ -87,15 +92,18 @@ class Samples(Reported):
             The mean and its standard error, (B, *out) each.
 
         Raises:
-            InvalidValueError: There are fewer than two samples, or fewer than four a chain.
+            InvalidValueError: There are fewer than two samples, or fewer than four a chain; or f is complex.
             ShapeError: f does not give one value, or array, for each image.
         """
         if len(self.x) < 2:
             raise InvalidValueError("a standard error needs at least two draws")
         values = self._values(function)
+        if values.is_complex():
+            raise InvalidValueError("the function gave complex numbers; give real and imaginary parts instead")
         values = values if values.is_floating_point() else values.double()
         return values.mean(0), values.std(0) / self._effective_size(values).sqrt().to(values)
 
+    @checked
     def probability(self, event: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
         r"""P(event | y) and its Monte-Carlo standard error, which is positive even if no sample, or every, is a hit.
 
@@ -161,10 +169,14 @@ class Samples(Reported):
 
     def _values(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """A function of the samples, one measurement at a time: (S, B, *out)."""
-        values = torch.stack([torch.as_tensor(function(self.x[:, b])) for b in range(self.x.shape[1])], 1)
-        if len(values) != len(self.x):
-            raise ShapeError(f"the function gave {len(values)} values for {len(self.x)} images; expected one for each")
-        return values
+        each = [as_tensor("values of the function", function(self.x[:, b])) for b in range(self.x.shape[1])]
+        for values in each:
+            if values.shape[:1] != self.x.shape[:1] or values.shape != each[0].shape:
+                raise ShapeError(
+                    f"the function gave values of shape {tuple(values.shape)} for {len(self.x)} images; expected "
+                    "one for each, of one shape for all measurements"
+                )
+        return torch.stack(each, 1)
 
     def _effective_size(self, values: Tensor) -> Tensor:
         """How many independent samples the values (S, B, *out) are worth, (B, *out)."""

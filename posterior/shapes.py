@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from posterior.checks import to_tensor
 from posterior.errors import InvalidValueError, ShapeError
 
 
@@ -18,23 +19,38 @@ def as_tensor(what: str, values: Any) -> Tensor:
         InvalidValueError: It is something else.
     """
     try:
-        return torch.as_tensor(values)
+        return to_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InvalidValueError(f"{what} must be numbers, not a {type(values).__name__}: {error}") from error
 
 
-def check_values(what: str, values: Tensor, expected: Sequence[int]) -> None:
+def check_values(what: str, values: Tensor, expected: Sequence[int], *, real: bool = False) -> None:
     """Raise unless `values` are a floating-point or complex tensor whose trailing dimensions are `expected`.
 
     Raises:
-        InvalidValueError: They are no tensor, or hold integers, of which means and products would be wrong.
+        InvalidValueError: They are no tensor, or a sparse one; complex where they are to be `real`; or integers, of
+            which means and products would be wrong.
         ShapeError: They are of another shape.
     """
     if not isinstance(values, Tensor):
         raise InvalidValueError(f"{what} is a {type(values).__name__}, not a tensor; use torch.as_tensor(...)")
+    if values.layout is not torch.strided:
+        raise InvalidValueError(f"{what} is a {values.layout} tensor; use .to_dense()")
+    if real and values.is_complex():
+        raise InvalidValueError(f"{what} is {values.dtype}; a complex image is two channels here, real and imaginary")
     if not (values.is_floating_point() or values.is_complex()):
         raise InvalidValueError(f"{what} holds {values.dtype} numbers, not floating-point ones; use e.g. x.float()")
     check_shape(what, values.shape, expected)
+
+
+def check_broadcast(what: str, *leads: Sequence[int]) -> None:
+    """Raise `ShapeError` unless leading shapes broadcast; `what` says of what they are."""
+    try:
+        torch.broadcast_shapes(*map(tuple, leads))
+    except RuntimeError as error:
+        raise ShapeError(
+            f"the leading shapes of {what} do not fit: {' and '.join(str(tuple(s)) for s in leads)}"
+        ) from error
 
 
 def check_shape(what: str, shape: Sequence[int], expected: Sequence[int]) -> None:
@@ -42,6 +58,13 @@ def check_shape(what: str, shape: Sequence[int], expected: Sequence[int]) -> Non
     shape, expected = tuple(shape), tuple(expected)
     if len(shape) < len(expected) or shape[len(shape) - len(expected) :] != expected:
         raise ShapeError(f"{what} has shape {shape}; expected (..., {', '.join(map(str, expected))})")
+
+
+def image_shape(event_shape: Sequence[int]) -> tuple[int, int]:
+    """Rows and columns of an image; a `ShapeError` where it has none."""
+    if len(event_shape) < 2:
+        raise ShapeError(f"event_shape {tuple(event_shape)} has no rows and columns; expected (..., H, W)")
+    return tuple(event_shape)[-2], tuple(event_shape)[-1]
 
 
 def expand_right(values: Tensor, dims: int) -> Tensor:

@@ -167,7 +167,9 @@ class Sampler(Generic[StateT]):
             problem: Prior, likelihood and measurements.
             num_samples: Draws S of each measurement.
             seed: Any integer; the same seed gives the same draws.
-            batch_size: Images a network call at the most. Memory depends on it; draws do up to the network's rounding.
+            batch_size: Images a network call at the most. Memory depends on it, draws do by rounding alone: to 1e-9
+                with an exact float64 denoiser. A network rounds by the shape of a call, which long chains may enlarge
+                until draws are others of the same law.
             keep: "moments" keeps mean, standard deviation and quantiles instead of draws: these are made 256 at a time,
                 or `batch_size`, by one run after another with noise of its own. Methods whose draws are independent
                 make the same draws either way; populations and chains, each of a run, start anew, burn-in included.

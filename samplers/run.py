@@ -197,6 +197,7 @@ class Run:
                     state = state.merged(active, part)
                 done = self._look(state, f"at step {step}")
                 if self.callback and (wanted := self.callback(step, state, info)) is not None:
+                    state.check_successor(wanted, f"the callback after step {step}")
                     state = wanted
                     done = self._look(state, f"in the callback after step {step}")
                 self._count(active)

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
+from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 
@@ -54,6 +55,20 @@ class State:
         taken = self.step + 1
         done, progress = torch.full_like(self.done, taken == total), torch.full_like(self.progress, taken / total)
         return dataclasses.replace(self, done=done, progress=progress, **fields)
+
+    def check_successor(self, other: State, source: str) -> None:
+        """Raise `InvalidValueError` unless `other`, which came from a user, can take the place of this state."""
+        if type(other) is not type(self):
+            raise InvalidValueError(
+                f"{source} returned a {type(other).__name__}; return a {type(self).__name__}, or None"
+            )
+        for name, mine, _ in self._items():
+            theirs = getattr(other, name)
+            if not isinstance(theirs, Tensor) or (theirs.shape, theirs.dtype) != (mine.shape, mine.dtype):
+                got = f"{theirs.dtype} {tuple(theirs.shape)}" if isinstance(theirs, Tensor) else repr(theirs)
+                raise InvalidValueError(
+                    f"{source} returned a state whose {name} is {got}; it was {mine.dtype} {tuple(mine.shape)}"
+                )
 
     def watched(self) -> dict[str, Tensor]:
         """What must be finite if the state of a measurement is to make sense, by name: (B, …) each."""

@@ -2,14 +2,26 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from posterior.checks import Count, NonNegative, Positive, Range, Shape, Share, check_falling, check_fields, checked
+from posterior.checks import (
+    Count,
+    NonNegative,
+    Positive,
+    Range,
+    Real,
+    Shape,
+    Share,
+    Values,
+    check_falling,
+    check_fields,
+    checked,
+)
 from posterior.errors import InvalidValueError
 
 if TYPE_CHECKING:
@@ -139,3 +151,49 @@ def test_constructors_name_the_class_that_is_made():
         Derived((1,), torch.ones(1), -1)
     with pytest.raises(InvalidValueError, match=r"Derived.of needs size to be an integer ≥ 1; got 0"):
         Derived.of(0)
+
+
+@checked
+def placed(weights: Tensor, device: torch.device | str | None = None, count: Count = 1, other: Any = None) -> object:
+    return device
+
+
+def test_devices_exist() -> None:
+    assert placed([1.0], "cpu", other=object()) == torch.device("cpu") and placed([1.0], None) is None
+    for device in ("text", "", 0, torch.float32):
+        with pytest.raises(InvalidValueError, match="placed needs device to be"):
+            placed([1.0], device)  # type: ignore[arg-type]
+
+
+def test_what_torch_cannot_take_is_refused() -> None:
+    with pytest.raises(InvalidValueError, match="got a sparse Tensor"):
+        placed(torch.eye(2).to_sparse())
+    with pytest.raises(InvalidValueError, match="count to be"):
+        placed([1.0], count=10**30)
+    with pytest.raises(InvalidValueError, match="shape to be"):
+        Known(torch.eye(2).to_sparse(), [1.0])
+
+
+@checked
+def measured(values: Values, real: Real) -> tuple[Tensor, Tensor]:
+    return values, real
+
+
+def test_numbers_may_be_infinite_where_a_function_says_what_then() -> None:
+    values, real = measured([math.nan, 1.0], np.array([math.inf]))
+    assert bool(values[0].isnan()) and bool(real[0].isinf())
+    assert bool(measured([1j, True], range(3))[0].is_complex())
+    for other in ("text", None, 3, torch.eye(2).to_sparse()):
+        with pytest.raises(InvalidValueError, match="values to be a tensor of numbers"):
+            measured(other, [1.0])  # type: ignore[arg-type]
+    for other in ([1j], [True, False]):
+        with pytest.raises(InvalidValueError, match="real to be a tensor of real numbers"):
+            measured([1.0], other)  # type: ignore[arg-type]
+
+
+def test_arrays_that_must_not_be_written_to_are_copied() -> None:
+    array = np.ones(2)
+    array.flags.writeable = False
+    values, _ = measured(array, [1.0])
+    values += 1
+    assert array.tolist() == [1.0, 1.0]

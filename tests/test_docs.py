@@ -1,11 +1,13 @@
 """The documents: their links, their form, the classes that they name, and the README's example."""
 
 import re
+import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from posterior.app.cli import main
 from posterior.app.commands.priors import CONVERTERS
 from posterior.app.registry import LIKELIHOODS, OPERATORS, PRIORS, SAMPLERS, SOLVERS
 from tests.test_notebooks import MACHINE_PATHS
@@ -67,6 +69,26 @@ def test_the_readme_s_example_runs() -> None:
     assert bool((low <= high).all())
     assert samples.nfe.shape == samples.info["log_evidence"].shape == (1,)
     assert [one.level for one in samples.verdict] == ["sound"]
+
+
+def test_the_first_ten_minutes_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every block in turn, with fewer samples and without the installation."""
+    text = (ROOT / "docs/first_ten_minutes.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {"__name__": "first_ten_minutes"}
+    levels, commands = [], 0
+    for language, code in re.findall(r"```(python|sh)\n(.*?)```", text, flags=re.S):
+        if language == "python":
+            code = re.sub(r"\.sample\((.*), 64\)", r".sample(\1, 16, progress=False)", code)
+            exec(compile(code, "first_ten_minutes.md", "exec"), found)
+            levels += [one.level for one in found["samples"].verdict] if "samples" in found else []
+        elif code.startswith("posterior "):
+            main([*shlex.split(code)[1:], "--num_samples", "4", "--progress", "false"])
+            commands += 1
+    assert commands == 1
+    assert levels == ["sound"] * 4
+    assert Path("results/sample/000.png").exists()
+    assert Path("columns.npz").exists()
 
 
 @pytest.mark.parametrize(

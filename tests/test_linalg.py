@@ -103,3 +103,28 @@ def test_conjugate_gradients_do_not_go_astray(skew):
         found = conjugate_gradients(lambda v: (v @ matrix.T, v), b, 1, count, 0.0)
         left.append(float((b - found @ matrix.T).norm()))
     assert all(after <= before * (1 + 1e-12) for before, after in itertools.pairwise(left))
+
+
+def test_conjugate_gradients_do_not_enlarge_the_rounding_of_products():
+    """Condition 10⁶: a step makes rounding at most that many times larger, and 40 of them find the 40 unknowns."""
+    values = torch.logspace(0, 6, 40, dtype=torch.float64)
+    noise = Noise.of(0, 50, dtype=torch.float64)
+    b, rounding = noise.normal((40,))[0], 1 + 1e-15 * noise.use("rounding").normal((40,))[0]
+    one, other = (
+        conjugate_gradients(lambda v, f=factor: (values * v * f, v), b, 1, 40, 1e-10)
+        for factor in (torch.ones_like(b), rounding)
+    )
+    assert ((one - other).norm(dim=1) < 1e-9 * one.norm(dim=1)).all()
+    assert ((values * one - b).norm(dim=1) < 1e-6 * b.norm(dim=1)).all()
+
+
+def test_conjugate_gradients_stop_row_by_row():
+    """A row that is near enough stays as it is while others go on; one whose system is not positive stays at zero."""
+    values = torch.stack([torch.linspace(1, 9, 20), torch.linspace(1, 500, 20), torch.full((20,), -1.0)]).double()
+    b = Noise.of(0, 3, dtype=torch.float64).normal((20,))[0]
+    found = conjugate_gradients(lambda v: (values * v, v), b, 1, 20, 0.1)
+    assert (0.01 * b.norm(dim=1) < (values * found - b).norm(dim=1))[:2].all()
+    assert torch.equal(found[2], torch.zeros(20, dtype=torch.float64))
+    for row in range(2):
+        alone = conjugate_gradients(lambda v, r=row: (values[[r]] * v, v), b[[row]], 1, 20, 0.1)
+        assert_close(alone[0], found[row], 1e-12)

@@ -37,8 +37,11 @@ def test_credible_interval_needs_enough_draws():
         samples(18).credible_interval(0.9)
     with pytest.raises(InvalidValueError, match="level"):
         samples().credible_interval(1.0)
-    with pytest.raises(InvalidValueError, match="quantiles"):
+    with pytest.raises(InvalidValueError, match="q to be"):
         samples().quantile(1.5)
+    for q in (torch.tensor([[0.5]]), torch.tensor([])):
+        with pytest.raises(InvalidValueError, match="q lie"):
+            samples().quantile(q)
 
 
 def test_chains():
@@ -157,5 +160,9 @@ def test_events_and_functions_that_make_no_sense() -> None:
         draws.probability(lambda x: x > 0)
     with pytest.raises(ShapeError, match="one for each"):
         draws.expectation(lambda x: x.mean(0))
+    with pytest.raises(ShapeError, match="one for each"):
+        draws.expectation(lambda x: 0.5)
+    with pytest.raises(InvalidValueError, match="complex"):
+        draws.expectation(lambda x: x * 1j)
     with pytest.raises(InvalidValueError, match="two draws"):
         samples(1).expectation(lambda x: x)

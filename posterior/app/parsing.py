@@ -76,6 +76,10 @@ def one_line_errors() -> Iterator[None]:
         _quit(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except (PosteriorError, torch.cuda.OutOfMemoryError) as error:
         _quit(str(error), 1)
+    except RuntimeError as error:  # torch has no class for it on the CPU
+        if "can't allocate memory" not in str(error):
+            raise
+        _quit(f"there is too little memory: {str(error).rpartition('] ')[2].partition('. Error')[0]}", 1)
     except KeyboardInterrupt as error:
         _quit("; ".join(["interrupted", *getattr(error, "__notes__", [])]), 130)
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, checked
 from posterior.errors import InvalidValueError, check_finite
 from posterior.results import Samples
 
@@ -25,7 +26,8 @@ class PrincipalComponents(NamedTuple):
     share: Tensor
 
 
-def principal_components(samples: Samples, count: int = 3) -> PrincipalComponents:
+@checked
+def principal_components(samples: Samples, count: Count = 3) -> PrincipalComponents:
     r"""Principal components of the posterior, from the singular values of the centred draws.
 
     $$ x_s - \bar x = \sum_k a_{sk} v_k, \qquad \operatorname{var}(a_{\cdot k}) = \frac{s_k^2}{S - 1} $$

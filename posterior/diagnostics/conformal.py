@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from posterior.checks import Level, Real, checked
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.results import Samples
 
@@ -47,7 +48,8 @@ class ConformalIntervals:
         return middle - self.scale * below, middle + self.scale * above
 
 
-def conformal_intervals(samples: Samples, truth: Tensor, level: float = 0.9) -> ConformalIntervals:
+@checked
+def conformal_intervals(samples: Samples, truth: Real, level: Level = 0.9) -> ConformalIntervals:
     r"""Learn from measurements with known truth how wide intervals have to be.
 
     λ is the smallest with
@@ -78,8 +80,6 @@ def conformal_intervals(samples: Samples, truth: Tensor, level: float = 0.9) -> 
         raise ShapeError(
             f"truths have shape {tuple(truth.shape)}; draws {tuple(samples.x.shape)} need {tuple(samples.x.shape[1:])}"
         )
-    if not 0 < level < 1:
-        raise InvalidValueError(f"level lies in (0, 1), got {level}")
     for what, x in (("truths", truth), ("samples", samples.x)):
         check_finite(what, x, "find out where they arose")
     count = len(truth)
@@ -94,7 +94,7 @@ def conformal_intervals(samples: Samples, truth: Tensor, level: float = 0.9) -> 
     # The factor at which each entry comes in.
     needed = torch.where(truth > middle, (truth - middle) / above, (middle - truth) / below).flatten()
     outside = math.floor(allowed * needed.numel() / count + 1e-6)  # entries that may stay out
-    scale = float(needed.double().kthvalue(needed.numel() - outside).values)
+    scale = float(needed.double().kthvalue(max(1, needed.numel() - outside)).values)
     return ConformalIntervals(level, scale * (1 + 1e-6), epsilon)  # the entry that decides is in, rounding or not
 
 

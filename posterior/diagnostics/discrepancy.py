@@ -7,13 +7,14 @@ are of the same distribution, so an error is compared with the Monte Carlo error
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Annotated
 
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, Range, Real, checked
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 from posterior.noise import Noise
 from posterior.shapes import check_shape
@@ -21,7 +22,10 @@ from posterior.shapes import check_shape
 _CHUNK = 1 << 24  # values held at a time
 
 
-def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int = 400, order: float = 1, seed: int = 0) -> Tensor:
+@checked
+def sliced_wasserstein(
+    a: Real, b: Real, num_projections: Count = 400, order: Annotated[float, Range(1)] = 1, seed: int = 0
+) -> Tensor:
     r"""Sliced Wasserstein distance of two point sets.
 
     $$ \mathrm{SW}_p(a, b) = \Big( \frac1L \sum_{l=1}^{L} W_p^p(\langle\theta_l, a\rangle, \langle\theta_l, b\rangle)
@@ -47,10 +51,6 @@ def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int = 400, order: 
     References:
         Bonneel, Rabin, Peyré & Pfister 2015, Sliced and Radon Wasserstein Barycenters of Measures, JMIV 51.
     """
-    if num_projections < 1 or not 1 <= order < math.inf:
-        raise InvalidValueError(
-            f"num_projections is at least 1 and order at least 1 and finite, got {num_projections} and {order}"
-        )
     a, b = _point_sets(a, b)
     size_a, size_b, dim = len(a), len(b), a.shape[1]
     # Both quantile functions are constant between the merged levels i/N and j/M, held as integers over N·M.
@@ -65,11 +65,13 @@ def sliced_wasserstein(a: Tensor, b: Tensor, num_projections: int = 400, order: 
         sorted_a = (directions @ a.T).sort(1).values
         sorted_b = (directions @ b.T).sort(1).values
         total = total + ((sorted_a[:, index_a] - sorted_b[:, index_b]).abs() ** order @ widths).sum()
+    check_finite("the distance", total, "points are far apart for this order; take a smaller one")
     return (total / num_projections) ** (1 / order)
 
 
+@checked
 def sliced_wasserstein_monte_carlo_error(
-    sets: Sequence[Tensor], num_projections: int = 400, order: float = 1, seed: int = 0
+    sets: Sequence[Real], num_projections: Count = 400, order: Annotated[float, Range(1)] = 1, seed: int = 0
 ) -> Tensor:
     r"""Monte Carlo error of an exact sample of equal size: the mean sliced Wasserstein distance of pairs of exact sets.
 
@@ -92,7 +94,8 @@ def sliced_wasserstein_monte_carlo_error(
     return torch.stack([sliced_wasserstein(a, b, num_projections, order, seed) for a, b in pairs]).mean()
 
 
-def mean_error(samples: Tensor, exact_mean: Tensor, exact_std: Tensor) -> Tensor:
+@checked
+def mean_error(samples: Real, exact_mean: Real, exact_std: Real) -> Tensor:
     r"""Error of the mean in units of the posterior's spread.
 
     $$ \|\bar x - \mu\| \big/ \sqrt{\operatorname{tr} \Sigma}, \qquad \operatorname{tr}\Sigma = \sum_i \sigma_i^2 $$
@@ -106,7 +109,7 @@ def mean_error(samples: Tensor, exact_mean: Tensor, exact_std: Tensor) -> Tensor
 
     Raises:
         ShapeError: The shapes differ.
-        NotFiniteError: A draw holds NaN or infinity.
+        NotFiniteError: A draw, or what is exact, holds NaN or infinity.
         InvalidValueError: The exact posterior has no spread.
     """
     (samples,) = _point_sets(samples)
@@ -115,13 +118,15 @@ def mean_error(samples: Tensor, exact_mean: Tensor, exact_std: Tensor) -> Tensor
             raise ShapeError(
                 f"{name} has shape {tuple(exact.shape)}, {exact.numel()} values; a draw {samples.shape[1]}"
             )
+        check_finite(name, exact, "find out where they arose")
     spread = exact_std.to(samples).norm()
     if not bool(spread > 0):
         raise InvalidValueError("exact_std must have a positive entry: without spread no error can be relative to it")
     return (samples.mean(0) - exact_mean.to(samples).flatten()).norm() / spread
 
 
-def covariance_error(samples: Tensor, exact_cov: Tensor) -> Tensor:
+@checked
+def covariance_error(samples: Real, exact_cov: Real) -> Tensor:
     r"""Relative error of the covariance in the Frobenius norm.
 
     $$ \|\hat\Sigma - \Sigma\|_F \big/ \|\Sigma\|_F $$
@@ -153,7 +158,8 @@ def covariance_error(samples: Tensor, exact_cov: Tensor) -> Tensor:
     return (centred.T @ centred / (size - 1) - exact_cov).norm() / scale
 
 
-def energy_distance(a: Tensor, b: Tensor) -> Tensor:
+@checked
+def energy_distance(a: Real, b: Real) -> Tensor:
     r"""Energy distance of two point sets: zero if and only if they are the same distribution.
 
     $$ \frac{2}{NM} \sum_{ij} \|a_i - b_j\| - \frac{1}{N^2} \sum_{ij} \|a_i - a_j\|
@@ -179,7 +185,8 @@ def energy_distance(a: Tensor, b: Tensor) -> Tensor:
     return 2 * _mean_distance(a, b) - _mean_distance(a, a) - _mean_distance(b, b)
 
 
-def mode_weight_error(weights: Tensor, exact_weights: Tensor) -> Tensor:
+@checked
+def mode_weight_error(weights: Real, exact_weights: Real) -> Tensor:
     r"""Total variation between the weights a method gives to the modes and their exact weights.
 
     $$ \tfrac12 \sum_k |w_k - w^*_k| $$

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from posterior.checks import Real, checked
 from posterior.errors import InvalidValueError
 
 _FEWEST = 5  # weights of a tail that is fitted
@@ -26,7 +27,8 @@ class ParetoSmoothed(NamedTuple):
     k: Tensor
 
 
-def pareto_smoothed(log_weights: Tensor) -> ParetoSmoothed:
+@checked
+def pareto_smoothed(log_weights: Real) -> ParetoSmoothed:
     r"""Importance weights with their largest replaced by what a generalised Pareto distribution expects of them.
 
     The tail is the largest \(\min(S/5, 3\sqrt S)\) of S weights. Its shape k̂ tells how many moments weights have, 1/k:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from posterior.checks import checked
 from posterior.diagnostics.verdict import DOUBTFUL, misfit_of
 from posterior.errors import ShapeError
 from posterior.problem import Posterior
@@ -65,6 +66,7 @@ class PredictiveCheck:
         )
 
 
+@checked
 def predictive_check(samples: Samples, problem: Posterior, seed: int = 0) -> PredictiveCheck:
     r"""Compare y with one replicate from each draw, \(y^{rep}_s \sim p(y \mid x_s)\), by T(y, x) = −log p(y | x).
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from posterior.checks import Real, checked
 from posterior.errors import InvalidValueError, ShapeError
 
 
-def crps(x: Tensor, truth: Tensor) -> Tensor:
+@checked
+def crps(x: Real, truth: Real) -> Tensor:
     r"""Continuous ranked probability score of each entry of an image.
 
     $$ \frac1S \sum_s |x_s - x^*| - \frac{1}{2S(S-1)} \sum_{s,t} |x_s - x_t| $$
@@ -39,7 +41,8 @@ def crps(x: Tensor, truth: Tensor) -> Tensor:
     return (x - truth).abs().mean(0) - pairs / (size * (size - 1))
 
 
-def energy_score(x: Tensor, truth: Tensor) -> Tensor:
+@checked
+def energy_score(x: Real, truth: Real) -> Tensor:
     r"""Energy score of each image as a whole, which CRPS is in one dimension.
 
     $$ \frac1S \sum_s \|x_s - x^*\| - \frac{1}{2S(S-1)} \sum_{s,t} \|x_s - x_t\| $$

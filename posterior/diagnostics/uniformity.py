@@ -24,6 +24,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, Level, Real, checked
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 
@@ -31,12 +32,19 @@ _REPETITIONS = 4000  # simulated studies behind a p-value
 _TRIALS = 500  # simulated studies behind a power: 80 ± 1.8 %
 
 
-def rank_ecdf(ranks: Tensor, num_draws: int) -> Tensor:
-    """Share of the ranks (..., N) below k, at k = 1 … L: (..., L). Its mean is k/(L + 1) where ranks are uniform."""
+@checked
+def rank_ecdf(ranks: Real, num_draws: Count) -> Tensor:
+    """Share of the ranks (..., N) below k, at k = 1 … L: (..., L). Its mean is k/(L + 1) where ranks are uniform.
+
+    Raises:
+        InvalidValueError: A rank is not one of 0 … L.
+    """
+    ranks = _checked_ranks(ranks, num_draws)
     return _counts(ranks, num_draws).double() / ranks.shape[-1]
 
 
-def rank_p_value(ranks: Tensor, num_draws: int) -> Tensor:
+@checked
+def rank_p_value(ranks: Real, num_draws: Count) -> Tensor:
     """The p-value of the test that ranks are uniform.
 
     Args:
@@ -49,13 +57,12 @@ def rank_p_value(ranks: Tensor, num_draws: int) -> Tensor:
     Raises:
         InvalidValueError: A rank is not one of 0 … L.
     """
-    ranks = ranks.cpu()
-    if ranks.is_floating_point() or ranks.numel() == 0 or int(ranks.min()) < 0 or int(ranks.max()) > num_draws:
-        raise InvalidValueError(f"ranks among {num_draws} draws are whole numbers 0 … {num_draws}, at least one")
+    ranks = _checked_ranks(ranks, num_draws)
     return _p_of(_statistic(_counts(ranks, num_draws), ranks.shape[-1]), ranks.shape[-1], num_draws)
 
 
-def rank_band(num_ranks: int, num_draws: int, level: float = 0.95) -> tuple[Tensor, Tensor]:
+@checked
+def rank_band(num_ranks: Count, num_draws: Count, level: Level = 0.95) -> tuple[Tensor, Tensor]:
     """Lower and upper end (L,) of what `rank_ecdf` of uniform ranks stays within, everywhere, with probability level.
 
     It leaves the band if and only if `rank_p_value` is at most 1 − level.
@@ -88,7 +95,8 @@ class DetectableEffect:
 
 
 @lru_cache(maxsize=32)
-def detectable_effect(num_ranks: int, num_draws: int, significance: float = 0.05) -> DetectableEffect:
+@checked
+def detectable_effect(num_ranks: Count, num_draws: Count, significance: Level = 0.05) -> DetectableEffect:
     r"""The smallest faults that give \(p \le\) significance with 80 % power, by simulation and bisection.
 
     The truth is N(0, 1), draws are N(δ, s²): a truth z has a rank distributed as Bin(L, Φ((z − δ)/s)).
@@ -115,18 +123,28 @@ def detectable_effect(num_ranks: int, num_draws: int, significance: float = 0.05
     )
 
 
-def holm(p_values: Tensor) -> Tensor:
+@checked
+def holm(p_values: Real) -> Tensor:
     """Adjust p-values (F,) for their number: if no hypothesis is false, one is at most α with probability at most α.
 
     References:
         Holm 1979, A simple sequentially rejective multiple test procedure, Scandinavian Journal of Statistics 6.
     """
+    if p_values.ndim != 1 or not bool(((p_values >= 0) & (p_values <= 1)).all()):
+        raise InvalidValueError(f"p_values lie in [0, 1], in a row; got {p_values}")
     count = len(p_values)
     ordered, order = p_values.sort()
     factors = torch.arange(count, 0, -1, dtype=p_values.dtype)
     adjusted = torch.empty_like(p_values)
     adjusted[order] = (factors * ordered).cummax(0).values.clamp_max(1)
     return adjusted
+
+
+def _checked_ranks(ranks: Tensor, num_draws: int) -> Tensor:
+    fractional = ranks.is_floating_point() or ranks.ndim == 0 or ranks.numel() == 0
+    if fractional or int(ranks.min()) < 0 or int(ranks.max()) > num_draws:
+        raise InvalidValueError(f"ranks among {num_draws} draws are whole numbers 0 … {num_draws}, at least one")
+    return ranks.cpu()
 
 
 def _counts(ranks: Tensor, num_draws: int) -> Tensor:

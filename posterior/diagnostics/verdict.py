@@ -101,7 +101,7 @@ def judge(
         x: Samples (S, B, *event_shape).
         reasons: Faults that the method itself reports, and of which measurements, (B,): true, false, or NaN where it
             cannot tell.
-        advice: What to do about these.
+        advice: What to do about these, and where samples are not of the posterior.
         stopped: For each measurement, where its run was ended before its time; None if it was not.
     """
     misfit = misfit_of(problem, x)
@@ -122,7 +122,7 @@ def judge(
             found.append(Verdict("not the posterior", ("log p(y | x) of the samples is NaN or −∞",), UNDEFINED))
         elif not abs(deviation) < DOUBTFUL:
             level: Level = "doubtful" if abs(deviation) < _WRONG else "not the posterior"
-            found.append(Verdict(level, (_words(misfit, b),), _MISFIT))
+            found.append(Verdict(level, (_words(misfit, b),), f"{advice or 'take TemperedSMC'}, {_MISFIT}"))
         for reason, holds in reasons.items():
             if float(holds[b]) != 0:
                 level = "too few to tell" if bool(holds[b].double().isnan()) else "doubtful"
@@ -172,8 +172,8 @@ def broken(finding: str) -> Verdict:
 _DIVERGED = "take smaller steps or another method: this one diverged"
 UNDEFINED = "check that the operator is defined for all images of the prior, and that y is in its units"
 _MISFIT = (
-    "take TemperedSMC, or check that noise level, operator and prior are those of the measurement: either the samples "
-    "are not of this posterior, or the model is not of this measurement"
+    "or check that noise level, operator and prior are those of the measurement: either the samples are not of this "
+    "posterior, or the model is not of this measurement"
 )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posterior.checks import Count, Real, checked
 from posterior.errors import InvalidValueError, ShapeError
 
 BINS = 10
@@ -76,13 +77,14 @@ class Fairness:
     calibration: Interval
 
 
+@checked
 def fairness(
-    truth: Tensor,
-    first: Tensor,
-    second: Tensor,
-    given: Tensor | tuple[Tensor, Tensor] | None = None,
+    truth: Real,
+    first: Real,
+    second: Real,
+    given: Real | tuple[Real, Real] | None = None,
     *,
-    resamples: int = 2000,
+    resamples: Count = 2000,
     seed: int = 0,
 ) -> Fairness:
     r"""Measure a method's fairness from group memberships.
@@ -133,7 +135,8 @@ def fairness(
     )
 
 
-def by_group(values: Tensor, truth: Tensor, *, resamples: int = 2000, seed: int = 0) -> Interval:
+@checked
+def by_group(values: Real, truth: Real, *, resamples: Count = 2000, seed: int = 0) -> Interval:
     r"""Mean over each group of a figure of each measurement, \(\sum_b t_{ba} v_b / \sum_b t_{ba}\), (K,).
 
     Args:
@@ -145,15 +148,17 @@ def by_group(values: Tensor, truth: Tensor, *, resamples: int = 2000, seed: int 
     Raises:
         ShapeError: Shapes do not fit.
     """
-    if values.shape != truth.shape[:1]:
-        raise ShapeError(f"{len(truth)} measurements need as many values, got shape {tuple(values.shape)}")
+    if truth.ndim != 2 or values.shape != truth.shape[:1] or 0 in truth.shape:
+        raise ShapeError(
+            f"truth is (B, K) and values (B,), B and K at least 1; got {tuple(truth.shape)} and {tuple(values.shape)}"
+        )
     weights, truth = _resampled(len(truth), resamples, seed).to(truth.device), truth.double()
     return _interval(weights @ (truth * values.double()[:, None]) / (weights @ truth))
 
 
 def _resampled(size: int, resamples: int, seed: int) -> Tensor:
     """How often each measurement occurs in the data, once, and in resamples of it: (1 + resamples, B)."""
-    counts = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
+    counts = np.random.default_rng(seed % 2**64).multinomial(size, np.full(size, 1 / size), resamples)
     return torch.cat([torch.ones(1, size, dtype=torch.float64), torch.from_numpy(counts).double()])
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from posterior.checks import Real, checked
 from posterior.errors import ShapeError
 from posterior.fairness.measures import BINS, Interval
 
@@ -29,7 +30,8 @@ class Reliability:
     count: Tensor
 
 
-def reliability(truth: Tensor, probabilities: Tensor) -> Reliability:
+@checked
+def reliability(truth: Real, probabilities: Real) -> Reliability:
     r"""Bin probabilities and count how often they come true: \(\hat f = \sum_b t_{ba} / n\) over a bin.
 
     $$ \frac{\hat f + z^2/2n \pm z \sqrt{\hat f (1 - \hat f)/n + z^2/4n^2}}{1 + z^2/n}, \quad z = 1.96 $$

@@ -6,6 +6,7 @@ import difflib
 import inspect
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from torch import Tensor, nn
 from posterior.errors import FileFormatError, UnknownNameError
 from posterior.io.readers import read_json, read_safetensors
 from posterior.io.writing import atomic_write
+
+_LARGEST = 2**20  # of what a network is built with: more would fill the memory before its weights are compared
 
 
 def list_folders(shipped: Path) -> list[str]:
@@ -97,7 +100,18 @@ def read_config(path: Path, writer: str, keys: str) -> dict[str, Any]:
     config = read_json(path)
     if not isinstance(config, dict):
         raise FileFormatError(f"{path} holds a {type(config).__name__}, not an object with {keys}")
+    if large := [number for number in _integers(config) if abs(number) > _LARGEST]:
+        raise FileFormatError(f"{path} holds the number {large[0]}, larger than any size of an image or a network")
     return config
+
+
+def _integers(value: Any) -> Iterator[int]:
+    """All integers in a value of JSON."""
+    if isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _integers(part)
+    elif isinstance(value, int):
+        yield value
 
 
 def entry(config: dict[str, Any], key: str, kind: type, path: Path) -> Any:

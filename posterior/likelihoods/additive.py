@@ -87,6 +87,7 @@ class GaussianLikelihood(AdditiveLikelihood[OperatorT]):
 
     def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         """log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
+        self._check_pair(x, y)
         std = self.noise_std.to(x)
         constant = 0.5 * self.num_values(y) * (2 * math.pi * std**2).log()
         return -0.5 * self.squared_residual(x, y) / std**2 - constant

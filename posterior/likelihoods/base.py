@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from posterior.batched import BatchedModule
+from posterior.checks import check_value
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator, Operator
-from posterior.shapes import as_tensor, expand_right
+from posterior.shapes import as_tensor, check_broadcast, check_shape, check_values, expand_right
 
 OperatorT = TypeVar("OperatorT", bound=Operator, covariant=True)
 
@@ -76,14 +77,21 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
         """Raise unless y (B, *measurement) can be measured.
 
         Raises:
-            ShapeError: Parameters are those of another number of measurements.
-            IncompatibleError: y is complex and its law is not.
+            ShapeError: y is of another shape, or parameters are those of another number of measurements.
+            IncompatibleError: y is complex and its law or the operator is not, or the other way round.
             InvalidValueError: y holds values of probability zero.
         """
+        if y.ndim != len(self.operator.measurement_shape) + 1:
+            raise ShapeError(f"y has shape {tuple(y.shape)}; expected (B, *{self.operator.measurement_shape})")
+        check_shape("y", y.shape, self.operator.measurement_shape)
         for name, parameter in self.named_buffers(recurse=False):
             if parameter.ndim == 1 and len(parameter) != len(y):
                 raise ShapeError(f"{name} has {len(parameter)} entries for {len(y)} measurements")
         self._check_real(y)
+        if y.is_complex() != self.operator.is_complex:
+            given, measured = ("complex" if z else "real" for z in (y.is_complex(), self.operator.is_complex))
+            kind = type(self.operator).__name__
+            raise IncompatibleError(f"y is {given}, but the operator {kind} measures {measured} numbers (`is_complex`)")
 
     @property
     def is_linear(self) -> bool:
@@ -98,10 +106,12 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
 
     def log_prob(self, x: Tensor, y: Tensor) -> Tensor:
         """log p(y | x): x (..., B, *event), y (B, *measurement) → (..., B)."""
+        self._check_pair(x, y)
         return self.total(self.log_density(self.noiseless(x), y))
 
     def grad(self, x: Tensor, y: Tensor) -> Tensor:
         r"""\(\nabla_x \log p(y \mid x)\), same shape as x: the adjoint, or the operator's derivative, on the slopes."""
+        self._check_pair(x, y)
         if isinstance(self.operator, LinearOperator):
             image = self.operator.adjoint(self.measured(self.slope(self.noiseless(x), y)))
             return image if self.input_scale == 1 else self.input_scale * image
@@ -119,6 +129,7 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
 
     def misfit(self, x: Tensor, y: Tensor) -> Tensor:
         """Root mean squared residual over the measured real components, about 1 at the true x: (..., B)."""
+        self._check_pair(x, y)
         residual = self.residual(self.noiseless(x), y)
         return (self.total((residual * residual.conj()).real) / self.num_values(y)).sqrt()
 
@@ -135,12 +146,28 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
         Raises:
             ShapeError: x has (S, B) images and the noise is of other numbers.
         """
-        single = x.ndim <= len(self.operator.event_shape) + 1
-        if not single and tuple(x.shape[: -len(self.operator.event_shape)]) != noise.lead:
+        check_values("x", x, self.operator.event_shape, real=True)
+        check_value("simulate", "noise", noise, Noise)
+        lead = tuple(x.shape[: -len(self.operator.event_shape)])
+        single = len(lead) <= 1
+        if single:
+            check_broadcast("x and the noise", lead, noise.lead[1:])
+        elif lead != noise.lead:
             raise ShapeError(f"x has shape {tuple(x.shape)}, but the noise is for (S, B) = {noise.lead} images")
         source = noise.for_draws(1) if single else noise
         y = self.measured(self._draw(self.noiseless(x), source.use("measurement")))
         return y[0] if single else y
+
+    def _check_pair(self, x: Tensor, y: Tensor) -> None:
+        """Raise unless x is (..., B, *event) and y (B, *measurement), or what broadcasts to it."""
+        event, measurement = self.operator.event_shape, self.operator.measurement_shape
+        check_values(f"x, given to {type(self).__name__},", x, event, real=True)
+        if not isinstance(y, Tensor) or y.layout is not torch.strided or y.dtype is torch.bool:
+            raise InvalidValueError("y is no tensor of numbers; use torch.as_tensor(...)")
+        check_shape("y", y.shape, measurement)
+        images, measurements = x.shape[: x.ndim - len(event)], y.shape[: y.ndim - len(measurement)]
+        if measurements != images[-1:]:  # as they nearly always are
+            check_broadcast("x and y", images, measurements)
 
     def measured(self, values: Tensor) -> Tensor:
         """Zero the entries of `values` (..., *measurement) where nothing is measured, even if they are not finite."""
@@ -156,7 +183,12 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
         if not isinstance(value, Tensor) or not parameter.is_floating_point():
             real = not (parameter.is_complex() or parameter.dtype == torch.bool)
             parameter = torch.as_tensor(value, dtype=torch.float64) if real else parameter
-        valid = parameter.ndim <= 1 and parameter.is_floating_point() and bool(parameter.isfinite().all())
+        valid = (
+            parameter.ndim <= 1
+            and parameter.numel() > 0
+            and parameter.is_floating_point()
+            and bool(parameter.isfinite().all())
+        )
         if not valid or (positive and not bool((parameter > 0).all())):
             raise InvalidValueError(
                 f"{type(self).__name__}: {name} must be {'positive and ' if positive else ''}finite, one number or one "

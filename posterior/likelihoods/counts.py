@@ -11,6 +11,8 @@ from posterior.errors import InvalidValueError
 from posterior.likelihoods.base import Likelihood, OperatorT
 from posterior.noise import Noise
 
+_LARGEST = 1e12  # counts: of more, double precision knows log p(y | x) to 0.01 at best
+
 
 class PoissonLikelihood(Likelihood[OperatorT]):
     r"""Counts of an intensity, which images in [−1, 1] have as (x + 1)/2.
@@ -24,7 +26,7 @@ class PoissonLikelihood(Likelihood[OperatorT]):
         background: Expected counts without any light, one number or (B,), positive: no count is impossible.
 
     Raises:
-        InvalidValueError: gain or background is not positive and finite.
+        InvalidValueError: gain or background is not positive and at most 10¹².
     """
 
     gain: Tensor
@@ -34,8 +36,12 @@ class PoissonLikelihood(Likelihood[OperatorT]):
 
     def __init__(self, operator: OperatorT, gain: float | Tensor, background: float | Tensor) -> None:
         super().__init__(operator)
-        self._add_parameter("gain", gain)
-        self._add_parameter("background", background)
+        for name, value in (("gain", gain), ("background", background)):
+            self._add_parameter(name, value)
+            if bool((getattr(self, name) > _LARGEST).any()):
+                raise InvalidValueError(
+                    f"PoissonLikelihood: {name} is at most {_LARGEST:g}; larger counts are Gaussian, of that variance"
+                )
 
     def rate(self, u: Tensor) -> Tensor:
         """λ of each entry, as u (..., B, *measurement)."""

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from posterior.checks import Real, checked
 from posterior.errors import InvalidValueError, ShapeError
 
 _WINDOW, _STD = 11, 1.5  # Wang et al. 2004, section III-B
 _CHUNK = 1 << 22  # values whose local moments are held at a time
 
 
-def psnr(estimate: Tensor, truth: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
+@checked
+def psnr(estimate: Real, truth: Real, value_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
     r"""Peak signal-to-noise ratio in decibels, infinite where the images are equal.
 
     $$ \mathrm{PSNR} = 10 \log_{10} \frac{(v_{\max} - v_{\min})^2}{\tfrac1n \|\hat x - x\|^2} $$
@@ -34,7 +36,8 @@ def psnr(estimate: Tensor, truth: Tensor, value_range: tuple[float, float] = (-1
     return 10 * torch.log10((high - low) ** 2 / (estimate - truth).square().mean((-3, -2, -1)))
 
 
-def nmse(estimate: Tensor, truth: Tensor) -> Tensor:
+@checked
+def nmse(estimate: Real, truth: Real) -> Tensor:
     r"""Normalised mean squared error.
 
     $$ \mathrm{NMSE} = \|\hat x - x\|^2 / \|x\|^2 $$
@@ -64,7 +67,8 @@ def nmse(estimate: Tensor, truth: Tensor) -> Tensor:
     return (estimate - truth).square().sum((-3, -2, -1)) / energy
 
 
-def ssim(estimate: Tensor, truth: Tensor, value_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
+@checked
+def ssim(estimate: Real, truth: Real, value_range: tuple[float, float] = (-1.0, 1.0)) -> Tensor:
     r"""Structural similarity, 1 where the images are equal.
 
     The mean over channels and window positions of

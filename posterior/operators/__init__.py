@@ -5,7 +5,9 @@ from posterior.operators.blur import Blur
 from posterior.operators.callables import CallableOperator, LinearCallableOperator
 from posterior.operators.dense import Matrix
 from posterior.operators.downsampling import Downsampling
+from posterior.operators.fourier import Fourier
 from posterior.operators.magnitude import Magnitude
+from posterior.operators.mri import MultiCoilMRI
 from posterior.operators.pixels import Grayscale, Identity, Inpainting
 from posterior.operators.random import GaussianMeasurement
 from posterior.operators.stack import Stack
@@ -17,6 +19,7 @@ __all__ = [
     "Blur",
     "Composition",
     "Downsampling",
+    "Fourier",
     "GaussianMeasurement",
     "Grayscale",
     "Identity",
@@ -24,6 +27,7 @@ __all__ = [
     "LinearOperator",
     "Magnitude",
     "Matrix",
+    "MultiCoilMRI",
     "Operator",
     "Stack",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, overload
 
 import torch
@@ -50,6 +50,8 @@ class Operator(BatchedModule):
     @checked
     def __init__(self, event_shape: Shape, measurement_shape: Shape) -> None:
         super().__init__()
+        if not event_shape:
+            raise ShapeError(f"event_shape of {type(self).__name__} is (); give images at least one dimension")
         self.event_shape = tuple(event_shape)
         self.measurement_shape = tuple(measurement_shape)
         self._tried: set[torch.dtype] = set()
@@ -121,11 +123,12 @@ class Operator(BatchedModule):
         return OperatorComposition(self, other)
 
     @staticmethod
+    @checked
     def from_callable(
         function: Callable[[Tensor], Tensor],
         *,
-        event_shape: Sequence[int],
-        measurement_shape: Sequence[int],
+        event_shape: Shape,
+        measurement_shape: Shape,
         linear: bool = False,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,

@@ -12,7 +12,7 @@ from posterior.checks import Positive, Range, Shape, checked
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.linalg import SpectralFunction
 from posterior.operators.base import LinearOperator
-from posterior.shapes import over_channels
+from posterior.shapes import image_shape, over_channels
 
 Boundary = Literal["circular", "reflect"]
 
@@ -48,8 +48,10 @@ class Blur(LinearOperator):
                 f"Blur takes images (..., H, W) and a kernel (kh, kw) no larger than them, got event_shape "
                 f"{event_shape} and a kernel of shape {tuple(kernel.shape)}"
             )
-        if not (kernel.is_floating_point() and bool(kernel.any())):
-            raise InvalidValueError("the kernel of Blur must be floating-point and not zero")
+        if kernel.dtype not in (torch.float32, torch.float64) or not bool(kernel.any()):  # in half there is no FFT
+            raise InvalidValueError(
+                f"the kernel of Blur must be floating-point, of single or double precision, and not zero; got {kernel}"
+            )
         self.boundary, self.knows_spectrum = boundary, boundary == "circular"
         self.register_buffer("kernel", kernel)
         # Pixels to continue the image by: before (left, above) and after (right, below).
@@ -65,7 +67,7 @@ class Blur(LinearOperator):
             InvalidValueError: std is not positive.
         """
         profiles = []
-        for length in tuple(event_shape)[-2:]:
+        for length in image_shape(event_shape):
             radius = min(math.ceil(4 * std), (length - 1) // 2)
             profile = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / std) ** 2)
             profiles.append(profile / profile.sum())
@@ -82,6 +84,11 @@ class Blur(LinearOperator):
             InvalidValueError: length is less than 1.
             ShapeError: The line is longer than the image.
         """
+        if length > math.hypot(*image_shape(event_shape)):
+            raise ShapeError(
+                f"Blur.motion takes a line no larger than images of event_shape {tuple(event_shape)}, got length "
+                f"{length:g}"
+            )
         half = (length - 1) / 2
         steps = torch.linspace(-half, half, 16 * math.ceil(length) + 1, dtype=torch.float64)
         radians = math.radians(angle)

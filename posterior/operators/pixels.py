@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -12,7 +11,9 @@ from torch import Tensor
 from posterior.checks import Range, Shape, checked
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.noise import Noise
+from posterior.operators.masks import MaskedOperator
 from posterior.operators.tight import TightOperator
+from posterior.shapes import image_shape
 
 
 class Identity(TightOperator):
@@ -33,7 +34,7 @@ class Identity(TightOperator):
         return y
 
 
-class Inpainting(TightOperator):
+class Inpainting(MaskedOperator, TightOperator):
     r"""Some of the pixels, \(A(x) = m \odot x\): measurements keep the image's shape, zero where nothing is measured.
 
     Args:
@@ -47,28 +48,11 @@ class Inpainting(TightOperator):
         ShapeError: The mask does not fit event_shape.
     """
 
-    mask: Tensor
-
-    def __init__(self, mask: Tensor, event_shape: Sequence[int] | None = None) -> None:
-        mask = torch.as_tensor(mask)
+    @checked
+    def __init__(self, mask: Tensor, event_shape: Shape | None = None) -> None:
         event_shape = tuple(mask.shape if event_shape is None else event_shape)
         super().__init__(event_shape, event_shape, scale=1.0)
-        if not bool(((mask == 0) | (mask == 1)).all()):  # NaN is neither
-            raise InvalidValueError(
-                f"the mask of Inpainting holds numbers other than 0 and 1 ({mask.dtype}); say what is measured, e.g. "
-                "mask > 0"
-            )
-        mask = mask == 1
-        trailing = tuple(mask.shape)[-len(event_shape) :] if event_shape else ()
-        own = event_shape[len(event_shape) - len(trailing) :]
-        if mask.ndim > len(event_shape) + 1 or any(k not in (1, n) for k, n in zip(trailing, own, strict=True)):
-            raise ShapeError(
-                f"the mask of Inpainting has shape {tuple(mask.shape)}; expected one that broadcasts to event_shape "
-                f"{event_shape}, with at most one leading dimension more for a batch of measurements"
-            )
-        self.register_batched("mask", mask, len(event_shape))
-        if not bool((torch.as_tensor(self.num_measured) > 0).all()):
-            raise InvalidValueError("the mask of Inpainting measures no pixel; without a measurement sample the prior")
+        self._set_mask(mask)
 
     @classmethod
     @checked
@@ -78,7 +62,7 @@ class Inpainting(TightOperator):
         Raises:
             InvalidValueError: The box is empty, or not inside the image.
         """
-        rows, columns = _image_shape(event_shape)
+        rows, columns = image_shape(event_shape)
         if not (0 <= top < top + height <= rows and 0 <= left < left + width <= columns):
             raise InvalidValueError(
                 f"the hidden box (top={top}, left={left}, height={height}, width={width}) must be non-empty and "
@@ -96,7 +80,7 @@ class Inpainting(TightOperator):
         Raises:
             InvalidValueError: keep is none of the four.
         """
-        rows, columns = _image_shape(event_shape)
+        rows, columns = image_shape(event_shape)
         halves = {
             "top": (slice(0, rows // 2), slice(None)),
             "bottom": (slice(rows - rows // 2, None), slice(None)),
@@ -121,36 +105,11 @@ class Inpainting(TightOperator):
         mask[order[: round(fraction * len(order))]] = True
         return cls(mask.reshape(shape), event_shape)
 
-    @property
-    def num_measured(self) -> int | Tensor:
-        """Number of measured entries, over all channels; (B,) where each measurement has its own mask."""
-        return self._cached("num_measured", self._count)
-
-    def _count(self) -> int | Tensor:
-        batch = self.mask.shape[: max(0, self.mask.ndim - len(self.event_shape))]
-        repeats = math.prod(batch) * math.prod(self.event_shape) // self.mask.numel()
-        count = self.mask.sum(tuple(range(len(batch), self.mask.ndim))) * repeats
-        return count if batch else int(count)
-
-    def restrict(self, y: Tensor) -> Tensor:
-        """Zero y where nothing is measured, whatever it holds there."""
-        self._check_count(y)
-        return torch.where(self.mask, y, 0.0)
-
-    def _check_count(self, x: Tensor) -> None:
-        dims = len(self.event_shape)
-        if self.mask.ndim > dims and x.ndim > dims and 1 != x.shape[-dims - 1] != len(self.mask) != 1:
-            raise ShapeError(
-                f"Inpainting has {len(self.mask)} masks, one for each measurement, but was given "
-                f"{x.shape[-dims - 1]} images; use operator.select(...)"
-            )
-
     def _forward(self, x: Tensor) -> Tensor:
         return self.restrict(x)
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        self._check_count(y)
-        return y * self.mask  # seven times faster than `where`, and no NaN hides in what samplers compute
+        return self._masked(y)
 
     def gram(self, x: Tensor) -> Tensor:
         return self._adjoint(x)
@@ -183,9 +142,3 @@ class Grayscale(TightOperator):
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return y * y.new_tensor(self.weights)[:, None, None]
-
-
-def _image_shape(event_shape: Sequence[int]) -> tuple[int, int]:
-    if len(event_shape) < 2:
-        raise ShapeError(f"event_shape {tuple(event_shape)} has no rows and columns; expected (..., H, W)")
-    return tuple(event_shape)[-2], tuple(event_shape)[-1]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from posterior.checks import check_value
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.operators.base import LinearOperator
 
@@ -25,7 +26,7 @@ class Stack(LinearOperator):
     """
 
     def __init__(self, operators: Sequence[LinearOperator]) -> None:
-        operators = list(operators)
+        operators = list(check_value("Stack", "operators", operators, Sequence[object]))
         if not operators:
             raise InvalidValueError("Stack needs at least one operator")
         for operator in operators:
@@ -74,7 +75,8 @@ class Stack(LinearOperator):
         return sum(adjoints[1:], start=adjoints[0])
 
     def _join(self, pieces: list[Tensor]) -> Tensor:
-        flat = [piece.flatten(-len(part.measurement_shape)) for part, piece in zip(self.parts, pieces, strict=True)]
+        pairs = zip(self.parts, pieces, strict=True)
+        flat = [piece.reshape(*piece.shape[: piece.ndim - len(part.measurement_shape)], -1) for part, piece in pairs]
         # Only some parts may carry a B.
         lead = torch.broadcast_shapes(*(piece.shape[:-1] for piece in flat))
         return torch.cat([piece.expand(*lead, -1) for piece in flat], dim=-1)

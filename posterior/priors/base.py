@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
 import torch
 from torch import Tensor
 
 from posterior.batched import BatchedModule
-from posterior.checks import NonNegative, check_falling, check_value
+from posterior.checks import (
+    NonNegative,
+    Positive,
+    Range,
+    Real,
+    Several,
+    Size,
+    Values,
+    check_falling,
+    check_value,
+    checked,
+)
 from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelError, NotFiniteError, ShapeError
 from posterior.modes import check_evaluation
 from posterior.noise import Noise
 from posterior.priors import reverse_diffusion
 from posterior.probe import trial_rows, try_out
-from posterior.shapes import check_values, expand_right
+from posterior.shapes import as_tensor, check_broadcast, check_values, expand_right
 
 _REACH = 5.0  # sigma_max in units of sigma_data, at the least: then 4 % of an image's variance is still seen
 
@@ -119,7 +130,7 @@ class ScorePrior(Prior):
         """
         if self.num_classes is None:
             raise InvalidValueError(f"{type(self).__name__} has no classes: leave class_label out")
-        given = torch.as_tensor(labels, device=self.device)
+        given = as_tensor("class_label", labels).to(self.device)
         whole = given.dtype != torch.bool and not given.is_floating_point() and not given.is_complex()
         if not whole or given.ndim > 1 or not bool(((given >= 0) & (given < self.num_classes)).all()):
             raise InvalidValueError(
@@ -141,15 +152,24 @@ class ScorePrior(Prior):
             ShapeError: x does not end in the prior's event shape, or is of other measurements than the classes.
             NoiseLevelError: A level is outside [sigma_min, sigma_max].
         """
-        check_values(f"x, given to {type(self).__name__}.denoise,", x, self.event_shape)
+        check_values(f"x, given to {type(self).__name__}.denoise,", x, self.event_shape, real=True)
         lead = x.shape[: x.ndim - len(self.event_shape)]
-        self.check_sigma(sigma)
-        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        level = self._level(x, sigma, lead)
         rows = x.reshape(-1, *self.event_shape)
         if rows.shape[0] == 0:
             return x.clone()
         labels = () if self.labels is None else (self._row_labels(self.labels, lead),)
-        return self._denoise(rows, sigma.expand(lead).reshape(-1), *labels).reshape(x.shape)
+        return self._denoise(rows, level.reshape(-1), *labels).reshape(x.shape)
+
+    def _level(self, x: Tensor, sigma: Tensor | float, lead: torch.Size) -> Tensor:
+        """The noise level of each image, of the leading shape of x, in its precision."""
+        sigma = check_value(type(self).__name__, "sigma", sigma, Real | float)
+        self.check_sigma(sigma)
+        try:
+            return torch.as_tensor(sigma, dtype=x.dtype, device=x.device).expand(lead)
+        except RuntimeError as error:
+            shape = tuple(torch.as_tensor(sigma).shape)
+            raise ShapeError(f"sigma of shape {shape} does not broadcast to the images, {tuple(lead)}") from error
 
     def _row_labels(self, labels: Tensor, lead: torch.Size) -> Tensor:
         if labels.ndim and (not lead or lead[-1] != len(labels) != 1):
@@ -161,9 +181,9 @@ class ScorePrior(Prior):
 
     def score(self, x: Tensor, sigma: Tensor | float) -> Tensor:
         r"""Score of the noisy prior, \(\nabla \log p_\sigma(x)\); arguments as in `denoise`."""
-        sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-        variance = expand_right(sigma, len(self.event_shape)) ** 2
-        return (self.denoise(x, sigma) - x) / variance
+        denoised = self.denoise(x, sigma)
+        level = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
+        return (denoised - x) / expand_right(level, len(self.event_shape)) ** 2
 
     def check_sigma(self, sigma: Tensor | float) -> None:
         """Raise `NoiseLevelError` unless every level lies in [sigma_min, sigma_max] (up to rounding)."""
@@ -188,13 +208,19 @@ class ScorePrior(Prior):
         super().check(dtype)
 
     def check_levels(self) -> None:
-        """Raise `InvalidValueError` unless the noise levels are positive, finite and in order."""
+        """Raise `InvalidValueError` unless noise levels are positive, finite and in order, and the least is small."""
         for name in ("sigma_data", "sigma_min", "sigma_max"):
             check_value(type(self).__name__, name, getattr(self, name), NonNegative)
         check_falling(self, "sigma_max", "sigma_min")
+        if self.sigma_min > self.sigma_data:
+            raise NoiseLevelError(
+                f"{type(self).__name__} needs sigma_min ≤ sigma_data, or the least noise already hides an image; got "
+                f"{self.sigma_min:g} and {self.sigma_data:g}"
+            )
 
     def check_reach(self, user: str) -> None:
         """Raise `NoiseLevelError` unless the largest noise level hides an image, as what begins with noise assumes."""
+        self.check_levels()
         if self.sigma_max < _REACH * self.sigma_data:
             raise NoiseLevelError(
                 f"{user} begins with noise that hides the image, but {type(self).__name__} is valid up to sigma_max = "
@@ -236,8 +262,11 @@ class ScorePrior(Prior):
 
         Raises:
             ShapeError: It does not return the shape of x.
+            IncompatibleError: It does not return floating-point numbers.
         """
         out = network(x.to(self.precision or x.dtype, copy=True), label.clone(), *classes)
+        if isinstance(out, Tensor) and not out.is_floating_point():
+            raise IncompatibleError(f"the network returned {out.dtype} numbers; images are real and floating-point")
         if not isinstance(out, Tensor) or out.shape != x.shape:
             got = f"shape {tuple(out.shape)}" if isinstance(out, Tensor) else f"a {type(out).__name__}"
             raise ShapeError(
@@ -258,7 +287,8 @@ class ScorePrior(Prior):
         each = self.with_class(classes).denoise(zero.expand(len(classes), *self.event_shape), self.sigma_max)
         return each[which]
 
-    def sample(self, num_samples: int, noise: Noise, *, steps: int = 40) -> Tensor:
+    @checked
+    def sample(self, num_samples: Size, noise: Noise, *, steps: Several = 40) -> Tensor:
         """Draw from the prior p(x) by reverse diffusion: (num_samples, B, *event_shape), B the ids of `noise`.
 
         Args:
@@ -272,7 +302,10 @@ class ScorePrior(Prior):
         self.check_reach("a sample of the prior")
         return reverse_diffusion.sample(self, noise.for_draws(num_samples), steps=steps)
 
-    def sample_denoised(self, z: Tensor, sigma: Tensor | float, noise: Noise, *, steps: int = 10) -> Tensor:
+    @checked
+    def sample_denoised(
+        self, z: Values, sigma: Real | Positive, noise: Noise, *, steps: Annotated[int, Range(3)] = 10
+    ) -> Tensor:
         r"""Draw from \(p(x_0 \mid x_0 + \sigma\varepsilon = z)\), the clean images that z may have been.
 
         Args:
@@ -281,6 +314,8 @@ class ScorePrior(Prior):
             noise: Source of randomness.
             steps: Network calls a draw, the same for all rows.
         """
+        check_values("z", z, self.event_shape, real=True)
+        check_broadcast("z and the noise", z.shape[: z.ndim - len(self.event_shape)], noise.lead)
         return reverse_diffusion.sample_denoised(self, z, sigma, noise, steps=steps)
 
     def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from posterior.checks import NonNegative, checked
-from posterior.priors.gaussian_mixture import GaussianMixturePrior
+from posterior.checks import NonNegative, Real, checked
+from posterior.priors.gaussian_mixture import GaussianMixturePrior, check_rows
 
 
 class EmpiricalPrior(GaussianMixturePrior):
@@ -22,5 +22,6 @@ class EmpiricalPrior(GaussianMixturePrior):
     """
 
     @checked
-    def __init__(self, images: Tensor, std: NonNegative = 0.0, weights: Tensor | Sequence[float] | None = None) -> None:
+    def __init__(self, images: Tensor, std: NonNegative = 0.0, weights: Real | Sequence[float] | None = None) -> None:
+        check_rows("images", images)
         super().__init__(images, weights, std)

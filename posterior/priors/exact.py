@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from posterior.checks import Size, checked
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators.base import Operator
@@ -33,7 +34,8 @@ class ExactPosterior:
         """
         raise NotImplementedError
 
-    def sample(self, num_samples: int, *, seed: int = 0) -> Tensor:
+    @checked
+    def sample(self, num_samples: Size, *, seed: int = 0) -> Tensor:
         """Independent draws (num_samples, B, *event_shape)."""
         noise = self._noise(num_samples, seed)
         uniform = noise.use("component").uniform()

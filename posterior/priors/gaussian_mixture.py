@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from posterior.checks import NonNegative, checked
+from posterior.checks import NonNegative, Real, Size, checked
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.noise import Noise
@@ -45,15 +45,12 @@ class GaussianMixturePrior(ScorePrior):
     def __init__(
         self,
         means: Tensor,
-        weights: Tensor | Sequence[float] | None = None,
+        weights: Real | Sequence[float] | None = None,
         std: NonNegative = 1.0,
-        covariance: Tensor | None = None,
+        covariance: Real | None = None,
     ) -> None:
         super().__init__()
-        if means.ndim < 2 or len(means) == 0:
-            raise ShapeError(f"means have shape {tuple(means.shape)}; expected (K, *event_shape) with K ≥ 1")
-        if not means.is_floating_point():
-            raise InvalidValueError(f"means must be real and floating-point, got {means.dtype}; use e.g. means.float()")
+        check_rows("means", means)
         weights = means.new_ones(len(means)) if weights is None else torch.as_tensor(weights).to(means)
         if weights.shape != means.shape[:1]:
             raise ShapeError(f"{len(means)} components need as many weights, got shape {tuple(weights.shape)}")
@@ -89,7 +86,8 @@ class GaussianMixturePrior(ScorePrior):
         self.sigma_max = 10 * max(float(radius), 1e-3)
         self.sigma_min = 1e-6 * self.sigma_data  # exact at any level: rounding is the only limit
 
-    def with_weights(self, weights: Tensor | Sequence[float]) -> GaussianMixturePrior:
+    @checked
+    def with_weights(self, weights: Real | Sequence[float]) -> GaussianMixturePrior:
         """The same components with other weights (K,)."""
         means = self._rotate_back(self.means).reshape(-1, *self.event_shape)
         if self.basis is None:
@@ -127,7 +125,8 @@ class GaussianMixturePrior(ScorePrior):
             own = torch.addmm(self.log_weights, precision, self.means.square().T, alpha=-0.5)
         return torch.addmm(own, rows * precision, self.means.T).softmax(1)
 
-    def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:
+    @checked
+    def exact_sample(self, num_samples: Size, noise: Noise) -> Tensor:
         noise = noise.for_draws(num_samples)
         chosen = self.means[_categorical(self.log_weights.exp(), noise.use("component").uniform())]
         rows = chosen + self.variances.sqrt() * noise.use("within").normal(self.means.shape[1:]).to(chosen)
@@ -143,6 +142,7 @@ class GaussianMixturePrior(ScorePrior):
         within = (shrink.sqrt() * level[:, None]) * noise.use("within").normal(self.means.shape[1:]).reshape(rows.shape)
         return self._rotate_back(chosen + shrink * (rows - chosen) + within).reshape(z.shape).to(z.dtype)
 
+    @checked
     def posterior(self, likelihood: Likelihood, y: Tensor) -> ExactPosterior:
         """The exact posterior of measurements y (B, *measurement_shape).
 
@@ -154,6 +154,8 @@ class GaussianMixturePrior(ScorePrior):
             ShapeError, InvalidValueError: y does not fit the likelihood.
         """
         likelihood.check(y)
+        if len(y) == 0:
+            raise InvalidValueError("y holds no measurements")
         means, log_weights = self._rotate_back(self.means).double(), self.log_weights.double()
         if self.basis is None and not bool(self.variances):
             points = self.means.reshape(-1, *self.event_shape)
@@ -177,6 +179,14 @@ class GaussianMixturePrior(ScorePrior):
 
     def _rotate_back(self, rows: Tensor) -> Tensor:
         return rows if self.basis is None else rows @ self.basis.T
+
+
+def check_rows(name: str, rows: Tensor) -> None:
+    """Raise unless `rows` are real images (K, *event_shape), K ≥ 1."""
+    if rows.ndim < 2 or 0 in rows.shape:
+        raise ShapeError(f"{name} have shape {tuple(rows.shape)}; expected (K, *event_shape) with K ≥ 1")
+    if not rows.is_floating_point():
+        raise InvalidValueError(f"{name} must be real and floating-point, got {rows.dtype}; use e.g. {name}.float()")
 
 
 def _categorical(probabilities: Tensor, uniform: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from typing import overload
 import torch
 from torch import Tensor, nn
 
+from posterior.checks import Size, checked
 from posterior.errors import IncompatibleError, NotFiniteError
 from posterior.noise import Noise
 from posterior.priors.base import Prior
@@ -71,7 +72,8 @@ class GeneratorPrior(Prior):
         r"""Log-density of latents, \(\log N(z; 0, I)\): (..., *latent_shape) → (...)."""
         return standard_log_prob(z, len(self.latent_shape))
 
-    def sample(self, num_samples: int, noise: Noise) -> Tensor:
+    @checked
+    def sample(self, num_samples: Size, noise: Noise) -> Tensor:
         """Draw images G(z): (num_samples, B, *event_shape), B the ids of `noise`."""
         return self(noise.for_draws(num_samples).normal(self.latent_shape).to(self.dtype))
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
+from posterior.checks import Count, Positive, checked
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.fairness.classifiers import Classifier
 from posterior.networks.classifiers import ConvNet
@@ -18,6 +19,7 @@ from posterior.training.loop import train
 _SHIFT = 2  # pixels
 
 
+@checked
 def train_classifier(
     images: Tensor,
     labels: Tensor,
@@ -25,11 +27,11 @@ def train_classifier(
     *,
     names: Sequence[str],
     held_out: tuple[Tensor, Tensor] | None = None,
-    widths: Sequence[int] = (32, 64, 128),
-    steps: int = 2000,
-    batch_size: int = 96,
-    learning_rate: float = 2e-3,
-    evaluate_every: int = 500,
+    widths: Sequence[Count] = (32, 64, 128),
+    steps: Count = 2000,
+    batch_size: Count = 96,
+    learning_rate: Positive = 2e-3,
+    evaluate_every: Count = 500,
     seed: int = 0,
     device: str = "cpu",
     progress: bool = True,

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from posterior.checks import Count, Positive, checked
 from posterior.errors import ShapeError
 from posterior.networks.image_flow import ImageFlow
 from posterior.networks.vector_flow import VectorFlow
@@ -60,16 +61,17 @@ def held_out_bits(prior: FlowPrior, x: Tensor, *, seed: int = 0, batch_size: int
     return {"bits": float(found.mean()), "error": float(found.std() / len(found) ** 0.5)}
 
 
+@checked
 def train_flow(
     x: Tensor,
     folder: str | Path,
     *,
     held_out: Tensor | None = None,
     network: Mapping[str, Any] | None = None,
-    steps: int = 10_000,
-    batch_size: int = 96,
-    learning_rate: float = 1e-3,
-    evaluate_every: int = 1000,
+    steps: Count = 10_000,
+    batch_size: Count = 96,
+    learning_rate: Positive = 1e-3,
+    evaluate_every: Count = 1000,
     autocast: bool | None = None,
     seed: int = 0,
     device: str = "cpu",

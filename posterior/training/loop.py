@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from posterior.checks import Count, Positive, checked
 from posterior.errors import CheckpointMismatchError, InvalidValueError
 from posterior.io.checkpoint import Checkpoint, Identity, open_checkpoint
 from posterior.io.fingerprint import fingerprint
@@ -30,18 +31,19 @@ Loss = Callable[[nn.Module, Tensor, Noise], Tensor]
 _SAVE_EVERY = 60.0  # seconds: what a run that is killed loses at the most
 
 
+@checked
 def train(
     model: nn.Module,
     loss: Loss,
     images: Tensor,
     folder: str | Path,
     *,
-    steps: int,
-    batch_size: int = 96,
-    learning_rate: float = 1e-3,
-    averaging: int = 500,
+    steps: Count,
+    batch_size: Count = 96,
+    learning_rate: Positive = 1e-3,
+    averaging: Count = 500,
     evaluate: Callable[[nn.Module, int], dict[str, float]] | None = None,
-    evaluate_every: int = 1000,
+    evaluate_every: Count = 1000,
     autocast: bool | None = None,
     seed: int = 0,
     progress: bool = True,
@@ -73,13 +75,8 @@ def train(
         FileFormatError: It is unreadable.
         FileWriteError: It cannot be written, or another run uses it.
     """
-    if min(len(images), steps, batch_size, evaluate_every) < 1:
-        raise InvalidValueError(
-            "the number of images, steps, batch_size and evaluate_every are at least 1, got "
-            f"{len(images)}, {steps}, {batch_size} and {evaluate_every}"
-        )
-    if not (0 < learning_rate < math.inf and averaging >= 1):
-        raise InvalidValueError(f"learning_rate is positive and averaging at least 1, got {learning_rate}, {averaging}")
+    if len(images) == 0:
+        raise InvalidValueError("there are no images to train on")
     path, log = Path(folder) / "checkpoint.pt", Path(folder) / "log.jsonl"
     settings = {"batch_size": batch_size, "learning_rate": learning_rate, "averaging": averaging, "seed": seed}
     layout = [(name, tuple(values.shape), values.dtype) for name, values in model.state_dict().items()]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 
+from posterior.checks import Count, Positive, Range, checked
 from posterior.errors import InvalidValueError
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
@@ -53,19 +55,20 @@ def held_out_denoising_error(
     return errors
 
 
+@checked
 def train_score(
     images: Tensor,
     folder: str | Path,
     *,
     held_out: Tensor | None = None,
-    widths: Sequence[int] = (64, 64, 128),
-    blocks: int = 1,
-    patch: int = 2,
-    dropout: float = 0.1,
-    steps: int = 10_000,
-    batch_size: int = 96,
-    learning_rate: float = 1e-3,
-    evaluate_every: int = 1000,
+    widths: Sequence[Count] = (64, 64, 128),
+    blocks: Count = 1,
+    patch: Count = 2,
+    dropout: Annotated[float, Range(0, 1, "[)")] = 0.1,
+    steps: Count = 10_000,
+    batch_size: Count = 96,
+    learning_rate: Positive = 1e-3,
+    evaluate_every: Count = 1000,
     autocast: bool | None = None,
     seed: int = 0,
     device: str = "cpu",

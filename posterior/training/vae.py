@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Count, Positive, Range, checked
 from posterior.networks.vae import VAE
 from posterior.noise import Noise
 from posterior.priors.generators import NetworkGenerator
@@ -54,18 +54,19 @@ def held_out_elbo(vae: VAE, images: Tensor, *, seed: int = 0, batch_size: int = 
     return {"elbo": elbo / len(images), "reconstruction_mse": squares / images.numel()}
 
 
+@checked
 def train_vae(
     images: Tensor,
     folder: str | Path,
     *,
     held_out: Tensor | None = None,
-    latent: int = 20,
-    hidden: Sequence[int] = (500, 500),
-    dropout: float = 0.0,
-    steps: int = 10_000,
-    batch_size: int = 100,
-    learning_rate: float = 1e-3,
-    evaluate_every: int = 1000,
+    latent: Count = 20,
+    hidden: Sequence[Count] = (500, 500),
+    dropout: Annotated[float, Range(0, 1, "[)")] = 0.0,
+    steps: Count = 10_000,
+    batch_size: Count = 100,
+    learning_rate: Positive = 1e-3,
+    evaluate_every: Count = 1000,
     seed: int = 0,
     device: str = "cpu",
     progress: bool = True,
@@ -84,8 +85,6 @@ def train_vae(
     Raises:
         InvalidValueError: A setting is out of range.
     """
-    if min(latent, *hidden, math.inf) < 1:
-        raise InvalidValueError(f"latent and hidden are at least 1, got {latent} and {tuple(hidden)}")
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # modules draw their first weights from the global generator
         vae = VAE(latent, hidden, images.shape[1:], dropout).to(device)

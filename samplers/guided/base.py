@@ -155,7 +155,15 @@ def denoise_with_grad(problem: Posterior, x: Tensor, sigma: float) -> tuple[Tens
     check_differentiable(problem.prior, clean)
 
     def vjp(v: Tensor, last: bool = False) -> Tensor:
-        return torch.autograd.grad(clean, leaf, v, retain_graph=not last)[0]
+        try:
+            return torch.autograd.grad(clean, leaf, v, retain_graph=not last)[0]
+        except RuntimeError as error:
+            if "donated_buffer" not in str(error):
+                raise
+            raise IncompatibleError(
+                "the compiled network forgets a call after its first gradient, and several are needed: set "
+                "torch._functorch.config.donated_buffer = False before it is first called, or take DPS or PiGDM"
+            ) from error
 
     return clean.detach(), vjp
 

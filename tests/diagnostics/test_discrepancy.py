@@ -164,7 +164,7 @@ def test_point_sets_that_do_not_fit(distance) -> None:  # type: ignore[no-untype
 def test_arguments_that_make_no_sense() -> None:
     a = gaussian(10, (3,), 0)
     for arguments in ({"num_projections": 0}, {"order": 0.5}):
-        with pytest.raises(InvalidValueError, match="at least 1"):
+        with pytest.raises(InvalidValueError, match="≥ 1"):
             sliced_wasserstein(a, a, **arguments)  # type: ignore[arg-type]
     with pytest.raises(ShapeError, match="exact_mean"):
         mean_error(a, torch.zeros(2), torch.ones(3))

@@ -72,3 +72,8 @@ def test_ranks_that_make_no_sense() -> None:
     for ranks in (torch.tensor([0, 4]), torch.tensor([-1, 2]), torch.tensor([0.5])):
         with pytest.raises(InvalidValueError, match="0 … 3"):
             rank_p_value(ranks, 3)
+        with pytest.raises(InvalidValueError, match="0 … 3"):
+            rank_ecdf(ranks, 3)
+    for p_values in (torch.tensor([0.1, 1.1]), torch.tensor([torch.nan]), torch.tensor(0.1), torch.ones(2, 2)):
+        with pytest.raises(InvalidValueError, match="p_values lie"):
+            holm(p_values)

@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from posterior import GaussianLikelihood, PoissonLikelihood, Posterior
-from posterior.errors import IncompatibleError, ShapeError
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
 from posterior.operators import Inpainting, Magnitude, Matrix
@@ -61,3 +61,35 @@ def test_a_problem_is_checked_by_its_likelihood():
         Posterior(prior, PoissonLikelihood(matrix, torch.ones(3), 1.0), torch.ones(2, 2, dtype=DOUBLE))
     with pytest.raises(IncompatibleError, match="takes real measurements"):
         PoissonLikelihood(matrix, 1.0, 1.0).check(torch.zeros(1, 2, dtype=torch.complex128))
+
+
+def test_what_is_no_image_or_no_measurement_is_refused():
+    likelihood = GaussianLikelihood(Matrix(torch.eye(2, dtype=DOUBLE)), 1.0)
+    x = torch.zeros(3, 2, dtype=DOUBLE)
+    for function in (likelihood.log_prob, likelihood.grad, likelihood.misfit):
+        with pytest.raises(InvalidValueError, match="x, given to"):
+            function([0.0, 0.0], x)
+        with pytest.raises(InvalidValueError, match="two channels"):
+            function(x * 1j, x)
+        with pytest.raises(InvalidValueError, match="y is no tensor"):
+            function(x, None)
+        with pytest.raises(ShapeError, match="y has shape"):
+            function(x, x[:, :1])
+        with pytest.raises(ShapeError, match="x and y do not fit"):
+            function(x, x[:2])
+    with pytest.raises(ShapeError, match="expected \\(B"):
+        likelihood.check(x[0])
+    with pytest.raises(IncompatibleError, match="measures real numbers"):
+        likelihood.check(x * 1j)
+    with pytest.raises(InvalidValueError, match="noise to be a Noise"):
+        likelihood.simulate(x, None)
+    with pytest.raises(ShapeError, match="x and the noise"):
+        likelihood.simulate(x, Noise.of(0, 2))
+    with pytest.raises(InvalidValueError, match="noise_std"):
+        GaussianLikelihood(Matrix(torch.eye(2)), [])
+
+
+def test_counts_have_a_largest():
+    for arguments in ((1e13, 1.0), (1.0, torch.tensor([1.0, 1e13]))):
+        with pytest.raises(InvalidValueError, match="at most 1e"):
+            PoissonLikelihood(Matrix(torch.eye(2)), *arguments)

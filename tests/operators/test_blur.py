@@ -123,6 +123,9 @@ def test_motion_of_one_pixel_changes_nothing():
         (lambda: Blur.gaussian((4, 4), 0.0), InvalidValueError, "std"),
         (lambda: Blur.motion((4, 4), 0.5, 0), InvalidValueError, "length"),
         (lambda: Blur.motion((4, 4), 9, 0), ShapeError, "no larger"),
+        (lambda: Blur.motion((4, 4), 1e30, 0), ShapeError, "no larger"),
+        (lambda: Blur.gaussian((), 1.0), ShapeError, "rows and columns"),
+        (lambda: Blur((4, 4), torch.ones(3, 3).half()), InvalidValueError, "single or double"),
         (lambda: Blur.gaussian((4,), 1.0), ShapeError, r"\(..., H, W\)"),
     ],
 )

@@ -113,14 +113,18 @@ def test_masks_of_zeros_and_ones_are_masks(dtype):
             InvalidValueError,
             "other than 0 and 1 .*float32.*mask > 0",
         ),
-        (lambda: Inpainting(torch.tensor([0.0, torch.nan])), InvalidValueError, "other than 0 and 1"),
+        (
+            lambda: Inpainting(torch.tensor([0.0, torch.nan])),
+            InvalidValueError,
+            "mask to be a tensor of finite numbers",
+        ),
         (
             lambda: Inpainting(torch.tensor([0, 255], dtype=torch.uint8)),
             InvalidValueError,
             "other than 0 and 1 .*uint8",
         ),
         (lambda: Inpainting(torch.tensor([-1, 1])), InvalidValueError, "other than 0 and 1"),
-        (lambda: Inpainting(torch.zeros(2, 2, dtype=torch.bool)), InvalidValueError, "measures no pixel"),
+        (lambda: Inpainting(torch.zeros(2, 2, dtype=torch.bool)), InvalidValueError, "measures nothing"),
         (lambda: Inpainting(torch.ones(2, 3, dtype=torch.bool), (1, 3, 2)), ShapeError, "broadcasts"),
         (lambda: Inpainting(torch.ones(2, 1, 1, 3, 2, dtype=torch.bool), (1, 3, 2)), ShapeError, "broadcasts"),
         (lambda: Inpainting.box((4, 4), 2, 2, 3, 1), InvalidValueError, "inside the 4 × 4"),
@@ -129,7 +133,7 @@ def test_masks_of_zeros_and_ones_are_masks(dtype):
         (lambda: Inpainting.half_image((4, 4), "middle"), InvalidValueError, "middle"),
         (lambda: Inpainting.random((4, 4), 0.0), InvalidValueError, "fraction"),
         (lambda: Inpainting.random((4, 4), 1.5), InvalidValueError, "fraction"),
-        (lambda: Inpainting.random((4, 4), 0.01), InvalidValueError, "measures no pixel"),
+        (lambda: Inpainting.random((4, 4), 0.01), InvalidValueError, "measures nothing"),
         (lambda: Grayscale((1, 4, 4)), ShapeError, "colour images"),
         (lambda: Identity((2, 3))(torch.zeros(3, 2)), ShapeError, "Identity"),
         (lambda: Identity((2, 3)).adjoint(torch.zeros(3, 2)), ShapeError, "Identity.adjoint"),
@@ -153,3 +157,8 @@ def test_grayscale():
 def test_tight(operator):
     gram = materialise(operator).T @ materialise(operator)
     torch.testing.assert_close(gram @ gram, operator.scale * gram)
+
+
+def test_a_box_may_touch_the_borders() -> None:
+    hidden = ~Inpainting.box((1, 4, 5), top=2, left=3, height=2, width=2).mask
+    assert hidden.nonzero().tolist() == [[2, 3], [2, 4], [3, 3], [3, 4]]

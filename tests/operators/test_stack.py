@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import avg_pool2d
 
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
-from posterior.operators import Grayscale, Identity, Inpainting, Stack
+from posterior.operators import Grayscale, Identity, Inpainting, Operator, Stack
 from tests.operators.case import Case
 from tests.operators.checks import assert_close, check_operator, random_images
 from tests.operators.examples import EVENT, LINEAR, fourier, masks, square
@@ -61,6 +61,16 @@ def test_errors(make, error, message):
         make()
 
 
+def test_measurements_may_be_single_numbers():
+    mean = Operator.from_callable(lambda x: x.mean(1), event_shape=(4,), measurement_shape=(), linear=True)
+    stack, x = Stack([mean, Identity((4,))]), torch.arange(8.0).reshape(2, 4)
+    assert torch.equal(stack(x), torch.cat([x.mean(1, keepdim=True), x], 1))
+
+
 def test_nonlinear_parts_are_refused():
+    with pytest.raises(InvalidValueError, match="operators to be a sequence"):
+        Stack(Identity(EVENT))
+    with pytest.raises(ShapeError, match="at least one dimension"):
+        Identity(())
     with pytest.raises(IncompatibleError, match="linear operators"):
         Stack([Identity(EVENT), square()])

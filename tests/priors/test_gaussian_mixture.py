@@ -125,6 +125,9 @@ def test_bad_input_is_refused():
         GaussianMixturePrior(means, [1.0])
     with pytest.raises(InvalidValueError, match="non-negative"):
         GaussianMixturePrior(means, [1.0, -1.0])
+    for weights in ([1j, 1.0], [True, False]):
+        with pytest.raises(InvalidValueError, match="weights to be"):
+            GaussianMixturePrior(means, weights)
     with pytest.raises(ShapeError, match="square"):
         GaussianMixturePrior(means, covariance=torch.eye(2))
     with pytest.raises(InvalidValueError, match="positive definite"):

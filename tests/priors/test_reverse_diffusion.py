@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from posterior.errors import IncompatibleError, NoiseLevelError, ShapeError
+from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelError, ShapeError
 from posterior.noise import Noise
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.priors.reverse_diffusion import flow_ode, geometric_levels
@@ -117,9 +117,32 @@ def test_levels_at_the_edge_of_the_prior_s_range():
         prior.exact_denoise(z, 1.0, Noise.of(0, 1, 3))
 
 
+def test_what_is_no_noise_level_no_image_or_no_source_of_its_shape_is_refused():
+    prior, z, noise = mixture(), torch.zeros(3, 1, 2, dtype=DOUBLE), Noise.of(0, 1, 3, dtype=DOUBLE)
+    with pytest.raises(ShapeError, match="sigma of shape"):
+        prior.denoise(z, torch.ones(2))
+    with pytest.raises(InvalidValueError, match="sigma to be"):
+        prior.score(z, "1.0")
+    for x in (z * 1j, torch.zeros(3, 1, 2, dtype=torch.int64)):
+        with pytest.raises(InvalidValueError, match="z"):
+            prior.sample_denoised(x, 1.0, noise)
+    with pytest.raises(ShapeError, match="z and the noise"):
+        prior.sample_denoised(z[:2], 1.0, noise)
+    for arguments in ((2.5, noise), (2, None)):
+        with pytest.raises(InvalidValueError, match="sample needs"):
+            prior.sample(*arguments)
+
+
+def test_the_least_noise_must_not_hide_an_image():
+    with pytest.raises(NoiseLevelError, match="sigma_min ≤ sigma_data"):
+        ScorePrior.from_denoiser(lambda x, sigma: x, (2,), sigma_max=50.0, sigma_min=2.0)
+
+
 def test_a_denoiser_of_the_wrong_shape_is_refused():
     with pytest.raises(ShapeError, match="same shape"):
         ScorePrior.from_denoiser(lambda x, sigma: x[:, :1], (2,), sigma_max=50.0)
+    with pytest.raises(IncompatibleError, match="returned torch.complex64"):
+        ScorePrior.from_denoiser(lambda x, sigma: (x * 1j).cfloat(), (2,), sigma_max=50.0)
     prior = ScorePrior.from_denoiser(lambda x, sigma: x[:, :1], (2,), sigma_max=50.0, probe=False)
     with pytest.raises(ShapeError, match="same shape"):
         prior.denoise(torch.zeros(3, 2), 1.0)

@@ -124,6 +124,7 @@ def test_a_folder_without_config_is_named(tmp_path: Path) -> None:
         ("{}", "'class' is missing, or not a str"),
         ('{"class": "EDMPrior", "network": 3}', "'network' is missing, or not a dict"),
         ('{"class": ["EDMPrior"]}', "'class' is missing, or not a str"),
+        ('{"network": {"config": {"widths": [8, 88888888888]}}}', "the number 88888888888"),
     ],
 )
 def test_a_config_that_makes_no_sense_is_refused(folder: Path, text: str, message: str) -> None:

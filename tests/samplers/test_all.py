@@ -17,6 +17,7 @@ from samplers.solver import IterativeSolver
 from samplers.state import Info, State
 from tests.samplers.case import Case
 from tests.samplers.cases import CASES, each
+from tests.samplers.odd import oddly_set, uneven_problem
 
 
 def run(case: Case, problem: Posterior, count: int = 8, **options: object) -> tuple[Tensor, Tensor, Tensor]:
@@ -50,6 +51,19 @@ def test_chains_of_one_draw_say_that_they_cannot_tell(case: Case) -> None:
     for name in ("r_hat", "r_hat_limit", "effective_samples"):
         assert samples.info[name].isnan().all() and samples.info[name].shape == (2,)
     assert all("fewer than four draws" in " ".join(verdict.findings) for verdict in samples.verdict)
+
+
+@each()
+def test_odd_settings_do_not_depend_on_the_batch_size_or_on_neighbours(case: Case) -> None:
+    """What rounding does to products of different shapes stays rounding, relative to the largest value."""
+    case = case._replace(method=oddly_set(case.method))
+    problem = uneven_problem(case)
+    whole = run(case, problem, 9)[0]
+    near = 1e-9 * max(1.0, float(whole.abs().max()))
+    for size in (1, 3, 10_000):
+        assert torch.allclose(run(case, problem, 9, batch_size=size)[0], whole, atol=near, rtol=0)
+    apart = run(case, problem.select([0, 2]), 9, batch_size=3)[0]
+    assert torch.allclose(apart, whole[[0, 2]], atol=near, rtol=0)
 
 
 @each()

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelError
-from posterior.likelihoods import PoissonLikelihood
+from posterior.likelihoods import GaussianLikelihood, PoissonLikelihood
 from posterior.noise import Noise
 from posterior.operators import Inpainting, LinearOperator, Matrix
 from posterior.priors import GaussianMixturePrior
@@ -87,22 +87,47 @@ def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
     after = sampler._baoab(
         problem, KineticState(x=z, momentum=p, kick=kick, done=zero.bool(), progress=zero), rho, noise
     )
-    half = p + 0.35 * kick
-    decay = math.exp(-0.07)
+    half = p + 0.6 * kick
+    decay = math.exp(-0.12)
     turned = decay * half + math.sqrt(1 - decay**2) * noise.use("momentum").normal((4,))
-    end = z + 0.35 * 0.4 * half + 0.35 * 0.4 * turned
+    end = z + 0.6 * 0.4 * half + 0.6 * 0.4 * turned
     last = 0.4 * sampler._score(problem, end, rho)
     assert torch.allclose(after.x, end) and torch.allclose(after.kick, last)
-    assert torch.allclose(after.momentum, turned + 0.35 * last)
+    assert torch.allclose(after.momentum, turned + 0.6 * last)
 
 
 def test_levels_fall_to_the_measurement_noise_and_no_further() -> None:
     problem = gaussian_problem(4, batch=2)
-    sampler = KineticLangevin("high")
-    levels = torch.stack([sampler._rho(problem, k) for k in range(24)])
-    assert torch.allclose(levels[0], torch.full((2,), 2 * problem.prior.sigma_data, dtype=DOUBLE))  # √n σ_d
+    sampler, scale = KineticLangevin("high"), torch.full((2,), problem.prior.sigma_data, dtype=DOUBLE)
+    levels = torch.stack([sampler._rho(problem, k) for k in range(16)])
+    assert torch.allclose(levels[0], 2 * scale)  # √n σ_d
+    assert torch.allclose(levels[10], scale)
     assert torch.allclose(levels[-1], math.sqrt(0.5) * problem.likelihood.noise_std.expand(2))
-    assert torch.allclose(levels[1:] / levels[:-1], levels[1:2] / levels[:1])
+    for part in (levels[:11], levels[10:]):
+        assert torch.allclose(part[1:] / part[:-1], part[1:2] / part[:1])
+    steps = [sampler.budget.level(k) for k in range(sampler.budget.moves)]
+    assert [steps.count(level) for level in range(16)] == [1] * 10 + [48] * 6
+
+
+def test_between_levels_variances_follow_the_noise() -> None:
+    # Three directions: one that is not measured, one that is while the prior is broad, one in which both are certain.
+    covariance = torch.diag(torch.tensor([1.0, 1e6, 1e-12], dtype=DOUBLE))
+    prior = GaussianMixturePrior(torch.zeros(1, 3, dtype=DOUBLE), covariance=covariance)
+    operator = Matrix(torch.diag(torch.tensor([0.0, 1.0, 1.0], dtype=DOUBLE)))
+    problem = Posterior(prior, GaussianLikelihood(operator, 0.1), torch.zeros(1, 3, dtype=DOUBLE))
+    sampler = KineticLangevin()
+    for rho_before, rho_after, error in ((2.0, 1.0, 0.03), (1.0, 0.5, 0.03), (1.0, 0.3, 0.06)):
+        object.__setattr__(sampler, "_rho", lambda _, k, pair=(rho_before, rho_after): torch.tensor([pair[k]]).double())
+        z = torch.ones(1, 1, 3, dtype=DOUBLE)
+        kick = rho_before * sampler._score(problem, z, sampler._rho(problem, 0))
+        zero = torch.zeros(1, dtype=DOUBLE)
+        state = KineticState(x=z, momentum=0 * z, kick=kick, done=zero.bool(), progress=zero)
+        moved = sampler._next_level(problem, state, 1)
+        unseen = math.sqrt((1 + rho_after**2) / (1 + rho_before**2))
+        expected = torch.tensor([unseen, rho_after / rho_before, rho_after / rho_before], dtype=DOUBLE)
+        assert torch.allclose(moved.x[0, 0, :2], expected[:2], rtol=error)
+        assert float(moved.x[0, 0, 2].abs()) <= 1.01 * float(expected[2])  # narrower at the most
+        assert torch.allclose(moved.kick[0, 0, 1], kick[0, 0, 1], rtol=0.01)
 
 
 @pytest.mark.parametrize("accuracy", BUDGETS)

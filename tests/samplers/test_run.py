@@ -9,20 +9,18 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from torch import nn
 
 from posterior.errors import (
     CheckpointMismatchError,
     FileWriteError,
+    InvalidValueError,
     NotFiniteError,
 )
 from posterior.likelihoods import GaussianLikelihood
-from posterior.networks.unet import UNet
-from posterior.operators import Inpainting, Operator
+from posterior.operators import Operator
 from posterior.priors import ScorePrior
-from posterior.priors.edm import EDMPrior
 from posterior.problem import Posterior
-from samplers import DDRM, DPS, AnnealedLangevin, TemperedSMC, run
+from samplers import DPS, AnnealedLangevin, TemperedSMC, run
 from samplers.base import Sampler
 from samplers.guided import REDDiff
 from samplers.state import State
@@ -53,6 +51,20 @@ def test_a_callback_sees_each_step_and_may_change_what_comes_next():
         LANGEVIN.sample(problem, 3, progress=False, callback=spoil)
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: "state", "returned a str"),
+        (lambda state: dataclasses.replace(state, x=state.x[..., :1]), r"state whose x is torch.float64 \(3, 2, 1\)"),
+        (lambda state: dataclasses.replace(state, x=state.x.half()), "whose x is torch.float16"),
+        (lambda state: dataclasses.replace(state, done=True), "whose done is True"),
+    ],
+)
+def test_what_is_no_such_state_cannot_take_its_place(change, message):
+    with pytest.raises(InvalidValueError, match=f"the callback after step 0 .*{message}"):
+        LANGEVIN.sample(mixture_problem(2), 3, progress=False, callback=lambda step, state, info: change(state))
+
+
 def test_a_finite_state_whose_sum_overflows_is_not_called_infinite():
     def enlarge(step, state, info):
         return dataclasses.replace(state, x=torch.full_like(state.x, 1e308), done=torch.ones_like(state.done))
@@ -64,21 +76,6 @@ def test_a_finite_state_whose_sum_overflows_is_not_called_infinite():
 def test_independent_draws_depend_on_their_own_index_only():
     sampler, problem = LANGEVIN, mixture_problem()
     assert torch.equal(sampler.sample(problem, 9, progress=False).x[:4], sampler.sample(problem, 4, progress=False).x)
-
-
-def test_a_network_in_half_precision_leaves_the_state_as_it_is():
-    network = UNet(1, (8, 16), 1)
-    draw = torch.Generator().manual_seed(0)
-    for parameter in network.parameters():  # the last layer of a new one is zero
-        nn.init.normal_(parameter, std=0.1, generator=draw)
-    prior = EDMPrior(network, (1, 8, 8), sigma_data=0.5, sigma_max=20.0).eval().requires_grad_(False)
-    likelihood = GaussianLikelihood(Inpainting.half_image((1, 8, 8), keep="top"), 0.3)
-    problem = Posterior(prior, likelihood, torch.zeros(2, 1, 8, 8))
-    single = DDRM(steps=4).sample(problem, 3, progress=False)
-    half = DDRM(steps=4).sample(problem.with_prior(prior.bfloat16()), 3, progress=False)
-    assert half.x.dtype == torch.float32
-    assert not torch.equal(half.x, single.x)
-    assert (half.x - single.x).square().mean().sqrt() < 0.05  # eight bits, 0.4 % a layer
 
 
 def test_nan_is_reported_with_its_measurement():

@@ -54,4 +54,5 @@ def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dropout" in mistake(capsys, train, "score", "--dropout=1")
     assert "latent" in mistake(capsys, train, "vae", "--latent=0")
     for arguments in ("--steps=0", "--batch_size=0", "--learning_rate=0"):
-        assert "learning_rate" in (line := mistake(capsys, train, "vae", arguments)) or "at least 1" in line
+        option = arguments.removeprefix("--").removesuffix("=0")
+        assert f"needs {option} to be" in mistake(capsys, train, "vae", arguments)

@@ -89,6 +89,14 @@ def test_what_hmc_reports_of_a_linear_generator() -> None:
 
 
 @QUIET
+def test_hmc_is_tempered_in_the_first_half_of_its_burn_in() -> None:
+    info = HMC(chains=4, burn_in=8, leapfrogs=2).sample(bent_problem(), 4, seed=1, progress=False).info
+    beta = info["beta"][:, 0].log() / info["beta"][0, 0].log()  # log β falls evenly to 0, from the first
+    expected = torch.tensor([1, 0.75, 0.5, 0.25, 0, 0], dtype=beta.dtype)
+    assert info["beta"][0, 0] < 0.9 and torch.allclose(beta[:6], expected)
+
+
+@QUIET
 @pytest.mark.parametrize("problem", [bent_problem(), inverted_problem()], ids=["two arms", "inverted"])
 def test_hmc_of_a_bent_generator(problem: Posterior) -> None:
     samples = HMC(chains=16, thinning=10).sample(problem, 1600, progress=False)

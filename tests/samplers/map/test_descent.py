@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from posterior.noise import Noise
-from samplers.map.descent import blank_memory, by_adam, by_lbfgs, by_sgd, lower
+from samplers.map.descent import _times_inverse_hessian, blank_memory, by_adam, by_lbfgs, by_sgd, lower
 
 DOUBLE = torch.float64
 
@@ -134,3 +134,21 @@ def test_lbfgs_goes_down_the_gradient_where_rounding_points_it_up(monkeypatch):
         while loss(x[0] - size * slope[0])[row] > value[0, row] - 1e-4 * size * length[0, row] ** 2:
             size /= 2
         assert torch.allclose(moved[0, row], x[0, row] - size * slope[0, row])
+
+
+def test_the_inverse_hessian_is_that_of_the_update_of_bfgs() -> None:
+    noise, size = Noise.of(5, 2, 3, dtype=DOUBLE), 5
+    s = noise.use("s").normal((4, size))
+    y = s + 0.3 * noise.use("y").normal((4, size))  # all products with s are positive
+    slope = noise.use("slope").normal((size,))
+    steps = _times_inverse_hessian(torch.stack([s, y], 3), slope)
+    eye = torch.eye(size, dtype=DOUBLE)
+    for i in range(3):
+        for b in range(2):
+            last_s, last_y = s[i, b, -1], y[i, b, -1]
+            inverse = (last_s @ last_y) / (last_y @ last_y) * eye
+            for one_s, one_y in zip(s[i, b], y[i, b], strict=True):
+                rho = 1 / (one_s @ one_y)
+                side = eye - rho * torch.outer(one_s, one_y)
+                inverse = side @ inverse @ side.T + rho * torch.outer(one_s, one_s)
+            assert torch.allclose(steps[i, b], inverse @ slope[i, b], rtol=1e-10)

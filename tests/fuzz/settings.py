@@ -1,0 +1,111 @@
+"""Samplers and solvers, and the values that each of their settings may have."""
+
+from dataclasses import fields, replace
+from typing import Any
+
+from torch import Tensor
+
+from posterior.app.registry import SAMPLERS, SOLVERS
+from samplers import Solver
+from samplers.flows import ComposedFlow
+from tests.fuzz.oracle import Allowed, Call, either, flag, real, several, whole
+from tests.samplers.cases import CASES
+
+POSITIVE, NON_NEGATIVE, SHARE = real(0, open_low=True), real(0), real(0, 1)
+SEED, COUNT = whole(), whole(1)
+
+
+# Settings of samplers and solvers, by their names, and of some classes by both.
+SETTINGS: dict[str, Allowed] = {
+    "accuracy": either("fast", "standard", "high"),
+    "basis": either("dct", "db2"),
+    "batch": COUNT,
+    "burn_in": whole(2),
+    "burn_out": whole(0),
+    "candidates": COUNT,
+    "chains": COUNT,
+    "correction": either("none", "importance", "metropolis"),
+    "couplings": COUNT,
+    "denoise_steps": whole(3),
+    "eta": SHARE,
+    "eta_b": SHARE,
+    "exact_denoise": flag,
+    "form": either("paper", "code"),
+    "gamma": POSITIVE,
+    "guidance": NON_NEGATIVE,
+    "hidden": COUNT,
+    "iterations": COUNT,
+    "langevin_steps": COUNT,
+    "layers": several(COUNT),
+    "leapfrogs": COUNT,
+    "learning_rate": POSITIVE,
+    "levels": whole(2),
+    "network": either("vgg", "alex", "squeeze"),
+    "ode_steps": COUNT,
+    "optimiser": either("adam", "lbfgs"),
+    "perceptual": NON_NEGATIVE,
+    "population": whole(2),
+    "prior_steps": whole(2),
+    "radii": several(NON_NEGATIVE),
+    "rate": NON_NEGATIVE,
+    "replicas": whole(2),
+    "resample_below": SHARE,
+    "restarts": COUNT,
+    "rho_first": POSITIVE,
+    "rho_last": POSITIVE,
+    "sigma": POSITIVE,
+    "sigma_first": POSITIVE,
+    "sigma_last": POSITIVE,
+    "snr": POSITIVE,
+    "step_size": POSITIVE,
+    "steps": whole(2),
+    "steps_per_level": COUNT,
+    "temperature": NON_NEGATIVE,
+    "thinning": COUNT,
+    "tolerance": POSITIVE,
+    "transport": lambda value: isinstance(value, ComposedFlow),
+    "weight": POSITIVE,
+    "width": POSITIVE,
+    "zeta": SHARE,
+    "AmbientVI.steps": COUNT,
+    "AnnealedLangevin.sigma_first": either(None, POSITIVE),
+    "AuxiliaryGibbs.steps": whole(3),
+    "AuxiliaryMH.steps": whole(3),
+    "CSGM.steps": COUNT,
+    "CSGM.weight": either(None, NON_NEGATIVE),
+    "ComposedFlow.steps": COUNT,
+    "DAPS.step_size": real(0, 2, open_low=True, open_high=True),
+    "DPS.step_size": NON_NEGATIVE,
+    "ILO.steps": several(COUNT),
+    "Lasso.steps": COUNT,
+    "Lasso.weight": either(None, POSITIVE),
+    "LatentLangevin.step_size": real(0, 1, open_low=True),
+    "LatentLangevin.steps": COUNT,
+    "PULSE.steps": COUNT,
+    "PULSE.tolerance": NON_NEGATIVE,
+    "PnPLangevin.step_size": real(0, 2, open_low=True, open_high=True),
+    "ReplicaExchange.steps": whole(3),
+    "TemperedSMC.population": either(None, whole(8)),
+    "TotalVariation.steps": COUNT,
+    "TotalVariation.weight": either(None, POSITIVE),
+}
+
+
+def _method(name: str) -> Call:
+    """A sampler or solver: its case of the shared suites with one setting replaced, at work on a small problem."""
+    case = CASES[name]
+    kind = name.partition(".")[0]
+    allowed = {
+        field.name: SETTINGS.get(f"{kind}.{field.name}") or SETTINGS[field.name] for field in fields(case.method)
+    }
+
+    def run(method: Any) -> Tensor:
+        problem = case.problem(1)
+        if isinstance(method, Solver):
+            return method.solve(problem, progress=False).x
+        return method.sample(problem, 2, progress=False).x
+
+    return Call(lambda **settings: replace(case.method, **settings), dict, allowed, run)
+
+
+METHODS = {name: _method(name) for name in {**SAMPLERS, **SOLVERS} if name in CASES and CASES[name].package is None}

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from torch import Tensor
+
+from posterior.errors import InvalidValueError, ShapeError
+from posterior.mri import birdcage_maps
+from posterior.noise import Noise
+from posterior.operators import MultiCoilMRI
+from tests.operators.case import Case
+from tests.operators.checks import assert_close, check_operator, random_images
+from tests.operators.test_fourier import MASK, transform
+
+MAPS = birdcage_maps(3, 4, 6)
+
+
+def measured(x: Tensor) -> Tensor:
+    image = torch.complex(x[..., 0, :, :], x[..., 1, :, :])
+    return transform(MAPS.to(torch.complex128) * image.unsqueeze(-3)) * torch.as_tensor(MASK)
+
+
+SHARED_CASES = {
+    "MultiCoilMRI": Case(
+        "MultiCoilMRI:maps={maps},mask={mask}", measured, {"maps": MAPS.numpy(), "mask": MASK}, event_shape=(2, 4, 6)
+    ),
+}
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (5, 6)])
+def test_maps_and_masks_of_each_measurement(shape: tuple[int, int]) -> None:
+    noise = Noise.of(0, 1, dtype=torch.float64)
+    maps = torch.view_as_complex(noise.normal((3, 2, *shape, 2))[0, 0])
+    masks = noise.use("masks").uniform((3, 1, *shape))[0, 0] < 0.5
+    operator = MultiCoilMRI(maps, masks)
+    check_operator(operator)
+    x = random_images(operator, 3)
+    for b in range(3):
+        alone = MultiCoilMRI(maps[b], masks[b])
+        assert_close(operator(x)[b], alone(x[b]), 1e-12)
+    assert operator.num_measured.tolist() == [2 * int(mask.sum()) for mask in masks]
+
+
+def test_all_of_k_space_through_normalised_maps_keeps_lengths() -> None:
+    operator = MultiCoilMRI(birdcage_maps(4, 5, 7, dtype=torch.float64))
+    x = random_images(operator, 2)
+    assert float(operator.norm()) == pytest.approx(1.0, abs=1e-12)
+    assert_close(operator.gram(x), x, 1e-12)
+
+
+def test_one_coil_of_whole_columns() -> None:
+    columns = torch.tensor([1, 0, 1, 1, 0])
+    operator = MultiCoilMRI(torch.ones(1, 4, 5, dtype=torch.complex128), columns)
+    x = random_images(operator)
+    assert_close(operator(x)[..., 0, :, :], transform(torch.complex(x[..., 0, :, :], x[..., 1, :, :])) * columns, 1e-12)
+    assert operator.num_measured == 12
+
+
+@pytest.mark.parametrize(
+    ("maps", "mask", "error", "words"),
+    [
+        (torch.ones(4, 4, dtype=torch.complex64), None, ShapeError, r"\(\[B,\] C, H, W\)"),
+        (torch.ones(2, 4, 4), None, InvalidValueError, "complex"),
+        (torch.zeros(2, 4, 4, dtype=torch.complex64), None, InvalidValueError, "not all zero"),
+        (MAPS, torch.ones(5, 6), ShapeError, "mask of MultiCoilMRI has shape"),
+        (MAPS, torch.zeros(4, 6), InvalidValueError, "measures nothing"),
+    ],
+)
+def test_what_does_not_fit_is_refused(maps: Tensor, mask: Tensor | None, error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        MultiCoilMRI(maps, mask)
