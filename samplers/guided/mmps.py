@@ -11,7 +11,7 @@ from torch import Tensor
 from posterior.checks import Count
 from posterior.linalg import conjugate_gradients
 from posterior.problem import Posterior
-from samplers.guided.base import denoise_with_grad, noise_variance
+from samplers.guided.base import denoise_with_grad, noise_variance, step_length
 from samplers.guided.conditional import Conditional
 from samplers.plan import Calls
 
@@ -63,9 +63,10 @@ class MMPS(Conditional):
 class TMPD(Conditional):
     r"""Guidance as that of `MMPS`, its system taken for diagonal with the same sums of rows.
 
-    $$ E[x_0 \mid x, y] \approx D + \sigma^2 J^T A^T \frac{y - AD}{\sigma_y^2 + \sigma^2 A J^T A^T 1} $$
+    $$ E[x_0 \mid x, y] \approx D + \alpha\sigma^2 J^T A^T \frac{y - AD}{\sigma_y^2 + \sigma^2 A J^T A^T 1} $$
 
-    Exact for white images and operators with orthogonal rows; two backward passes a step. Sums below 0 count as 0.
+    Exact for white images and operators with orthogonal rows; two backward passes a step. Sums below 0 count as 0. α is
+    the `step_length` of each draw; the paper has 1, and diverges where entries of a matrix cancel in its sums.
 
     References:
         Boys, Girolami, Pidstrigach, Reich, Mosca & Akyildiz 2023, Tweedie Moment Projected Diffusions for Inverse
@@ -80,5 +81,6 @@ class TMPD(Conditional):
         clean, vjp = denoise_with_grad(problem, x, sigma)
         residual = problem.y - operator(clean)
         sums = operator(vjp(operator.adjoint(torch.ones_like(residual)))).real.clamp_min(0)
-        weighed = residual / (noise_variance(problem, dims) + sigma**2 * sums)
-        return clean + sigma**2 * vjp(operator.adjoint(weighed), last=True)
+        w = residual / (noise_variance(problem, dims) + sigma**2 * sums)
+        pulled = vjp(operator.adjoint(w), last=True)
+        return clean + step_length(problem, residual, w, pulled, sigma) * sigma**2 * pulled

@@ -16,7 +16,7 @@ from samplers.guided.base import Guided
 from samplers.population import conditional_effective_sample_size, systematic, take
 from samplers.state import Info, State, per_draw
 
-_FEW = 10.0  # particles that a weighted population should be worth at its end
+FEW = 10.0  # particles that a weighted population should be worth at its end
 
 
 @dataclass(kw_only=True)
@@ -89,4 +89,4 @@ class ParticleGuided(Guided[ParticleState]):
         return take(take(state.x, index), shuffle)[:num_samples], info
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
-        return {"all particles come from few of the first": info["effective_samples"] < _FEW}
+        return {"all particles come from few of the first": info["effective_samples"] < FEW}

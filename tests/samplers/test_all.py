@@ -7,11 +7,12 @@ import torch
 from torch import Tensor
 
 from posterior.app.registry import SAMPLERS, SOLVERS
-from posterior.errors import FileFormatError, NotFiniteError
+from posterior.errors import FileFormatError, NotFiniteError, TrustWarning
 from posterior.methods import Method
 from posterior.priors import FlowPrior, ScorePrior
 from posterior.problem import Posterior
 from samplers.base import Sampler
+from samplers.chains import ChainSampler
 from samplers.metering import Meter
 from samplers.solver import IterativeSolver
 from samplers.state import Info, State
@@ -41,6 +42,16 @@ def test_results_do_not_depend_on_the_batch_size(case: Case) -> None:
         part, forward, backward = run(case, problem, 32, batch_size=size)
         assert torch.allclose(part, whole, atol=1e-9, rtol=0)
         assert torch.equal(forward, nfe) and torch.equal(backward, nfe_grad)
+
+
+@each(lambda case: isinstance(case.method, ChainSampler))
+def test_chains_of_one_draw_say_that_they_cannot_tell(case: Case) -> None:
+    assert isinstance(case.method, ChainSampler)
+    with pytest.warns(TrustWarning, match="too few to tell .* fewer than four draws of a chain"):
+        samples = case.method.sample(case.problem(2), case.method.chains, progress=False)
+    for name in ("r_hat", "r_hat_limit", "effective_samples"):
+        assert samples.info[name].isnan().all() and samples.info[name].shape == (2,)
+    assert all("fewer than four draws" in " ".join(verdict.findings) for verdict in samples.verdict)
 
 
 @each()
