@@ -74,7 +74,7 @@ def cells(quick: bool) -> Iterator[Cell]:
         yield from (Cell("Gaussian", name, 16, 0.1, "standard", 32) for name in (*DIAGONAL[2:3], *OTHERS))
         yield from (Cell("spiky", name, 16, 0.1, "standard", 32) for name in (DIAGONAL[1], OTHERS[0]))
         return
-    for side, chains, coils in ((64, 256, 256), (128, 128, 64), (256, 48, 24)):
+    for side, chains, coils in ((64, 256, 64), (128, 128, 32), (256, 48, 16)):
         yield from (Cell("Gaussian", name, side, 0.1, "standard", 0) for name in DIAGONAL)
         yield from (Cell("Gaussian", name, side, 0.05, "high", 0) for name in DIAGONAL)
         yield from (Cell("Gaussian", name, side, 0.1, "standard", 512 if "box" in name else 256) for name in OTHERS[:3])
