@@ -10,24 +10,18 @@ import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError, InvalidValueError
-from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.operators import LinearOperator
-from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxiliary, largest_rho
 from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
+from samplers.kinetic_moves import SHARE, NoisyPosterior, Problem, Walker
 from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
-_SHARE = 0.5  # ρ²‖A‖²/τ²: curvatures of −log π are then at most 2/ρ²
-_STEP, _FRICTION = 1.2, 0.1  # h and γ, in units of ρ and 1/ρ: stable below √2, and BAOAB has no error in z on Gaussians
 _FINE = 1 / 8  # of the largest ρ, for the sweep that ends a run
-
-Problem = Posterior[ScorePrior, GaussianLikelihood[LinearOperator]]
 
 
 class Budget(NamedTuple):
@@ -172,13 +166,14 @@ class KineticLangevin(Sampler[KineticState]):
         if state.step < budget.moves:
             if state.step > 0 and level > budget.level(state.step - 1):
                 state = self._next_level(problem, state, level)
-            new = self._baoab(problem, state, rho, noise)
+            walker = self._target(problem, rho).step(Walker(state.x, state.momentum, state.kick), noise)
+            new = replace(state, x=walker.z, momentum=walker.momentum, kick=walker.kick)
         elif state.step == budget.moves:
             x = self._sampling.sample_denoised(problem.prior, state.x, rho, noise.use("x"))
             new = replace(state, x=x)
         else:
             new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
-        tau = rho * problem.operator.norm().to(rho) / math.sqrt(_SHARE)
+        tau = rho * problem.operator.norm().to(rho) / math.sqrt(SHARE)
         share = budget.spent(state.step + 1) / budget.calls
         return replace(new.after(total), progress=torch.full_like(state.progress, share)), {"tau": tau}
 
@@ -190,7 +185,7 @@ class KineticLangevin(Sampler[KineticState]):
         """ρ at a level, (B,): from about the largest distance of an image from the mean to √½ σ_y/‖A‖."""
         budget, prior = self.budget, problem.prior
         std = problem.likelihood.noise_std.to(problem.device, problem.dtype).expand(len(problem))
-        last = math.sqrt(_SHARE) * std / problem.operator.norm().to(std)
+        last = math.sqrt(SHARE) * std / problem.operator.norm().to(std)
         last = last.clamp(prior.sigma_min, prior.sigma_max)
         first = last.new_tensor(min(prior.sigma_max, math.sqrt(math.prod(prior.event_shape)) * prior.sigma_data))
         first = torch.maximum(first, last)
@@ -199,27 +194,9 @@ class KineticLangevin(Sampler[KineticState]):
             return first * (scale / first) ** (level / budget.coarse)
         return scale * (last / scale) ** ((level - budget.coarse) / (budget.fine - 1))
 
-    def _score(self, problem: Problem, z: Tensor, rho: Tensor) -> Tensor:
-        """∇log π_τ(z) at τ² = 2ρ²‖A‖²."""
-        dims, operator = len(problem.event_shape), problem.operator
-        tau2 = (rho * operator.norm().to(rho)) ** 2 / _SHARE
-
-        def inverse(values: Tensor) -> Tensor:
-            wide, own = (expand_right(v, values.ndim).to(values) for v in (tau2, rho**2))
-            return 1 / (wide - own * values)
-
-        prior = (problem.prior.denoise(z, rho) - z) / expand_right(rho, dims) ** 2
-        return prior + operator.gram_function(inverse, operator.adjoint(problem.y - operator(z)))
-
-    def _baoab(self, problem: Problem, state: KineticState, rho: Tensor, noise: Noise) -> KineticState:
-        wide = expand_right(rho, len(problem.event_shape))
-        keep = math.exp(-_FRICTION * _STEP)
-        momentum = state.momentum + 0.5 * _STEP * state.kick
-        z = state.x + 0.5 * _STEP * wide * momentum
-        momentum = keep * momentum + math.sqrt(1 - keep**2) * noise.use("momentum").normal(problem.event_shape)
-        z = z + 0.5 * _STEP * wide * momentum
-        kick = wide * self._score(problem, z, rho)
-        return replace(state, x=z, momentum=momentum + 0.5 * _STEP * kick, kick=kick)
+    def _target(self, problem: Problem, rho: Tensor) -> NoisyPosterior:
+        """π_τ at τ² = 2ρ²‖A‖²."""
+        return NoisyPosterior(problem, rho, (rho * problem.operator.norm().to(rho)) ** 2 / SHARE)
 
     def _next_level(self, problem: Problem, state: KineticState, level: int) -> KineticState:
         """A step of Heun's method down the probability flow, along which ρ∇log π is constant as D(z, ρ) is.
@@ -230,7 +207,7 @@ class KineticLangevin(Sampler[KineticState]):
         rho = self._rho(problem, level)
         before, after = (expand_right(r, len(problem.event_shape)) for r in (self._rho(problem, level - 1), rho))
         ahead = state.x + (before - after) * state.kick
-        kick = after * self._score(problem, ahead, rho)
+        kick = self._target(problem, rho).at(ahead, state.momentum).kick
         return replace(state, x=ahead + 0.5 * torch.minimum(before - after, after) * (kick - state.kick), kick=kick)
 
     def _sweep(self, problem: Problem, x: Tensor, fine: bool, noise: Noise) -> Tensor:

@@ -14,6 +14,7 @@ from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers import KineticLangevin
 from samplers.kinetic_langevin import BUDGETS, KineticState
+from samplers.kinetic_moves import Walker
 from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture_problem
 from tests.samplers.case import Case
 
@@ -75,7 +76,8 @@ def test_the_score_is_that_of_the_noisy_variable() -> None:
         total = total + prior.log_prob(z[:, b]).sum()
         total = total + torch.distributions.MultivariateNormal(z[:, b] @ a.T, seen).log_prob(problem.y[b]).sum()
     (expected,) = torch.autograd.grad(total, z)
-    assert torch.allclose(sampler._score(problem, z.detach(), rho), expected, atol=1e-9)
+    found = sampler._target(problem, rho).at(z.detach(), z.detach()).kick / rho[:, None]
+    assert torch.allclose(found, expected, atol=1e-9)
 
 
 def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
@@ -83,16 +85,14 @@ def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
     sampler, noise = KineticLangevin(), Noise.of(0, 1, 5, dtype=DOUBLE).use("one")
     rho = torch.tensor([0.4], dtype=DOUBLE)
     z, p, kick = (Noise.of(k, 1, 5, dtype=DOUBLE).normal((4,)) for k in (1, 2, 3))
-    zero = torch.zeros(1, dtype=DOUBLE)
-    after = sampler._baoab(
-        problem, KineticState(x=z, momentum=p, kick=kick, done=zero.bool(), progress=zero), rho, noise
-    )
+    target = sampler._target(problem, rho)
+    after = target.step(Walker(z, p, kick), noise)
     half = p + 0.6 * kick
     decay = math.exp(-0.12)
     turned = decay * half + math.sqrt(1 - decay**2) * noise.use("momentum").normal((4,))
     end = z + 0.6 * 0.4 * half + 0.6 * 0.4 * turned
-    last = 0.4 * sampler._score(problem, end, rho)
-    assert torch.allclose(after.x, end) and torch.allclose(after.kick, last)
+    last = target.at(end, p).kick
+    assert torch.allclose(after.z, end) and torch.allclose(after.kick, last)
     assert torch.allclose(after.momentum, turned + 0.6 * last)
 
 
