@@ -70,7 +70,7 @@ class TemperedSMC(Sampler[PopulationState]):
             β = 1, so that they tell whether they agree; a population is rounded up to whole islands.
         exact_denoise: Use the exact draws of an analytic prior, to see what reverse diffusion costs.
 
-    Reports (in `Samples.info`): beta, rho or step_size, acceptance and inflation (variance of the population's mean in
+    Reports (in `Samples.info`): beta, rho or step_size, calls (of kinetic moves), acceptance and inflation (variance of the population's mean in
     units of that of independent draws) by step; log_evidence and log_evidence_error (of one standard deviation, from
     the lineages that are left); effective_samples, lineages (of different ancestors) and island_r_hat.
 

@@ -86,7 +86,7 @@ def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
     rho = torch.tensor([0.4], dtype=DOUBLE)
     z, p, kick = (Noise.of(k, 1, 5, dtype=DOUBLE).normal((4,)) for k in (1, 2, 3))
     target = sampler._target(problem, rho)
-    after = target.step(Walker(z, p, kick), noise)
+    after = target.step(Walker(z, p, kick), 1.2, noise)
     half = p + 0.6 * kick
     decay = math.exp(-0.12)
     turned = decay * half + math.sqrt(1 - decay**2) * noise.use("momentum").normal((4,))
@@ -119,7 +119,7 @@ def test_between_levels_variances_follow_the_noise() -> None:
     for rho_before, rho_after, error in ((2.0, 1.0, 0.03), (1.0, 0.5, 0.03), (1.0, 0.3, 0.06)):
         object.__setattr__(sampler, "_rho", lambda _, k, pair=(rho_before, rho_after): torch.tensor([pair[k]]).double())
         z = torch.ones(1, 1, 3, dtype=DOUBLE)
-        kick = rho_before * sampler._score(problem, z, sampler._rho(problem, 0))
+        kick = sampler._target(problem, sampler._rho(problem, 0)).at(z, z).kick
         zero = torch.zeros(1, dtype=DOUBLE)
         state = KineticState(x=z, momentum=0 * z, kick=kick, done=zero.bool(), progress=zero)
         moved = sampler._next_level(problem, state, 1)

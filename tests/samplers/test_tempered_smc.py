@@ -24,7 +24,16 @@ from posterior.results import Samples
 from samplers import TemperedSMC
 from samplers.levels import pilot_calls
 from samplers.tempered_smc import BUDGETS
-from tests.problems import DOUBLE, check_copies, check_moments, copies, gaussian_problem, mixture, mixture_problem
+from tests.problems import (
+    DOUBLE,
+    check_copies,
+    check_moments,
+    copies,
+    gaussian_problem,
+    measure,
+    mixture,
+    mixture_problem,
+)
 from tests.samplers.case import Case, counts_problem
 from tests.samplers.latent.generators import bent_batch
 
@@ -58,7 +67,8 @@ def test_gaussian_posterior(exact: bool) -> None:
     check_moments(samples.x, truth.mean()[0], truth.covariance()[0])
     check_evidence(samples, truth)
     assert samples.warnings == () and (samples.info["effective_samples"] > 500).all()
-    assert (samples.nfe == 0).all() == exact
+    # with exact draws only the steps of kinetic moves take calls: a score before the first and one each
+    assert not exact or torch.equal(samples.nfe, 13 * (samples.info["beta"] == 1).sum(0).double())
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -109,20 +119,41 @@ def test_the_evidence_is_unbiased_and_its_error_is_what_is_reported() -> None:
     assert abs((ratio.var() / reported).log()) < 4 * math.sqrt(2 / 300 + 2 / 900)
 
 
+@pytest.mark.parametrize("size", [64, 256])
+def test_the_error_of_the_evidence_accounts_for_levels_and_lost_lineages(size: int) -> None:
+    # Random walks of 64 points, a quarter seen: 15 to 20 levels leave 8 or 36 lineages. Three reported errors hold 90 %
+    # and more; of 40 runs, fewer than 33 would with probability 0.04 if it were just 90 %.
+    time = torch.arange(1, 65, dtype=DOUBLE)
+    walk = GaussianMixturePrior(torch.zeros(1, 64, dtype=DOUBLE), covariance=torch.minimum(time[:, None], time))
+    problem = measure(walk, Inpainting(torch.arange(64) % 4 == 0), 0.5, batch=40)
+    exact = walk.posterior(problem.likelihood, problem.y).log_evidence
+    sampler = TemperedSMC(accuracy="fast", population=size, exact_denoise=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        samples = sampler.sample(problem, size, progress=False)
+    off, reported = samples.info["log_evidence"] - exact, samples.info["log_evidence_error"]
+    assert (off.abs() <= 3 * reported).sum() >= 33
+    # nor is it generous: the mean squares agree to a factor of two
+    assert 0.5 < reported.square().mean() / off.square().mean() < 2.0
+
+
 def test_reports() -> None:
     problem = mixture_problem(batch=2)
     samples = TemperedSMC(accuracy="fast", population=64).sample(problem, 10, progress=False)
     assert samples.x.shape == (10, 2, 2)
     beta, steps = samples.info["beta"], (~samples.info["beta"].isnan()).sum(0)
-    assert ((beta == 1).sum(0) >= 3).all() and ((beta == 1).sum(0) <= BUDGETS["fast"].final_moves).all()
+    final = (beta == 1).sum(0)
+    assert (final >= 1).all() and (final <= BUDGETS["fast"].final_kinetic).all()
     assert (beta.diff(dim=0).nan_to_num(0) >= 0).all()
     assert (samples.info["acceptance"].nan_to_num(1) == 1).all()
     assert (samples.info["rho"].nan_to_num(1) > 0).all()
     assert ((samples.info["lineages"] >= 1) & (samples.info["lineages"] <= 64)).all()
     assert (samples.info["effective_samples"] <= 10.5).all()
-    # draws of the prior for each particle, and calls a move; ten of 64 particles are kept, and moved twice again
+    # draws of the prior for each particle, and calls a move, those at β = 1 with ten steps besides; ten of 64 particles
+    # are kept, and moved twice again
     budget = BUDGETS["fast"]
-    calls = 64 / 10 * (budget.prior_samples * budget.prior_steps + steps * budget.steps) + 2 * budget.steps
+    calls = budget.prior_samples * budget.prior_steps + steps * budget.steps + final * 10
+    calls = 64 / 10 * calls + 2 * budget.steps
     calls = calls + pilot_calls(problem, True, budget.prior_steps) / 10  # by which the number of levels is foretold
     assert torch.allclose(samples.nfe, calls.double())
     assert (samples.nfe_grad == 0).all()
@@ -206,8 +237,8 @@ def test_an_easy_run_does_not_warn() -> None:
 
 
 def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
-    fine = {"effective_samples": 26.0, "lineages": 4.0, "island_r_hat": 1.09, "log_evidence_error": 0.69}
-    beyond = {"effective_samples": 24.0, "lineages": 3.0, "island_r_hat": 1.11, "log_evidence_error": 0.71}
+    fine = {"effective_samples": 26.0, "lineages": 20.0, "island_r_hat": 1.09, "log_evidence_error": 0.69}
+    beyond = {"effective_samples": 24.0, "lineages": 19.0, "island_r_hat": 1.11, "log_evidence_error": 0.71}
     for name in fine:
         info = {k: torch.tensor([v, beyond[name] if k == name else v]) for k, v in fine.items()}
         reasons = TemperedSMC().reasons(HARD, info, num_samples=100)
