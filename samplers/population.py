@@ -157,6 +157,12 @@ def r_hat(x: Tensor, island: Tensor, islands: int) -> Tensor:
     return torch.where(within > 0, (1 + between / within).sqrt(), 1.0)
 
 
+def resampled(log_weights: Tensor, uniform: Tensor, together: Tensor) -> Tensor:
+    """Indices (N, B) of systematic resampling within islands, of uniforms (islands, B), or `together` (B,)."""
+    apart = systematic_by_island(log_weights, len(uniform), uniform)
+    return torch.where(together, systematic(log_weights, uniform[0]), apart)
+
+
 def ancestors(index: Tensor) -> Tensor:
     """Ancestor of each particle, named by its first descendant's slot: (N, B) from indices (N, B) in order."""
     slots = torch.arange(len(index), device=index.device)[:, None].expand_as(index)

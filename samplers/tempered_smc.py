@@ -70,9 +70,10 @@ class TemperedSMC(Sampler[PopulationState]):
             β = 1, so that they tell whether they agree; a population is rounded up to whole islands.
         exact_denoise: Use the exact draws of an analytic prior, to see what reverse diffusion costs.
 
-    Reports (in `Samples.info`): beta, rho or step_size, calls (of kinetic moves), acceptance and inflation (variance of the population's mean in
-    units of that of independent draws) by step; log_evidence and log_evidence_error (of one standard deviation, from
-    the lineages that are left); effective_samples, lineages (of different ancestors) and island_r_hat.
+    Reports (in `Samples.info`): beta, rho or step_size, calls (where moves differ), acceptance and inflation (variance
+    of the population's mean in units of that of independent draws) by step; log_evidence and log_evidence_error (of one
+    standard deviation, from the lineages that are left); effective_samples, lineages (of different ancestors) and
+    island_r_hat.
 
     References:
         Del Moral, Doucet & Jasra 2006, Sequential Monte Carlo samplers, JRSS B 68.
@@ -176,8 +177,12 @@ class TemperedSMC(Sampler[PopulationState]):
     def step(self, problem: Posterior, state: PopulationState, noise: Noise) -> tuple[PopulationState, Info]:
         kernel = self._kernel(problem)
         beta, log_weights = self._reweighted(state, self.budget.level(kernel.refuses))
-        before, ancestor = self._resampled(state, beta, log_weights, noise.use("resample"))
-        move, size = kernel.move(problem, before, beta, state.scale, noise.use("move"))
+        # Islands are resampled apart until β = 1, then together.
+        uniform = noise.use("resample").for_draws(state.log_evidence.shape[1]).uniform()
+        index = pop.resampled(log_weights, uniform, (state.final_moves == 0) & (beta >= 1))
+        parts = (state.x, state.log_likelihood, state.epsilon, state.ancestor)
+        *before, ancestor = (pop.take(v, index) for v in parts)
+        move, size = kernel.move(problem, Move(*before), beta, state.scale, noise.use("move"))
         new = self._diagnosed(state, move, ancestor, beta, log_weights, kernel)
         acceptance = move.accepted.mean(0)
         return new, {"beta": beta, **size, "acceptance": acceptance, "inflation": new.inflation}
@@ -192,19 +197,6 @@ class TemperedSMC(Sampler[PopulationState]):
         ready = state.moves >= _MOVES  # or the temperature waits
         increment, beta = torch.where(ready, increment, 0.0), torch.where(ready, beta, state.beta)
         return beta, log_weights + increment * state.log_likelihood
-
-    def _resampled(
-        self, state: PopulationState, beta: Tensor, log_weights: Tensor, noise: Noise
-    ) -> tuple[Move, Tensor]:
-        """The resampled particles and their ancestors; islands are resampled apart until β = 1, then together."""
-        islands = state.log_evidence.shape[1]
-        uniform = noise.for_draws(islands).uniform()
-        apart = pop.systematic_by_island(log_weights, islands, uniform)
-        together = pop.systematic(log_weights, uniform[0])
-        index = torch.where((state.final_moves == 0) & (beta >= 1), together, apart)
-        parts = (pop.take(v, index) for v in (state.x, state.log_likelihood, state.epsilon, state.ancestor))
-        x, log_likelihood, epsilon, ancestor = parts
-        return Move(x, log_likelihood, epsilon), ancestor
 
     def _diagnosed(
         self, state: PopulationState, move: Move, ancestor: Tensor, beta: Tensor, log_weights: Tensor, kernel: Kernel
