@@ -8,7 +8,7 @@ them those around the middle, a sixteenth of all.
 
 The truth is in closed form where AᵀA is diagonal in the Hartley basis (denoising, blur, Fourier). Elsewhere that of the
 Gaussian field comes from conjugate gradients, its variances from 256 exact samples (64 at 256²), and that of spike and
-slab, at 64² alone, from 32 Gibbs chains of 80 rounds after 20, whose halves must agree within 0.05 of a standard
+slab, at 64² alone, from 96 Gibbs chains of 100 rounds after 20, whose halves must agree within 0.05 of a standard
 deviation; at other sizes, and of the coils, these cells are left out, for time.
 
 "mean" is the root mean square over pixels of the error of the samples' mean in posterior standard deviations, after the
@@ -139,7 +139,7 @@ def by_moments(cell: Cell) -> dict[str, float]:
 def by_chains(cell: Cell) -> dict[str, float]:
     """The same of real samples, with standard errors."""
     problem = problem_of(cell)
-    truth = posterior_of(problem, 32 if cell.field == "spiky" else 64 if cell.side == 256 else 256)
+    truth = posterior_of(problem, 96 if cell.field == "spiky" else 64 if cell.side == 256 else 256)
     begin = time.perf_counter()
     samples = KineticLangevin(cell.accuracy).sample(problem, cell.chains, batch_size=64, progress=False)
     return judged(samples.x[:, 0], truth) | {
