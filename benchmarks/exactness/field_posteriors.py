@@ -109,7 +109,7 @@ def _by_gradients(problem: Posterior, draws: int) -> Truth:
     return Truth(mean, (torch.cat(parts)[:, 0] - mean).square().mean(0))
 
 
-def _by_gibbs(problem: Posterior, chains: int, rounds: int = 120, burn_in: int = 20) -> Truth:
+def _by_gibbs(problem: Posterior, chains: int, rounds: int = 200, burn_in: int = 20) -> Truth:
     """Parts given coefficients, coefficients given parts, in turn."""
     prior, source = problem.prior, Noise.of(2, ["gibbs"], chains, dtype=problem.dtype)
     _, variances = prior.parts
