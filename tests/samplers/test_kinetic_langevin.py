@@ -18,7 +18,7 @@ from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture_
 from tests.samplers.case import Case
 
 SHARED_CASES = {
-    "KineticLangevin": Case(KineticLangevin("fast"), calls=(58, 0)),
+    "KineticLangevin": Case(KineticLangevin("fast"), calls=(56, 0)),
 }
 
 WIDE = Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE))
