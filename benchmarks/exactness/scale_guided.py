@@ -1,8 +1,9 @@
 """Guided samplers and `KineticLangevin` at equal cost, on Gaussian fields of 64².
 
 Problems, figures and standard errors are those of the [benchmark of large images](scale.md), at σ = 0.1, with 64
-samples each. Every sampler takes the most steps that cost no more than the 159 network calls of `KineticLangevin()`, where a
-backward pass counts as two; other settings are the defaults. A dash: the sampler does not take the operator. Seeds 0.
+samples each. Every sampler takes the most steps that cost no more than the 159 network calls of `KineticLangevin()`,
+where a backward pass counts as two; other settings are the defaults. A dash: the sampler does not take the operator.
+Seeds 0.
 Cost: 15 minutes on one core; --quick: seconds, at 16².
 """
 
