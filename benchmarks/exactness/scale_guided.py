@@ -21,7 +21,13 @@ from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import DAPS, DDNM, DDRM, DPS, MMPS, TMPD, DiffPIR, KineticLangevin, PiGDM, PnPDM, PredictorCorrector
 
-FINDING = "(not yet run at full size)"
+FINDING = (
+    "At equal cost no guided sampler is nearer to the posterior of a Gaussian field than `KineticLangevin` beyond "
+    "sampling error: the mean of its samples is off by 0.02 posterior standard deviations at most where that is "
+    "resolved, and their total variance by 1.5 %. The next, `PiGDM`, is off by 0.05 to 0.12 and 6 %, the others "
+    "by up to 2.8 and a factor of 3. The verdict does not see all of it: it calls `DAPS` sound with two to three "
+    "times the variance, since it judges the misfit of what is measured."
+)
 OPERATORS = ("25 % of pixels", "blur of 1.5 pixels", "4× block means", "4× Fourier")
 GUIDED: tuple[Any, ...] = (
     DPS(), PiGDM(), MMPS(), TMPD(), DAPS(), DiffPIR(), DDNM(), DDRM(), PnPDM(), PredictorCorrector()
