@@ -60,7 +60,7 @@ class Gaussian(Increments):
         return 1.0
 
     def density(self, t: Tensor) -> Tensor:
-        return torch.exp(-0.5 * t.square()) / math.sqrt(2 * math.pi)
+        return t.square().mul_(-0.5).exp_().div_(math.sqrt(2 * math.pi))
 
     def draw(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
         return noise.use("increments").normal(shape)
@@ -84,7 +84,7 @@ class Laplace(Increments):
         return -0.5
 
     def density(self, t: Tensor) -> Tensor:
-        return 0.5 * torch.exp(-t.abs())
+        return t.abs().neg_().exp_().mul_(0.5)
 
     def draw(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
         u = noise.use("increments").uniform(shape)
@@ -108,7 +108,7 @@ class StudentT(Increments):
         return 3.0
 
     def density(self, t: Tensor) -> Tensor:
-        return 2 / (math.pi * math.sqrt(3)) / (1 + t.square() / 3).square()
+        return t.square().div_(3).add_(1).pow_(-2).mul_(2 / (math.pi * math.sqrt(3)))
 
     def draw(self, shape: tuple[int, ...], noise: Noise) -> Tensor:
         chi = noise.use("chi").normal((3, *shape)).square().sum(2)

@@ -1,4 +1,4 @@
-"""Lévy processes, cumulative sums of independent increments, whose denoiser is exact by forward–backward on a lattice."""
+"""Lévy processes, sums of independent increments, with a denoiser that is exact by forward–backward on a lattice."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _REACH = 4.5  # noise levels on each side of an observation that its window hold
 _WIDE = 2.0  # noise level, in units of the increments, from which rows share one window
 _TINY = 1e-30  # least mass of a lag, so that no message is zero in single precision
 _ENTRIES = 1 << 16  # entries at a time of the rows' transition matrices, so that they stay in the cache
+_NODES = 1 << 18  # nodes at a time, of rows that share a matrix
 
 
 class LevyPrior(ScorePrior):
@@ -67,7 +68,8 @@ class LevyPrior(ScorePrior):
             low = min(max(float(seen.min()) - _REACH * sigma, -self.limit), 0.0)
             high = max(min(float(seen.max()) + _REACH * sigma, self.limit), 0.0)
             first, count = seen.new_full((1, 1), math.floor(low / spacing)), math.ceil((high - low) / spacing) + 2
-            return self._on_windows(z, sigma, spacing, first, count)
+            parts = z.split(max(1, _NODES // (z.shape[1] * count)))
+            return torch.cat([self._on_windows(rows, sigma, spacing, first, count) for rows in parts])
         half = math.ceil(_REACH * sigma / spacing)
         first, count = (seen / spacing).round() - half, 2 * half + 1
         size = max(1, _ENTRIES // count**2)
@@ -76,19 +78,18 @@ class LevyPrior(ScorePrior):
 
     def _on_windows(self, z: Tensor, sigma: float, spacing: float, first: Tensor, count: int) -> Tensor:
         """The means, from windows of so many nodes whose first have the indices `first` (N, n), or (1, 1) for one."""
-        nodes = torch.arange(count, device=z.device, dtype=z.dtype)
-        away = (first * spacing - z)[..., None] + spacing * nodes  # x − z at the nodes, (N, n, M)
+        nodes = torch.arange(count, device=z.device).float()
+        away = (first * spacing - z).float()[..., None] + spacing * nodes  # x − z at the nodes, (N, n, M)
         log_likelihood = -0.5 * (away / sigma).square()
-        likelihood = (log_likelihood - log_likelihood.amax(-1, keepdim=True)).exp().float()
-        start = self._mass(first[:, :1, None] + nodes, spacing)
-        lags = (nodes - nodes[:, None]).float()  # to the node of a column from that of a row
+        likelihood = (log_likelihood - log_likelihood.amax(-1, keepdim=True)).exp()
+        start = self._mass(first[:, :1, None].float() + nodes, spacing)
+        lags = nodes - nodes[:, None]  # to the node of a column from that of a row
         jumps = first.diff(dim=1).float()[..., None, None].unbind(1)
         steps = [self._mass(jump + lags, spacing) for jump in jumps] or [self._mass(lags, spacing)] * (z.shape[1] - 1)
-        return z + (_posterior(likelihood, start, steps).double() * away).sum(-1)
+        return z + (_posterior(likelihood, start, steps) * away).sum(-1)
 
     def _mass(self, lags: Tensor, spacing: float) -> Tensor:
         """Probabilities of increments of so many nodes."""
-        lags = lags.float()
         mass = self.law.density(spacing * lags).mul_(self.law.share * spacing).clamp_min_(_TINY)
         origin = float(self.law.density(torch.zeros(()))) + spacing * self.law.corner / 6
         return mass.masked_fill_(lags == 0, 1 - self.law.share + self.law.share * spacing * origin)
@@ -109,7 +110,7 @@ def _posterior(likelihood: Tensor, start: Tensor, steps: Sequence[Tensor]) -> Te
     message = torch.ones_like(parts[0])
     weights = [forward.pop()]
     for step, part in zip(steps[::-1], parts[:0:-1], strict=True):
-        message = _normalised((message * part) @ step.mT)
+        message = _normalised(message * part) @ step.mT
         weights.append(_normalised(forward.pop() * message))
     return torch.cat(weights[::-1], dim=1)
 

@@ -1,4 +1,4 @@
-"""Lévy processes seen through the operators of the literature's benchmark, and their posteriors by Gibbs sampling."""
+"""Lévy processes seen through four operators, as the benchmark of Zach et al. 2025 (arXiv:2509.12821) has them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from benchmarks.exactness.levy_gibbs import GibbsPosterior
 from benchmarks.exactness.levy_increments import LAWS, Gaussian
 from benchmarks.exactness.levy_prior import LevyPrior
 from posterior.likelihoods import GaussianLikelihood
