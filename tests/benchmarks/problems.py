@@ -8,8 +8,8 @@ from benchmarks.exactness.levy_increments import Increments
 
 def quadrature(law: Increments, matrix: Tensor, y: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Mean and std (2,) of x = (u₁, u₁ + u₂) given y = matrix @ x + sigma · noise, in units of the increments."""
-    step = 0.02
-    midpoints = torch.arange(-40, 40, step, dtype=torch.float64) + step / 2
+    step = 0.04
+    midpoints = torch.arange(-30, 30, step, dtype=torch.float64) + step / 2
     values = torch.cat([midpoints.new_zeros(1), midpoints])
     masses = torch.cat([midpoints.new_tensor([1 - law.share]), law.share * step * law.density(midpoints)])
     x1, x2 = values[:, None].expand(-1, len(values)), values[:, None] + values
