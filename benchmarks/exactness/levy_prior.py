@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ _REACH = 4.5  # noise levels on each side of an observation that its window hold
 _WIDE = 2.0  # noise level, in units of the increments, from which rows share one window
 _TINY = 1e-30  # least mass of a lag, so that no message is zero in single precision
 _ENTRIES = 1 << 16  # entries at a time of the rows' transition matrices, so that they stay in the cache
+_STEP = 0.02  # largest entry of a difference's step, in noise levels
 _NODES = 1 << 18  # nodes at a time, of rows that share a matrix
 
 
@@ -52,26 +54,30 @@ class LevyPrior(ScorePrior):
         return float(self.unit) * self.law.draw(self.event_shape, noise.for_draws(num_samples)).cumsum(-1)
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        denoised: Tensor = _Denoise.apply(x, sigma, self)
+        return denoised
+
+    def denoised(self, x: Tensor, sigma: Tensor) -> Tensor:
+        """The denoised rows, without a derivative."""
         z, levels = x.flatten(1).double() / self.unit, sigma.double() / self.unit
         means = torch.empty_like(z)
         for level in levels.unique():
             rows = (levels == level).nonzero()[:, 0]
-            means = means.index_put((rows,), self._mean(z[rows], float(level)))
+            means[rows] = self._level_mean(z[rows], float(level))
         return (self.unit * means).view(x.shape).to(x.dtype)
 
-    def _mean(self, z: Tensor, sigma: float) -> Tensor:
+    def _level_mean(self, z: Tensor, sigma: float) -> Tensor:
         """E[x | z] of rows z (N, n) at one noise level, in units of the increments."""
         least = 3 if self.law.share < 1 else 1.25  # where increments may be zero the posterior is narrower than σ
         spacing = min(sigma / least, 1.0) / self.fineness
-        seen = z.detach()
         if sigma > _WIDE:
-            low = min(max(float(seen.min()) - _REACH * sigma, -self.limit), 0.0)
-            high = max(min(float(seen.max()) + _REACH * sigma, self.limit), 0.0)
-            first, count = seen.new_full((1, 1), math.floor(low / spacing)), math.ceil((high - low) / spacing) + 2
+            low = min(max(float(z.min()) - _REACH * sigma, -self.limit), 0.0)
+            high = max(min(float(z.max()) + _REACH * sigma, self.limit), 0.0)
+            first, count = z.new_full((1, 1), math.floor(low / spacing)), math.ceil((high - low) / spacing) + 2
             parts = z.split(max(1, _NODES // (z.shape[1] * count)))
             return torch.cat([self._on_windows(rows, sigma, spacing, first, count) for rows in parts])
         half = math.ceil(_REACH * sigma / spacing)
-        first, count = (seen / spacing).round() - half, 2 * half + 1
+        first, count = (z / spacing).round() - half, 2 * half + 1
         size = max(1, _ENTRIES // count**2)
         parts = zip(z.split(size), first.split(size), strict=True)
         return torch.cat([self._on_windows(rows, sigma, spacing, start, count) for rows, start in parts])
@@ -93,6 +99,27 @@ class LevyPrior(ScorePrior):
         mass = self.law.density(spacing * lags).mul_(self.law.share * spacing).clamp_min_(_TINY)
         origin = float(self.law.density(torch.zeros(()))) + spacing * self.law.corner / 6
         return mass.masked_fill_(lags == 0, 1 - self.law.share + self.law.share * spacing * origin)
+
+
+class _Denoise(torch.autograd.Function):
+    """The denoiser with its derivative: the Jacobian Cov(x | z)/σ² is symmetric, so vᵀJ is a directional derivative.
+
+    It is a symmetric difference: through the messages, whose least masses are 10⁻³⁰, derivatives overflow.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, sigma: Tensor, prior: LevyPrior) -> Tensor:
+        ctx.save_for_backward(x, sigma)
+        ctx.prior = prior
+        return prior.denoised(x, sigma)
+
+    @staticmethod
+    def backward(ctx: Any, v: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[override]
+        x, sigma = ctx.saved_tensors
+        size = v.abs().amax((1, 2), keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)
+        step = _STEP * sigma.to(v.dtype)[:, None, None]
+        ahead, behind = (ctx.prior.denoised(x + sign * step * v / size, sigma) for sign in (1, -1))
+        return (ahead - behind) * size / (2 * step), None, None
 
 
 def _posterior(likelihood: Tensor, start: Tensor, steps: Sequence[Tensor]) -> Tensor:
