@@ -13,10 +13,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from posterior.checks import Real, checked
+from posterior.checks import Real, Share, checked
 from posterior.errors import InvalidValueError, ShapeError, check_finite
 
 _CHUNK = 1 << 21  # values held at a time
+_ALIKE = 0.5  # correlation of neighbouring draws for which a limit of R̂ makes allowance
 _FEWEST = 4  # draws a chain: two for each half
 
 
@@ -48,6 +49,40 @@ def rhat(draws: Real) -> Tensor:
         return torch.maximum(_scale_reduction(_normal_scores(x)), _scale_reduction(_normal_scores(folded)))
 
     return _by_entry(of, draws)
+
+
+@checked
+def rhat_limit(draws: Real, probability: Share = 0.01) -> Tensor:
+    r"""What the largest R̂ of all entries exceeds with this probability, though all chains are of one law: ().
+
+    Of independent Gaussian draws, 2M half chains of N, R̂ has a law of its own, by
+
+    $$ \hat R^2 = \frac{N - 1 + F}{N}, \qquad F = \frac{B}{W} \sim F_{2M - 1,\, 2M(N - 1)}; $$
+
+    draws of which each has the correlation ρ with the next one multiply F by \(v(N - 1)/(N - v)\), with
+    \(v = 1 + 2\sum_{t<N}(1 - t/N)\rho^t\). ρ is the mean over entries of what is found within chains, so that chains
+    which disagree do not change it, and at most a half: slower chains are not excused. Entries, and R̂'s two halves,
+    share the probability evenly.
+
+    Args:
+        draws: Draws (chains, draws, *shape), the entries those of one image.
+        probability: Of a false alarm.
+
+    Raises:
+        InvalidValueError, NotFiniteError, ShapeError: As for `rhat`.
+    """
+    from scipy.stats import f as law  # here, since to import it takes a second
+
+    rho = _by_entry(_neighbours, draws).nanmean().nan_to_num(0.0)  # NaN of entries that are constant
+    chains, half, entries = 2 * len(draws), draws.shape[1] // 2, math.prod(draws.shape[2:])
+    # the mean of a short chain is part of what it is correlated with (Marriott & Pope 1954, Biometrika 41)
+    length = draws.shape[1]
+    rho = ((length * rho + 1) / max(1, length - 3)).clamp(0, _ALIKE)
+    lags = torch.arange(1, half, dtype=rho.dtype, device=rho.device)
+    widened = 1 + 2 * ((1 - lags / half) * rho**lags).sum()
+    factor = widened * (half - 1) / (half - widened)
+    quantile = float(law.isf(probability / (2 * max(1, entries)), chains - 1, chains * (half - 1)))
+    return ((half - 1 + factor * quantile) / half).sqrt()
 
 
 @checked
@@ -151,6 +186,12 @@ def _scale_reduction(x: Tensor) -> Tensor:
     between, within = length * x.mean(2).var(1), x.var(2).mean(1)
     value = ((between / within + length - 1) / length).sqrt()
     return torch.where(_constant(x), torch.nan, value)
+
+
+def _neighbours(x: Tensor) -> Tensor:
+    """Correlation of each draw with the next of its chain, (P, M, N) → (P,)."""
+    x = x - x.mean(2, keepdim=True)
+    return (x[..., 1:] * x[..., :-1]).sum((1, 2)) / x.square().sum((1, 2))
 
 
 def _ess(x: Tensor) -> Tensor:

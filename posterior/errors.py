@@ -47,8 +47,16 @@ class UnknownNameError(PosteriorError, LookupError):
     """A name that is not registered."""
 
 
+class TooSlowError(PosteriorError, ValueError):
+    """A run that would take longer than it may."""
+
+
 class TrustWarning(UserWarning):
     """A result that should not be trusted, and why."""
+
+
+class TooLargeWarning(TrustWarning):
+    """A problem that is too large for its method, said before the work."""
 
 
 def check_finite(what: str, values: Tensor, advice: str, ids: Sequence[int | str] | None = None) -> None:

@@ -112,6 +112,9 @@ def conjugate_gradients(
     Residuals are made orthogonal to all earlier ones, as they are without rounding. The plain recurrence loses this
     after some steps; what it then returns depends on the last bit of each product, and so on the number of rows.
 
+    Where G is not quite symmetric, such as the derivative of a network, iterates may go astray. So they are smoothed:
+    what is returned is, at each of them, the point on the line to it whose residual is least, which never grows.
+
     Args:
         product: Maps v, as b, to (G v, L v), with G symmetric and positive, and any linear L (L v = v solves G x = b).
             The image under L comes at no further product where a part of G v is L v already.
@@ -122,18 +125,20 @@ def conjugate_gradients(
 
     References:
         Hestenes & Stiefel 1952, Methods of conjugate gradients for solving linear systems, J. Res. NBS 49.
+        Schönauer 1987, Scientific Computing on Vector Computers (smoothing).
     """
 
     def dot(u: Tensor, v: Tensor) -> Tensor:
         return (u.conj() * v).real.flatten(u.ndim - dims).sum(-1)
 
-    residual = direction = b
+    residual = direction = actual = least = b  # `actual` is b − G x, and `least` that of `smooth`
     energy = dot(b, b)
     goal = tolerance**2 * energy
     solution: Tensor | None = None
+    smooth: Tensor | None = None
     basis: list[Tensor] = []
     for _ in range(iterations):
-        if solution is not None and not bool((energy > goal).any()):  # to ask costs less than another product
+        if smooth is not None and not bool((energy > goal).any()):  # to ask costs less than another product
             break
         image, mapped = product(direction)
         curvature = dot(direction, image)
@@ -142,12 +147,19 @@ def conjugate_gradients(
         solution = step if solution is None else solution + step
         basis.append(residual / expand_right(energy.sqrt().clamp_min(torch.finfo(energy.dtype).tiny), dims))
         residual = residual - expand_right(size, dims) * image
+        actual = actual - expand_right(size, dims) * image
+        change = actual - least
+        length = dot(change, change)
+        share = torch.where(length > 0, -dot(least, change) / length, 0.0)
+        part = expand_right(share, mapped.ndim - share.ndim)
+        smooth = part * solution if smooth is None else smooth + part * (solution - smooth)
+        least = least + expand_right(share, dims) * change
         for unit in basis:
             residual = residual - expand_right(dot(unit, residual), dims) * unit
         before, energy = energy, dot(residual, residual)
         direction = residual + expand_right(torch.where(size > 0, energy / before, 0.0), dims) * direction
-    assert solution is not None
-    return solution
+    assert smooth is not None
+    return smooth
 
 
 def _length(x: Tensor) -> Tensor:

@@ -6,6 +6,8 @@ from samplers.auxiliary import AuxiliaryGibbs, AuxiliaryMH
 from samplers.base import Sampler
 from samplers.guided import *  # noqa: F403  # all of its __all__
 from samplers.kinetic_langevin import KineticLangevin
+from samplers.plan import Plan
+from samplers.recommend import recommend
 from samplers.replica_exchange import ReplicaExchange
 from samplers.solver import Solver
 from samplers.tempered_smc import TemperedSMC
@@ -15,9 +17,11 @@ __all__ = [
     "AuxiliaryGibbs",
     "AuxiliaryMH",
     "KineticLangevin",
+    "Plan",
     "ReplicaExchange",
     "Sampler",
     "Solver",
     "TemperedSMC",
+    "recommend",
 ]
 __all__ += guided.__all__

@@ -11,14 +11,13 @@ from torch import Tensor
 
 from posterior.checks import Count, NonNegative, Positive, Several, check_falling
 from posterior.errors import IncompatibleError, InvalidValueError
-from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
 from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler
 from samplers.curvature import is_linear_gaussian
+from samplers.plan import Calls
 from samplers.state import Info, State
 
 
@@ -44,7 +43,8 @@ class AnnealedLangevin(Sampler[State]):
         gamma: How much the likelihood is widened at each level, for form="paper"; the paper leaves it open.
         sigma_first: First noise level; unless given √(2n)·sigma_data, about the largest distance between two images
             (Song & Ermon 2020, arXiv:2006.09011), or the prior's largest if that is smaller.
-        sigma_last: Last noise level.
+        sigma_last: Last noise level; unless given 0.01, or a tenth of σ_y/‖A‖ where the operator is linear and that is
+            less, or the prior's smallest where that is larger.
         form: Which likelihood gradient.
         guidance: Length of the likelihood's gradient in units of the score's, for form="code".
 
@@ -58,13 +58,13 @@ class AnnealedLangevin(Sampler[State]):
     step_size: Positive = 0.6
     gamma: Positive = 0.7
     sigma_first: Positive | None = None
-    sigma_last: Positive = 0.01
+    sigma_last: Positive | None = None
     form: Literal["paper", "code"] = "paper"
     guidance: NonNegative = 5.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sigma_first is not None:
+        if self.sigma_first is not None and self.sigma_last is not None:
             check_falling(self, "sigma_first", "sigma_last")
         if self.form == "paper" and self.step_size * (1 + self.gamma**-2) >= 2:
             raise InvalidValueError(f"{self.name} needs step_size·(1 + 1/gamma²) < 2; got {self}")
@@ -86,29 +86,36 @@ class AnnealedLangevin(Sampler[State]):
                 f"{self.name}(form='paper') takes Gaussian noise on a linear operator; use form='code'"
             )
         levels = self._levels(problem)
-        if levels[0] <= levels[-1]:
+        if bool((levels[0] <= levels[-1]).any()):
             raise InvalidValueError(
                 f"{self.name} goes down from sigma_first to sigma_last, not {levels[[0, -1]].tolist()}"
             )
         problem.prior.check_sigma(levels)
 
-    def _levels(self, problem: Posterior[ScorePrior, Likelihood]) -> Tensor:
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        return Calls(num_samples * (self.levels * self.steps_per_level + 1))
+
+    def _levels(self, problem: Posterior) -> Tensor:
+        """Noise levels, (levels, B)."""
         prior = problem.prior
         distance = math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data
         first = min(distance, prior.sigma_max) if self.sigma_first is None else self.sigma_first
-        ends = torch.tensor([first, self.sigma_last], dtype=problem.dtype, device=problem.device)
-        return geometric_levels(ends[0], ends[1], self.levels)
+        last = problem.y.real.new_full((len(problem),), self.sigma_last or 0.01)
+        if self.sigma_last is None and is_linear_gaussian(problem):
+            finest = 0.1 * problem.likelihood.noise_std.to(last) / problem.operator.norm().to(last)
+            last = last.minimum(finest).clamp_min(prior.sigma_min)
+        return geometric_levels(torch.full_like(last, first), last, self.levels)
 
     def init(self, problem: Posterior, noise: Noise) -> State:
         prior, first = problem.prior, self._levels(problem)[0]
-        spread = (first**2 + prior.sigma_data**2).sqrt()
+        spread = expand_right((first**2 + prior.sigma_data**2).sqrt(), len(problem.event_shape))
         zero = torch.zeros(len(problem), dtype=problem.dtype, device=problem.device)
         x = prior.mean().to(zero) + spread * noise.normal(problem.event_shape)
         return State(x=x, done=zero.bool(), progress=zero)
 
     def step(self, problem: Posterior, state: State, noise: Noise) -> tuple[State, Info]:
         total = self.levels * self.steps_per_level
-        sigma = self._levels(problem)[min(state.step // self.steps_per_level, self.levels - 1)].expand(len(problem))
+        sigma = self._levels(problem)[min(state.step // self.steps_per_level, self.levels - 1)]
         level = expand_right(sigma, len(problem.event_shape))
         x = problem.prior.denoise(state.x, sigma)
         last = state.step == total

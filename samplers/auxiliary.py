@@ -15,6 +15,7 @@ from samplers.auxiliary_kernel import auxiliary_move, first_scale, rho_of
 from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move, tuned
+from samplers.plan import Calls
 from samplers.state import Info
 
 
@@ -39,10 +40,15 @@ class AuxiliaryMH(AuxiliaryChains[AuxiliaryState]):
     fewest).
     """
 
+    exact_for: ClassVar = "posteriors of one mode, as chains grow longer"
     state_type: ClassVar = AuxiliaryState
     chains: Count = 8
     burn_in: Several = 100
     thinning: Count = 5
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        start, move = self.sampling.calls
+        return Calls(self.chains * (start + self.num_moves(num_samples) * move))
 
     def init(self, problem: Posterior, noise: Noise) -> AuxiliaryState:
         source = noise.for_draws(self.chains)

@@ -23,7 +23,7 @@ from samplers.state import Info
 _FRACTION = 0.95
 _OVER_RELAXATION = 0.8
 _FIRST = 0.3  # of the largest ρ, where moves can be rejected
-_FINE = (1 / 8, 1 / 64)  # of the last ρ, for the moves that end a run
+FINE = (1 / 8, 1 / 64)  # of the last ρ, for the moves that end a run
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class PriorSampling:
     steps: int
     prior_steps: int = 0
     exact: bool = False
+
+    @property
+    def calls(self) -> tuple[int, int]:
+        """Network calls for a sample of p(x), and for one of p(x0 | z)."""
+        return (0, 0) if self.exact else (self.prior_steps, self.steps)
 
     def sample(self, prior: ScorePrior, count: int, noise: Noise) -> Tensor:
         """Samples of p(x), (count, B, *event)."""
@@ -78,7 +83,7 @@ class AuxiliaryKernel:
         # Few network calls leave noise of some hundredths of ρ where a pixel is certain: moves of falling ρ remove it.
         curvature, beta = Curvature(problem, pilot), torch.ones_like(scale)
         largest = largest_rho(problem, curvature, beta)
-        for i, part in enumerate(_FINE):
+        for i, part in enumerate(FINE):
             rho = (part * scale * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest)
             last = auxiliary_move(problem, last, beta, rho, curvature, self.sampling, noise.use(f"polish {i}"))
         return last.x
@@ -136,8 +141,8 @@ def auxiliary_move(
     def length(image: Tensor) -> Tensor:
         return image.flatten(-dims).square().sum(-1)
 
-    xi = noise.use("z").normal(problem.event_shape)
-    epsilon = (1 - _OVER_RELAXATION**2) ** 0.5 * xi - _OVER_RELAXATION * before.epsilon
+    fresh = (1 - _OVER_RELAXATION**2) ** 0.5
+    epsilon = fresh * noise.use("z").normal(problem.event_shape) - _OVER_RELAXATION * before.epsilon
     z = mu(x) + scale * curvature.function(lambda eigenvalue: spectrum(eigenvalue).sqrt(), epsilon)
     ahead = sampling.sample_denoised(problem.prior, z, rho, noise.use("x"))
     back = curvature.function(lambda eigenvalue: spectrum(eigenvalue).rsqrt(), (z - mu(ahead)) / scale)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posterior.checks import Count, check_fields, checked
+from posterior.checks import Count, Positive, check_fields, checked
 from posterior.diagnostics.verdict import judge
 from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning, check_finite
 from posterior.io.checkpoint import open_checkpoint
@@ -23,8 +23,10 @@ from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
+from samplers.plan import Calls, Plan, fitted, plan_of
 from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
+from samplers.stopwatch import Stopwatch
 
 StateT = TypeVar("StateT", bound=State)
 
@@ -35,10 +37,13 @@ _BLOCK = 256  # draws of which moments are taken at once, unless batch_size says
 class Sampler(Generic[StateT]):
     """An algorithm that draws from p(x | y): a frozen set of hyper-parameters.
 
-    Subclasses define `init` and `step`, may define `check`, `draws_at_once`, `finish` and `reasons`.
+    Subclasses define `init`, `step` and `calls`, may define `check`, `draws_at_once`, `together`, `finish` and
+    `reasons`.
 
     Attributes:
         priors: The kinds of prior that it takes.
+        exact_for: What it converges to the posterior of, and how, in a line.
+        copies: How many copies of its draws a run holds at the most.
         begins_with_noise: Whether samples begin as noise that hides the image, or as samples of a score prior that do.
         state_type: What `init` and `step` return.
         advice: What to do when draws should not be trusted.
@@ -46,6 +51,8 @@ class Sampler(Generic[StateT]):
     """
 
     priors: ClassVar[tuple[type[Prior], ...]] = (ScorePrior,)
+    exact_for: ClassVar[str] = "nothing: its bias has to be measured"
+    copies: ClassVar[int] = 14
     begins_with_noise: ClassVar[bool] = True
     state_type: ClassVar[type[Any]] = State
     advice: ClassVar[str] = ""
@@ -87,6 +94,14 @@ class Sampler(Generic[StateT]):
         """How many draws the algorithm makes, at least as many as are wanted."""
         return num_samples
 
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        """The network evaluations that so many draws of one measurement take."""
+        raise NotImplementedError(f"{self.name} does not say what it costs: it has no `calls`")
+
+    def together(self, num_samples: int) -> int:
+        """How many draws of a measurement meet in a network call, and in memory, at the most."""
+        return self.draws_at_once(num_samples)
+
     def init(self, problem: Posterior, noise: Noise) -> StateT:
         """The state before the first step."""
         raise NotImplementedError
@@ -119,6 +134,24 @@ class Sampler(Generic[StateT]):
         """The same as `sample` (the `Method` protocol)."""
         return self.sample(problem, num_samples, seed=seed, batch_size=batch_size, progress=progress)
 
+    @checked
+    @own_modes()
+    def plan(self, problem: Posterior, num_samples: Count = 64, *, batch_size: Count | None = None) -> Plan:
+        """What `sample` with the same arguments would cost; a network call is timed, and no more.
+
+        Numbers of calls are exact where settings fix them, else estimates, as the plan says.
+
+        Raises:
+            InvalidValueError, IncompatibleError: As `sample`.
+        """
+        self.check(problem)
+        return self.planned(problem, num_samples, batch_size, Stopwatch(problem))
+
+    def planned(self, problem: Posterior, num_samples: int, batch_size: int | None, stopwatch: Stopwatch) -> Plan:
+        """The plan, unchecked, by a stopwatch that may serve several."""
+        together, calls = self.together(num_samples), self.calls(problem, num_samples)
+        return plan_of(self, problem, num_samples, calls, together, batch_size, stopwatch)
+
     @overload
     def sample(
         self,
@@ -131,6 +164,7 @@ class Sampler(Generic[StateT]):
         progress: bool = True,
         callback: Callback | None = None,
         checkpoint: str | Path | None = None,
+        max_seconds: float | None = None,
     ) -> Samples: ...
 
     @overload
@@ -145,6 +179,7 @@ class Sampler(Generic[StateT]):
         progress: bool = True,
         callback: Callback | None = None,
         checkpoint: str | Path | None = None,
+        max_seconds: float | None = None,
     ) -> Moments: ...
 
     @checked
@@ -160,6 +195,7 @@ class Sampler(Generic[StateT]):
         progress: bool = True,
         callback: Callback | None = None,
         checkpoint: str | Path | None = None,
+        max_seconds: Positive | None = None,
     ) -> Samples | Moments:
         """Draw from the posterior of every measurement.
 
@@ -178,8 +214,12 @@ class Sampler(Generic[StateT]):
                 of the sampler's: it may change x, or set `done` to stop.
             checkpoint: A file from which the run goes on if it exists, and that is kept up to date: after the start,
                 every minute, and when the run ends, be it by Ctrl-C or an error.
+            max_seconds: Time that the run may take. Before it starts its plan decides: where the sampler has an
+                `accuracy` that becomes the highest that is quick enough, and where none is it makes fewer samples, as a
+                warning and `Samples.provenance` say. No run is cut short, so that one may take longer than was planned.
 
         Raises:
+            TooSlowError: The fewest samples that the sampler makes would take longer than `max_seconds`.
             InvalidValueError: An argument is of another type or out of range, or there are no measurements.
             IncompatibleError: The method does not take this prior or likelihood.
             NotFiniteError: The state became NaN or infinite.
@@ -190,6 +230,16 @@ class Sampler(Generic[StateT]):
         self.check(problem)
         if len(problem) == 0:
             raise InvalidValueError("the problem holds no measurements")
+        if max_seconds is not None:
+            if keep == "moments":
+                raise InvalidValueError("max_seconds plans samples that are kept: leave keep='moments' out")
+            chosen, count = fitted(self, problem, num_samples, batch_size, max_seconds)
+            if (chosen, count) != (self, num_samples):
+                warn(f"max_seconds={max_seconds:g}: {count} samples by {chosen!r}", TrustWarning, stacklevel=4)
+            return chosen.sample(
+                problem, count, seed=seed, batch_size=batch_size, progress=progress, callback=callback,
+                checkpoint=checkpoint,
+            )  # fmt: skip
         draws = self.draws_at_once(num_samples)
         result: Samples | Moments
         if keep == "moments":

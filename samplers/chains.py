@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Count, Range, Several
-from posterior.convergence import ess_mean, rhat
+from posterior.convergence import ess_mean, rhat, rhat_limit
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
@@ -18,6 +18,7 @@ from samplers.base import Sampler
 from samplers.state import Info, State, per_draw
 
 _R_HAT, _EFFECTIVE = 1.05, 50  # beyond which draws are not to be trusted (Vehtari et al. 2021 ask for 1.01 and 400)
+_ENOUGH = 4 * _EFFECTIVE  # draws of which the smallest of many estimates of an effective number is not low by chance
 
 
 @dataclass(kw_only=True)
@@ -63,6 +64,10 @@ AuxiliaryT = TypeVar("AuxiliaryT", bound=AuxiliaryState)
 class ChainSampler(Sampler[ChainT]):
     """Markov chains, of which every `thinning`-th state after `burn_in` is kept.
 
+    Reports (in `Samples.info`): r_hat, the largest over the entries of an image, and r_hat_limit, which that of chains
+    of one law exceeds once in a hundred runs (`rhat_limit`); effective_samples, the smallest over the entries. All are
+    NaN for chains of fewer than four draws.
+
     Subclasses define `init` and `step`, and what the fields' defaults are.
     """
 
@@ -83,23 +88,34 @@ class ChainSampler(Sampler[ChainT]):
             )
         return num_samples
 
+    def together(self, num_samples: int) -> int:
+        return self.chains
+
+    def num_moves(self, num_samples: int) -> int:
+        """Moves of a chain, those of the burn-in among them, for so many samples of all."""
+        return self.burn_in + self.draws_at_once(num_samples) // self.chains * self.thinning
+
     def finish(self, problem: Posterior, state: ChainT, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         each = num_samples // self.chains
         if each < 4:
             unknown = state.kept.new_full((len(problem),), float("nan"))
-            return state.kept, {"r_hat": unknown, "effective_samples": unknown}
+            return state.kept, {"r_hat": unknown, "r_hat_limit": unknown, "effective_samples": unknown}
         draws = state.kept.unflatten(0, (self.chains, each)).flatten(3)
         return state.kept, {
             "r_hat": rhat(draws).nan_to_num(1.0).amax(-1),
+            "r_hat_limit": torch.stack([rhat_limit(one) for one in draws.unbind(2)]).to(state.kept),
             "effective_samples": ess_mean(draws).nan_to_num(float(num_samples)).amin(-1),
         }
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
         unknown = torch.where(info["r_hat"].isnan(), torch.nan, 0.0)
+        few = (info["effective_samples"] < _EFFECTIVE).to(unknown)
         return {
             "fewer than four draws of a chain cannot tell whether the chains have converged": unknown,
-            "the chains disagree (r_hat)": info["r_hat"] > _R_HAT,
-            "the draws of a chain are much alike (effective_samples)": info["effective_samples"] < _EFFECTIVE,
+            "the chains disagree (r_hat)": info["r_hat"] > info["r_hat_limit"].clamp_min(_R_HAT),
+            "the draws are worth few independent ones (effective_samples)": (
+                few if num_samples >= _ENOUGH else few.where(few == 0, torch.nan)
+            ),
         }
 
     def burning(self, step: int) -> bool:
@@ -114,7 +130,7 @@ class ChainSampler(Sampler[ChainT]):
 
     def advanced(self, state: ChainState) -> dict[str, Any]:
         """The fields `done` and `progress` after this step."""
-        taken, total = state.step + 1, self.burn_in + len(state.kept) // self.chains * self.thinning
+        taken, total = state.step + 1, self.num_moves(len(state.kept))
         return {
             "done": torch.full_like(state.done, taken >= total),
             "progress": torch.full_like(state.progress, taken / total),

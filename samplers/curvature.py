@@ -37,6 +37,15 @@ class Curvature:
             self._scale = torch.ones(len(problem), dtype=pilot.dtype, device=pilot.device)
         self.norm = self._scale * self._operator.norm().to(pilot) ** 2  # an upper bound of the largest eigenvalue, (B,)
 
+    def root(self, x: Tensor) -> Tensor:
+        """R x for x (..., B, *event), with RᵀR = H̄: (..., B, *measurement_shape)."""
+        u = self._operator(x)
+        return expand_right(self._scale.sqrt(), len(self._operator.measurement_shape)) * u
+
+    def root_adjoint(self, y: Tensor) -> Tensor:
+        """Rᵀ y of measurements (..., B, *measurement_shape)."""
+        return expand_right(self._scale.sqrt(), len(self._operator.event_shape)) * self._operator.adjoint(y)
+
     def function(self, function: SpectralFunction, x: Tensor) -> Tensor:
         """f(H̄) x for a smooth scalar f of eigenvalues (B, …), x (..., B, *event)."""
 

@@ -20,6 +20,7 @@ from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxil
 from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
+from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
 _SHARE = 0.5  # ρ²‖A‖²/τ²: curvatures of −log π are then at most 2/ρ²
@@ -54,14 +55,24 @@ class Budget(NamedTuple):
     @property
     def calls(self) -> int:
         """Network calls a sample: one a step and one a level, several for the draw of x and for each sweep."""
-        return self.moves + self.coarse + self.fine - 1 + (self.sweeps + 2) * self.denoise_steps
+        return self.spent(self.steps_in_all)
+
+    @property
+    def steps_in_all(self) -> int:
+        """Steps of the run: those of Langevin dynamics, the draw of x, the sweeps and a last, fine one."""
+        return self.moves + self.sweeps + 2
+
+    def spent(self, taken: int) -> int:
+        """Network calls a sample after so many steps of the run, one at the least."""
+        moves = min(taken, self.moves)
+        return moves + self.level(moves - 1) + (taken - moves) * self.denoise_steps
 
     def level(self, step: int) -> int:
         """The level of a step."""
         return min(step, self.coarse) + max(0, step - self.coarse) // self.steps
 
 
-BUDGETS = {"fast": Budget(4, 3, 10, 1, 6), "standard": Budget(6, 4, 20, 3, 8), "high": Budget(10, 6, 48, 5, 10)}
+BUDGETS = {"fast": Budget(6, 3, 8, 1, 6), "standard": Budget(16, 4, 21, 3, 8), "high": Budget(20, 6, 48, 5, 10)}
 
 
 @dataclass(kw_only=True)
@@ -99,9 +110,9 @@ class KineticLangevin(Sampler[KineticState]):
 
     | accuracy | levels above | below the prior's scale | steps at each of these | sweeps | network calls |
     |---|---|---|---|---|---|
-    | fast | 4 | 3 | 10 | 1 | 58 |
-    | standard | 6 | 4 | 20 | 3 | 135 |
-    | high | 10 | 6 | 48 | 5 | 383 |
+    | fast | 6 | 3 | 8 | 1 | 56 |
+    | standard | 16 | 4 | 21 | 3 | 159 |
+    | high | 20 | 6 | 48 | 5 | 403 |
 
     Args:
         accuracy: How much to spend.
@@ -115,6 +126,8 @@ class KineticLangevin(Sampler[KineticState]):
         Titsias & Papaspiliopoulos 2018, Auxiliary gradient-based sampling algorithms, JRSS B 80.
     """
 
+    exact_for: ClassVar = "posteriors of one mode, as steps a level grow; not the weights of modes that are apart"
+    copies: ClassVar = 22
     state_type: ClassVar = KineticState
     advice: ClassVar = "take accuracy='high', or TemperedSMC where there are few measurements"
     accuracy: Literal["fast", "standard", "high"] = "standard"
@@ -134,6 +147,10 @@ class KineticLangevin(Sampler[KineticState]):
                 f"{type(problem.operator).__name__}; TemperedSMC and AuxiliaryMH take any likelihood"
             )
 
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        steps = self.budget.moves if self.exact_denoise else self.budget.steps_in_all
+        return Calls(num_samples * self.budget.spent(steps))
+
     def init(self, problem: Problem, noise: Noise) -> KineticState:
         rho = self._rho(problem, 0)
         z = noise.use("z").normal(problem.event_shape)
@@ -149,7 +166,7 @@ class KineticLangevin(Sampler[KineticState]):
 
     def step(self, problem: Problem, state: KineticState, noise: Noise) -> tuple[KineticState, Info]:
         budget = self.budget
-        total = budget.moves + budget.sweeps + 2
+        total = budget.steps_in_all
         level = budget.level(min(state.step, budget.moves - 1))
         rho = self._rho(problem, level)
         if state.step < budget.moves:
@@ -158,11 +175,13 @@ class KineticLangevin(Sampler[KineticState]):
             new = self._baoab(problem, state, rho, noise)
         elif state.step == budget.moves:
             x = self._sampling.sample_denoised(problem.prior, state.x, rho, noise.use("x"))
-            new = replace(state, x=x)
+            nothing = x.new_zeros(()).expand_as(x)  # of no memory: the sweeps have no momentum
+            new = replace(state, x=x, momentum=nothing, kick=nothing)
         else:
             new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
         tau = rho * problem.operator.norm().to(rho) / math.sqrt(_SHARE)
-        return new.after(total), {"tau": tau}
+        share = budget.spent(state.step + 1) / budget.calls
+        return replace(new.after(total), progress=torch.full_like(state.progress, share)), {"tau": tau}
 
     @property
     def _sampling(self) -> PriorSampling:

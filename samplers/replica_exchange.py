@@ -16,6 +16,7 @@ from samplers.auxiliary_kernel import auxiliary_move, first_scale, rho_of
 from samplers.chains import AuxiliaryChains, AuxiliaryState
 from samplers.curvature import Curvature
 from samplers.kernel import Move, tuned
+from samplers.plan import Calls
 from samplers.state import Info, per_draw
 
 
@@ -66,11 +67,21 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
         MCMC scheme, JRSS B 84.
     """
 
+    exact_for: ClassVar = "any posterior, as chains grow longer"
+    copies: ClassVar = 28
     state_type: ClassVar = ReplicaState
     chains: Count = 4
     burn_in: Several = 60
     thinning: Count = 2
     replicas: Several = 10
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        start, move = self.sampling.calls
+        each = (self.replicas - 1) * move + start
+        return Calls(self.chains * (self.replicas * start + self.num_moves(num_samples) * each))
+
+    def together(self, num_samples: int) -> int:
+        return self.chains * self.replicas
 
     def init(self, problem: Posterior, noise: Noise) -> ReplicaState:
         batch, each = len(problem), self.replicas

@@ -22,8 +22,10 @@ from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from posterior.shapes import expand_right
 from samplers.base import check_kind
+from samplers.plan import Calls, Plan, plan_of
 from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
+from samplers.stopwatch import Stopwatch
 
 StateT = TypeVar("StateT", bound=State)
 
@@ -34,9 +36,11 @@ class Solver:
 
     Attributes:
         priors: The kinds of prior that it takes.
+        copies: How many copies of its points a run holds at the most.
     """
 
     priors: ClassVar[tuple[type[Prior], ...]] = (GeneratorPrior,)
+    copies: ClassVar[int] = 14
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -49,6 +53,22 @@ class Solver:
     def check(self, problem: Posterior) -> None:
         """Raise `IncompatibleError` unless the method takes this prior and this likelihood."""
         check_kind(self.name, self.priors, problem.prior)
+
+    @property
+    def num_starts(self) -> int:
+        """How many points each measurement is searched from, S of a state's (S, B, *event)."""
+        return 1
+
+    def calls(self, problem: Posterior) -> Calls:
+        """The network evaluations that an estimate of one measurement takes."""
+        raise NotImplementedError(f"{self.name} does not say what it costs: it has no `calls`")
+
+    @checked
+    @own_modes()
+    def plan(self, problem: Posterior, *, batch_size: Count | None = None) -> Plan:
+        """What `solve` with the same arguments would cost; a network call is timed, and no more."""
+        self.check(problem)
+        return plan_of(self, problem, 1, self.calls(problem), self.num_starts, batch_size, Stopwatch(problem))
 
     def __call__(
         self,
@@ -90,7 +110,7 @@ class Found(NamedTuple):
 class IterativeSolver(Solver, Generic[StateT]):
     """A solver that takes steps, on all measurements together, from a state that a checkpoint can hold.
 
-    Subclasses define `check`, `init`, `step` and `finish`, may define `target` and `num_starts`.
+    Subclasses define `check`, `calls`, `init`, `step` and `finish`, may define `target` and `num_starts`.
 
     Attributes:
         state_type: What `init` and `step` return.
@@ -99,11 +119,6 @@ class IterativeSolver(Solver, Generic[StateT]):
 
     state_type: ClassVar[type[Any]] = State
     remedy: ClassVar[str] = ""
-
-    @property
-    def num_starts(self) -> int:
-        """How many points each measurement is searched from, S of a state's (S, B, *event)."""
-        return 1
 
     def target(self, problem: Posterior, batch_size: int | None) -> Posterior:
         """The problem that steps are taken on."""

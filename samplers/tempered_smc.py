@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
+from warnings import warn
 
 import torch
 from torch import Tensor
 
 from posterior.checks import Range
+from posterior.errors import TooLargeWarning
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
+from samplers import levels
 from samplers import population as pop
-from samplers.auxiliary_kernel import AuxiliaryKernel, PriorSampling, check_auxiliary
+from samplers.auxiliary_kernel import FINE, AuxiliaryKernel, PriorSampling, check_auxiliary
 from samplers.base import Sampler
 from samplers.kernel import SMALLEST, Kernel, Move, tuned
 from samplers.latent.hamiltonian import HamiltonianKernel
+from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
 _FEWEST = 3  # moves at β = 1
@@ -27,6 +31,11 @@ _MOVES = 0.9  # moves accepted before the temperature changes again, on average
 _INFLATION, _LINEAGES, _R_HAT, _EVIDENCE = 4.0, 4, 1.1, 0.7
 # Moves at β = 1 end when so many of them have left more than this fraction of what the inflation exceeds 1 by.
 _COMPARE, _PROGRESS = 8, 0.85
+_PRIOR_WEIGHT = 5.0  # levels after which a prediction is corrected by half of what it was off by
+_CAVEAT = (
+    "the number of levels is foretold from a few samples of the prior, within about 20 % where it was measured; the "
+    "moves at β = 1 are taken to be as many as can be"
+)
 
 
 class Budget(NamedTuple):
@@ -73,6 +82,8 @@ class PopulationState(State):
         inflation: Variance of the population's mean in units of that of independent draws, (B,).
         compared: The inflation that the next comparison is with, (B,).
         log_evidence: Estimates of log p(y) by the islands, their weights until β = 1, (B, islands).
+        spread: What tells how many levels are ahead, (B, K), see `samplers.levels.spread`.
+        levels: How many were ahead at the start, (B,).
     """
 
     epsilon: Tensor = per_draw()
@@ -85,6 +96,8 @@ class PopulationState(State):
     inflation: Tensor
     compared: Tensor
     log_evidence: Tensor
+    spread: Tensor
+    levels: Tensor
 
     def watched(self) -> dict[str, Tensor]:
         return {**super().watched(), "log p(y | x)": self.log_evidence.logsumexp(1)}
@@ -130,6 +143,8 @@ class TemperedSMC(Sampler[PopulationState]):
     """
 
     priors: ClassVar = (ScorePrior, GeneratorPrior)
+    exact_for: ClassVar = "any posterior, its modes and their weights, as the population grows"
+    copies: ClassVar = 28
     state_type: ClassVar = PopulationState
     advice: ClassVar = "take a larger population or accuracy='high'"
     accuracy: Literal["fast", "standard", "high"] = "standard"
@@ -154,12 +169,45 @@ class TemperedSMC(Sampler[PopulationState]):
         size = max(num_samples, self.population or self.budget.population)
         return -(-size // self.islands(size)) * self.islands(size)
 
+    def together(self, num_samples: int) -> int:
+        return self.budget.prior_samples * self.draws_at_once(num_samples)
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        budget, size, score = self.budget, self.draws_at_once(num_samples), isinstance(problem.prior, ScorePrior)
+        target = self.target(problem, None)
+        _, ahead = self._foretold(target, problem.noise(0, 1).use("init"))
+        # Where moves can be refused a level waits for about two.
+        refused = self._kernel(target).first_scale(target) < 1
+        moves = float(ahead.mean()) * (2 if refused else 1) + budget.final_moves
+        start, move = PriorSampling(budget.steps, budget.prior_steps, self.exact_denoise).calls if score else (1, 0)
+        forward: float = size * budget.prior_samples * start + levels.pilot_calls(problem, self._probes(problem), start)
+        backward = 0.0
+        if score:
+            forward += size * moves * move + num_samples * len(FINE) * move
+        else:  # a likelihood besides the gradients of a move, and images of the samples at the end
+            backward = size * moves * budget.steps
+            forward += backward + size * moves + num_samples
+        return Calls(forward, backward, _CAVEAT, levels.too_large(problem, ahead, size, self.budget.ess))
+
+    def _probes(self, problem: Posterior) -> bool:
+        """Whether levels are foretold with the help of the denoiser."""
+        return isinstance(problem.prior, ScorePrior) and not self.exact_denoise
+
+    def _foretold(self, problem: Posterior, noise: Noise) -> tuple[Tensor, Tensor]:
+        """What tells how many levels are ahead, see `samplers.levels.spread`, and how many are at the start, (B,)."""
+        spread = levels.spread(problem, self._kernel(problem), self._probes(problem), noise)
+        first = levels.first_temperature(spread, self.budget.prior_samples)
+        return spread, levels.levels_from(spread, first, self.budget.ess)
+
     @staticmethod
     def islands(size: int) -> int:
         return 4 if size < 512 else 8
 
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
         size, islands, kernel = len(noise.draws), self.islands(len(noise.draws)), self._kernel(problem)
+        spread, ahead = self._foretold(problem, noise)
+        for text in levels.too_large(problem, ahead, size, self.budget.ess):
+            warn(f"{self.name}: {text}", TooLargeWarning, stacklevel=9)  # at the call of `sample`
         # Independent samples of the prior, so many that importance weights alone go some way at no loss.
         x = kernel.start(problem, self.budget.prior_samples * size, noise)
         log_likelihood = problem.log_likelihood(x)
@@ -182,6 +230,8 @@ class TemperedSMC(Sampler[PopulationState]):
             inflation=torch.ones_like(zero),
             compared=torch.full_like(zero, torch.inf),
             log_evidence=pop.island_means(log_weights, islands).T.contiguous(),
+            spread=spread,
+            levels=ahead,
         )
 
     def step(self, problem: Posterior, state: PopulationState, noise: Noise) -> tuple[PopulationState, Info]:
@@ -236,7 +286,7 @@ class TemperedSMC(Sampler[PopulationState]):
             log_likelihood=move.log_likelihood,
             ancestor=ancestor,
             done=done,
-            progress=torch.where(done, 1.0, 0.8 * beta**0.25 + 0.2 * final_moves / budget.final_moves),  # β by factors
+            progress=torch.where(done, 1.0, self._progress(state, beta, final_moves, inflation)),
             beta=beta,
             scale=tuned(state.scale, accepted),
             moves=torch.where(state.moves >= _MOVES, 0.0, state.moves) + counted,
@@ -244,7 +294,20 @@ class TemperedSMC(Sampler[PopulationState]):
             inflation=inflation,
             compared=torch.where(compare, inflation, state.compared),
             log_evidence=torch.where((state.final_moves == 0)[:, None], log_evidence, state.log_evidence),
+            spread=state.spread,
+            levels=state.levels,
         )
+
+    def _progress(self, state: PopulationState, beta: Tensor, final_moves: Tensor, inflation: Tensor) -> Tensor:
+        """The share of moves that is made, (B,), by the prediction as the levels so far correct it."""
+        ahead = levels.levels_from(state.spread, beta, self.budget.ess)
+        taken = state.step + 1 - final_moves
+        correction = (taken + _PRIOR_WEIGHT) / ((state.levels - ahead).clamp_min(0) + _PRIOR_WEIGHT)
+        apart = inflation <= self.budget.inflation  # so that few moves at β = 1 will do
+        last = torch.where(apart, final_moves.clamp_min(_FEWEST - 1) + 1, self.budget.final_moves)
+        left = correction * ahead + last - final_moves
+        share = ((state.step + 1) / (state.step + 1 + left)).to(state.progress)
+        return share.maximum(state.progress)
 
     def finish(self, problem: Posterior, state: PopulationState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         # Neighbouring slots share ancestors: shuffle, so that the first samples are a fair subset.

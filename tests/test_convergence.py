@@ -7,7 +7,7 @@ from arviz_stats.base import array_stats
 from torch import Tensor
 
 from posterior import convergence
-from posterior.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
+from posterior.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat, rhat_limit
 from posterior.errors import InvalidValueError, NotFiniteError, ShapeError
 from posterior.noise import Noise
 
@@ -48,6 +48,26 @@ def test_equal_to_arviz(case: str) -> None:
         (mcse_mean, array_stats.mcse(values, method="mean")),
     ):
         assert ours(x).item() == pytest.approx(float(theirs), rel=1e-8), ours.__name__
+
+
+@pytest.mark.parametrize("phi", [0.0, 0.4])
+@pytest.mark.parametrize(("chains", "length", "entries"), [(8, 8, 256), (4, 40, 64), (1, 64, 1)])
+def test_chains_of_one_law_seldom_exceed_the_limit(chains: int, length: int, entries: int, phi: float) -> None:
+    # One run in a hundred: of 100 more than five do once in 1,900 times. The limit is not far above what they reach.
+    runs = autoregressive(chains, length, phi, (100, entries))
+    largest = rhat(runs).amax(-1)
+    limits = torch.stack([rhat_limit(runs[:, :, k]) for k in range(100)])
+    assert (largest > limits).sum() <= 5
+    assert ((largest.quantile(0.95) - 1) / (limits.median() - 1)) > 0.3
+
+
+def test_chains_apart_exceed_the_limit() -> None:
+    apart = autoregressive(8, 8, 0.5, (64,)) + 3 * (torch.arange(8) % 2)[:, None, None]
+    assert rhat(apart).max() > 1.1 * rhat_limit(apart)
+    same = torch.ones(4, 8, 3)
+    assert rhat(same).isnan().all() and rhat_limit(same).isfinite()
+    with pytest.raises(InvalidValueError, match="at least 4 draws"):
+        rhat_limit(autoregressive(2, 3, 0.0))
 
 
 def test_entries_are_judged_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -75,6 +77,32 @@ def test_chebyshev_of_few_terms(function):
     x = torch.arange(7.0, dtype=torch.float64)
     bound = torch.tensor(1.0, dtype=torch.float64)
     assert_close(chebyshev(lambda v: diagonal * v, bound, function, x, 1), function(diagonal) * x, 1e-13)
+
+
+def system(skew: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """I + S + K of 30 unknowns, S symmetric and positive with eigenvalues to 1,000, K antisymmetric; a right side."""
+    noise = Noise.of(0, dtype=torch.float64)
+    basis = torch.linalg.qr(noise.use("basis").normal((30, 30))[0, 0]).Q
+    other = noise.use("other").normal((30, 30))[0, 0]
+    symmetric = torch.eye(30, dtype=torch.float64) + basis @ torch.logspace(-2, 3, 30).double().diag() @ basis.T
+    return symmetric + skew * (other - other.T), noise.use("side").normal((30,))[0]
+
+
+def test_conjugate_gradients_solve():
+    matrix, b = system(0.0)
+    found = conjugate_gradients(lambda v: (v @ matrix.T, 2 * v), b, 1, 200, 1e-12)
+    assert_close(found, 2 * torch.linalg.solve(matrix, b[0])[None], 1e-8)
+
+
+@pytest.mark.parametrize("skew", [0.0, 10.0, 1000.0])
+def test_conjugate_gradients_do_not_go_astray(skew):
+    # Where the matrix is not symmetric they do not solve, but never do they leave more than there was, or than before
+    matrix, b = system(skew)
+    left = [float(b.norm())]
+    for count in range(1, 12):
+        found = conjugate_gradients(lambda v: (v @ matrix.T, v), b, 1, count, 0.0)
+        left.append(float((b - found @ matrix.T).norm()))
+    assert all(after <= before * (1 + 1e-12) for before, after in itertools.pairwise(left))
 
 
 def test_conjugate_gradients_do_not_enlarge_the_rounding_of_products():

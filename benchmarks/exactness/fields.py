@@ -64,8 +64,9 @@ class FieldPrior(ScorePrior):
     def responsibilities(self, squares: Tensor, noise: Tensor) -> Tensor:
         """Probability (K, ...) of the parts given squares of coefficients in Gaussian noise of this variance."""
         weights, variances = self.parts
-        total = torch.stack([v + noise for v in variances])
-        return (expand_right(weights.log(), total.ndim - 1) - 0.5 * (squares / total + total.log())).softmax(0)
+        totals = [variance + noise for variance in variances]
+        logs = [w.log() - 0.5 * (squares / total + total.log()) for w, total in zip(weights, totals, strict=True)]
+        return torch.stack(logs).softmax(0)
 
     def _denoise(self, x: Tensor, sigma: Tensor, *labels: Tensor) -> Tensor:
         c, noise = self.transform(x), expand_right(sigma**2, 3)

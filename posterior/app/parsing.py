@@ -41,7 +41,7 @@ def parse(
     """
     parser, command = _Parser(prog=_PROGRAM, description=description), commands
     _add_commands(parser, commands, choices or {})
-    words = list(sys.argv[1:] if args is None else args)
+    words = [_underlined(word) for word in (sys.argv[1:] if args is None else args)]
     if len(words) > 1 and words[1].endswith((".yaml", ".yml")) and not words[1].startswith("-"):
         words.insert(1, "--config")  # `posterior fairness study.yaml`
     try:
@@ -172,6 +172,14 @@ def _words(function: Callable[..., object]) -> list[str]:
     if inspect.Parameter.KEYWORD_ONLY not in kinds.values():
         return []
     return [name for name, kind in kinds.items() if kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+
+def _underlined(word: str) -> str:
+    """A word of the command line; of an option the name with underlines, for `--dry-run` is `--dry_run`."""
+    if not re.match("--[a-z]", word):
+        return word
+    option, equals, value = word[2:].partition("=")
+    return f"--{option.replace('-', '_')}{equals}{value}"
 
 
 def _quit(message: str, code: int) -> NoReturn:

@@ -50,9 +50,8 @@ def _public(base: type[T], *packages: ModuleType) -> dict[str, Callable[..., T]]
     """The classes that derive from `base` in the packages' `__all__`, by name."""
     found = {name: getattr(package, name) for package in packages for name in package.__all__}
     abstract = (base, LinearOperator)
-    return {
-        name: found[name] for name in sorted(found) if issubclass(found[name], base) and found[name] not in abstract
-    }
+    classes = {name: one for name, one in sorted(found.items()) if isinstance(one, type)}
+    return {name: one for name, one in classes.items() if issubclass(one, base) and one not in abstract}
 
 
 _METHODS = (samplers, samplers.guided, samplers.latent, samplers.flows, samplers.map, samplers.baselines)

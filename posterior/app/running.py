@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from posterior.errors import IncompatibleError, TrustWarning
+from posterior.errors import IncompatibleError, TooLargeWarning, TrustWarning
 from posterior.problem import Posterior
 from posterior.results import PointEstimate, Samples
-from samplers import Sampler, Solver
+from samplers import Plan, Sampler, Solver
 from samplers.solver import IterativeSolver
 
 
@@ -27,7 +28,7 @@ def answer(
 ) -> Samples | PointEstimate:
     """Run a method, without the warnings that its result's `summary` repeats; arguments as for `Sampler.sample`.
 
-    Ctrl-C has a note on how to go on.
+    What speaks against the run before it begins goes to stderr at once. Ctrl-C has a note on how to go on.
 
     Raises:
         IncompatibleError: There is a checkpoint, and the method cannot go on from one.
@@ -40,6 +41,8 @@ def answer(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", TrustWarning)
+            warnings.simplefilter("always", TooLargeWarning)
+            warnings.showwarning = _say
             if isinstance(method, Sampler):
                 return method.sample(problem, num_samples, **options)
             return method.solve(problem, **options)
@@ -47,6 +50,24 @@ def answer(
         if checkpoint is None:
             stop.add_note("the unfinished run is not kept; with --checkpoint FILE the same command goes on")
         raise
+
+
+def _say(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: object = None,
+    line: object = None,
+) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def plan(problem: Posterior, method: Sampler | Solver, *, num_samples: int = 64, batch_size: int | None = None) -> Plan:
+    """What `answer` would cost."""
+    if isinstance(method, Sampler):
+        return method.plan(problem, num_samples, batch_size=batch_size)
+    return method.plan(problem, batch_size=batch_size)
 
 
 def default_device() -> torch.device:

@@ -58,3 +58,21 @@ class MultiCoilMRI(MaskedOperator):
     def _adjoint(self, y: Tensor) -> Tensor:
         image = (self.maps.conj() * centred_ifft(self._masked(y))).sum(-3)
         return torch.stack([image.real, image.imag], -3)
+
+    def gram(self, x: Tensor) -> Tensor:
+        """AᵀA x, with images moved to the origin of plain Fourier transforms instead of every coil."""
+        maps, mask = self._cached("at origin", lambda: (_to_origin(self.maps), _to_origin(self._whole_mask())))
+        image = _to_origin(torch.complex(*x.unbind(-3))).unsqueeze(-3)
+        spectrum = torch.fft.fft2(maps * image)
+        self._check_count(spectrum)
+        image = (maps.conj() * torch.fft.ifft2(mask * spectrum)).sum(-3)
+        image = torch.fft.fftshift(image, dim=(-2, -1))
+        return torch.stack([image.real, image.imag], -3)
+
+    def _whole_mask(self) -> Tensor:
+        """The mask with its columns and rows in full."""
+        return self.mask.expand(*self.mask.shape[:-2], *self.event_shape[-2:])
+
+
+def _to_origin(values: Tensor) -> Tensor:
+    return torch.fft.ifftshift(values, dim=(-2, -1))

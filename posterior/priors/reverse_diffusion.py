@@ -30,8 +30,8 @@ from posterior.noise import Noise
 # First and last noise level of a conditional draw at ρ = 1 in six calls, and the variance of its reference Gaussian:
 # with them the variance of a Gaussian of any width comes out within 0.002 ρ², a third of that in eight calls.
 _FIRST, _LAST, _VARIANCE = 3.3, 0.16, 0.255
-# The same of a draw from the prior in 16 calls, in units of sigma_data; the first level is at least so high.
-_PRIOR_FIRST, _PRIOR_LAST, _PRIOR_VARIANCE = 5.0, 0.05, 0.3
+# The same of a draw from the prior in 16 calls, in units of sigma_data; a distance is taken to be at least so large.
+_PRIOR_DISTANCE, _PRIOR_LAST, _PRIOR_VARIANCE = 5.0, 0.05, 0.3
 
 
 class Denoiser(Protocol):
@@ -76,7 +76,7 @@ def flow_ode(
         time = (wide + t.double() ** 2).rsqrt()
         w = centre + (u + _integral(times[-3:], slopes[-3:], times[-1], time)) / time.to(u.dtype)
         times.append(time)
-        slopes.append(flow_slope(denoise(w, t), w, t, centre, variance))
+        slopes = [*slopes[-3:], flow_slope(denoise(w, t), w, t, centre, variance)]  # no more are looked at
         u = u + _integral(times[-4:], slopes[-4:], times[-2], time)
     u = u + _integral(times[-3:], slopes[-3:], times[-1], wide.rsqrt())
     return centre + u * variance.sqrt()
@@ -88,8 +88,10 @@ def _integral(times: list[Tensor], slopes: list[Tensor], start: Tensor, end: Ten
     nodes = torch.stack([(time - start) / step for time in times], -1)  # in units of the step, for conditioning
     powers = torch.arange(len(times), device=end.device)
     weights = torch.linalg.solve((nodes[..., None] ** powers).mT, 1.0 / (powers.to(nodes) + 1).expand_as(nodes))
-    terms = ((step * weight).to(slope.dtype) * slope for weight, slope in zip(weights.unbind(-1), slopes, strict=True))
-    return sum(terms, torch.zeros_like(slopes[0]))
+    total = torch.zeros_like(slopes[0])
+    for weight, slope in zip(weights.unbind(-1), slopes, strict=True):
+        total += (step * weight).to(slope.dtype) * slope
+    return total
 
 
 def flow_slope(denoised: Tensor, w: Tensor, t: Tensor, centre: Tensor, variance: Tensor) -> Tensor:
@@ -102,11 +104,14 @@ def sample(prior: Denoiser, noise: Noise, steps: int) -> Tensor:
     if steps < 2:
         raise InvalidValueError(f"a draw from the prior takes at least 2 steps, got {steps}")
     variance = torch.tensor(prior.sigma_data**2, dtype=noise.dtype, device=noise.keys.device)
-    # √(2n)·sigma_data is about the largest distance between two images (Song & Ermon 2020, arXiv:2006.09011).
-    distance = math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data
-    first = min(max(distance, _PRIOR_FIRST * prior.sigma_data), prior.sigma_max)
+    # √(2n)·sigma_data is about the largest distance between two images (Song & Ermon 2020, arXiv:2006.09011). A prior
+    # whose variance is mostly in one component is not yet hidden there: the first step, which ends where nothing has
+    # corrected it, is from twice that. It goes down by three at once, for in τ that is a step as long as the next.
+    distance = max(math.sqrt(2 * math.prod(prior.event_shape)), _PRIOR_DISTANCE) * prior.sigma_data
+    first = min(2 * distance, prior.sigma_max)
     last = max(_PRIOR_LAST * 16 / steps * prior.sigma_data, prior.sigma_min)
-    levels = geometric_levels(variance.new_tensor(first), variance.new_tensor(last), steps)
+    ends = variance.new_tensor([first, min(first, distance) / 1.5, last])
+    levels = torch.cat([ends[:1], geometric_levels(ends[1], ends[2], steps - 1)])
     start = noise.use("start").normal(tuple(prior.event_shape))
     return flow_ode(prior.denoise, start, levels, prior.mean().to(variance), _PRIOR_VARIANCE * variance)
 

@@ -14,6 +14,7 @@ from posterior.operators import Identity
 from posterior.priors.base import Prior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
+from samplers.plan import Calls
 from samplers.solver import Solver
 
 
@@ -43,6 +44,9 @@ class BM3D(Solver):
             )
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise IncompatibleError(f"{self.name} takes images (1 or 3, H, W), not events of shape {shape}")
+
+    def calls(self, problem: Posterior) -> Calls:
+        return Calls(0)
 
     def solve(
         self, problem: Posterior, *, seed: int = 0, batch_size: int | None = None, progress: bool = True

@@ -14,6 +14,7 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.flows.composed_flow import ComposedFlow
+from samplers.plan import Calls
 
 _DRAWS = 64  # of the prior, for its moments
 _NARROW = 0.1  # of their standard deviations: where the first draws are
@@ -35,6 +36,10 @@ class AmbientVI(ComposedFlow):
     """
 
     learning_rate: Positive = 0.01
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        forward, backward, *_ = super().calls(problem, num_samples)
+        return Calls(forward + _DRAWS + num_samples, backward)  # images of the start, and latents of the samples
 
     def first_parameters(self, problem: Posterior, noise: Noise) -> Tensor:
         images = problem.prior(noise.for_draws(_DRAWS).use("images").normal(problem.event_shape)).flatten(2)

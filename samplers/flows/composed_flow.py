@@ -22,6 +22,7 @@ from samplers import population as pop
 from samplers.adam import adam
 from samplers.base import Sampler
 from samplers.flows.pre_generator import PreGenerator
+from samplers.plan import Calls
 from samplers.state import Info, State
 
 _FEW = 4.0  # draws for each independent one that they stand for, at the most
@@ -84,6 +85,7 @@ class ComposedFlow(Sampler[ComposedState]):
     """
 
     priors: ClassVar = (FlowPrior,)
+    exact_for: ClassVar[str] = "any posterior, as candidates grow in number, with a correction; else nothing"
     state_type: ClassVar = ComposedState
     advice: ClassVar = "take more steps or a wider pre-generator, or FlowHMC or TemperedSMC"
     steps: Count = 1000
@@ -93,6 +95,18 @@ class ComposedFlow(Sampler[ComposedState]):
     hidden: Count = 32
     correction: Literal["none", "importance", "metropolis"] = "none"
     candidates: Count = 1000
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        steps = self.training_calls()
+        return Calls(steps.forward + max(num_samples, self.candidates) + num_samples, steps.backward)
+
+    def training_calls(self) -> Calls:
+        """The network evaluations that training takes."""
+        backward = self.steps * self.batch
+        return Calls(max(2, self.batch) + backward, backward)
+
+    def together(self, num_samples: int) -> int:
+        return max(num_samples, self.candidates, self.batch)
 
     def block(self, num_samples: int, at_once: int) -> int:
         return num_samples  # a trained flow serves them all

@@ -15,6 +15,7 @@ from posterior.priors.flows import FlowPrior
 from posterior.problem import LatentPosterior, Posterior
 from samplers.flows.composed_flow import ComposedFlow, ComposedState, log_standard
 from samplers.latent.hmc import HMC, HMCState
+from samplers.plan import Calls
 from samplers.state import Info, per_draw
 
 
@@ -67,6 +68,14 @@ class FlowHMC(HMC[FlowHMCState]):
     thinning: Count = 4
     leapfrogs: Count = 4
 
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        training, moving = self.transport.training_calls(), super().calls(problem, num_samples)
+        forward = training.forward + self.chains + moving.forward
+        return Calls(forward, training.backward + moving.backward)
+
+    def together(self, num_samples: int) -> int:
+        return max(self.chains, self.transport.batch)
+
     def check(self, problem: Posterior) -> None:
         super().check(problem)
         self.transport.check(problem)
@@ -80,20 +89,24 @@ class FlowHMC(HMC[FlowHMCState]):
         )  # fmt: skip
 
     def step(self, problem: Posterior, state: FlowHMCState, noise: Noise) -> tuple[FlowHMCState, Info]:
-        trained = self.transport.steps
+        trained, training = self.transport.steps, self.transport.training_calls().backward
+        share = training / (training + super().calls(problem, len(state.kept)).backward)  # of the whole run's work
         unknown = torch.full_like(state.first_temperature, torch.nan)
         if state.step < trained:
             flow, info = self.transport.step(problem, self._flow(state), noise.use("transport"))
             new = replace(
                 state, batch=flow.x, parameters=flow.parameters, first=flow.first, second=flow.second,
-                progress=0.5 * flow.progress,
+                progress=share * flow.progress,
             )  # fmt: skip
             return new, info | {"step_size": unknown, "acceptance": unknown}
         seen = TransportedPosterior(problem, self.transport, state.parameters)
         if state.step == trained:
             state = replace(state, **(self.beginning(seen, noise.use("start")) | {"kept": state.kept}))
         moved, info = super().step(seen, replace(state, step=state.step - trained), noise.at(state.step - trained))
-        return replace(moved, progress=0.5 + 0.5 * moved.progress), info | {"entropy": unknown, "limited": unknown}
+        return replace(moved, progress=share + (1 - share) * moved.progress), info | {
+            "entropy": unknown,
+            "limited": unknown,
+        }
 
     def finish(self, problem: Posterior, state: FlowHMCState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         epsilon, figures = super().finish(problem, state, noise, num_samples)

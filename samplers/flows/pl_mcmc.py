@@ -17,6 +17,7 @@ from posterior.priors.flows import FlowPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.chains import ChainSampler, ChainState
+from samplers.plan import Calls
 from samplers.state import Info
 
 _ACCEPTANCE, _FIRST, _LEAST = 0.3, 0.2, 1e-3
@@ -63,6 +64,7 @@ class PLMCMC(ChainSampler[ProjectedState]):
     """
 
     priors: ClassVar = (FlowPrior,)
+    exact_for: ClassVar = "pixels that are known without noise, in one mode, as chains grow longer"
     state_type: ClassVar = ProjectedState
     width: Positive = 0.1
     chains: Count = 4
@@ -79,6 +81,9 @@ class PLMCMC(ChainSampler[ProjectedState]):
                 f"{self.name} takes y for pixels, but it has values beyond ({low:g}, {high:g}), which no image of this "
                 "prior has; FlowHMC and ComposedFlow allow for noise"
             )
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        return Calls(3 * self.chains * (1 + self.num_moves(num_samples)) + 3 * num_samples)
 
     def init(self, problem: Posterior, noise: Noise) -> ProjectedState:
         z = noise.for_draws(self.chains).normal(problem.event_shape)

@@ -21,6 +21,7 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler, StateT
 from samplers.curvature import is_linear_gaussian
+from samplers.plan import Calls
 from samplers.state import Info
 
 
@@ -32,7 +33,10 @@ class Guided(Sampler[StateT]):
     \(x/\sqrt{1 + \sigma^2}\)). Levels are DDPM's, \(\sigma_t^2 = 1/\bar\alpha_t - 1\) with β from 10⁻⁴ to 0.02, at
     evenly spaced t as far as the prior is valid; after the last one comes 0. No such sampler is exact: measure.
 
-    Subclasses define `move`, or `advance` if their state holds more than x, and may define `levels`.
+    Subclasses define `move`, or `advance` if their state holds more than x, and may define `levels` and `calls`.
+
+    Attributes:
+        backward: Backward passes of the network a level.
 
     Args:
         steps: Noise levels.
@@ -41,6 +45,7 @@ class Guided(Sampler[StateT]):
     steps: Several = 100
 
     linear_only: ClassVar[bool] = True  # Gaussian noise on a linear operator
+    backward: ClassVar[int] = 0
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
@@ -50,8 +55,18 @@ class Guided(Sampler[StateT]):
                 f"{type(problem.operator).__name__}; DAPS, TDS and TemperedSMC take any likelihood and operator"
             )
 
-    def levels(self, prior: ScorePrior) -> tuple[float, ...]:
-        """Noise levels, from high to low, without the 0 at the end."""
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        levels = self.draws_at_once(num_samples) * len(self.levels(problem.prior, math.inf))
+        return Calls(levels, levels * self.backward)
+
+    def levels(self, prior: ScorePrior, resolution: float) -> tuple[float, ...]:
+        """Noise levels, from high to low, without the 0 at the end.
+
+        Args:
+            prior: Says at which levels it is valid.
+            resolution: σ_y/‖A‖ as `resolutions` gives it. Samples that end as means given a last level have no spread
+                that is far below it.
+        """
         return ddpm_levels(self.steps, prior.sigma_min, prior.sigma_max)
 
     def move(self, problem: Posterior, x: Tensor, sigma: float, following: float, noise: Noise) -> Tensor:
@@ -75,16 +90,35 @@ class Guided(Sampler[StateT]):
 
     def init(self, problem: Posterior, noise: Noise) -> StateT:
         zero = torch.zeros(len(problem), dtype=problem.dtype, device=problem.device)
-        x = self.start(problem, self.levels(problem.prior)[0], noise)
+        first = self.levels(problem.prior, math.inf)[0]  # of every resolution, which says where they end
+        x = self.start(problem, first, noise)
         state: StateT = self.state_type(x=x, done=zero.bool(), progress=zero, **self.memory(problem, x))
         return state
 
     def step(self, problem: Posterior, state: StateT, noise: Noise) -> tuple[StateT, Info]:
-        levels = (*self.levels(problem.prior), 0.0)
-        taken, total = state.step + 1, len(levels) - 1
-        state = self.advance(problem, state, levels[state.step], levels[taken], noise)
-        progress = torch.full_like(state.progress, taken / total)
-        return replace(state, done=torch.full_like(state.done, taken == total), progress=progress), {}
+        of_each, taken = resolutions(problem), state.step + 1
+        before = state
+        for resolution in sorted(set(of_each)):
+            levels = (*self.levels(problem.prior, resolution), 0.0)
+            ends = levels[before.step], levels[taken]
+            some = torch.tensor([b for b, own in enumerate(of_each) if own == resolution], device=problem.device)
+            if len(some) == len(problem):
+                state = self.advance(problem, before, *ends, noise)
+            else:
+                part = self.advance(problem.select(some), before.select(some), *ends, noise.select(some))
+                state = state.merged(some, part)
+        return replace(state, step=before.step).after(len(levels) - 1), {}
+
+
+def resolutions(problem: Posterior) -> list[float]:
+    """σ_y/‖A‖ of each measurement: the noise of the image's component that is measured best, infinite if not known.
+
+    It is rounded down to a power of two, so that measurements of nearly one noise share network calls.
+    """
+    if not is_linear_gaussian(problem):
+        return [math.inf] * len(problem)
+    ratio = (problem.likelihood.noise_std.double() / problem.operator.norm().double()).expand(len(problem))
+    return ratio.log2().floor().exp2().tolist()
 
 
 @lru_cache(maxsize=64)
@@ -155,6 +189,43 @@ def check_differentiable(prior: ScorePrior, clean: Tensor) -> None:
 def noise_variance(problem: Posterior, dims: int) -> Tensor:
     """σ_y² followed by `dims` singleton dimensions."""
     return expand_right(problem.likelihood.noise_std.to(problem.dtype), dims) ** 2
+
+
+def white_guidance(problem: Posterior, clean: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The residual y − AD, w = (r²AAᵀ + σ_y²)⁻¹(y − AD) with the error of D taken for white, and Aᵀw."""
+    operator, r2 = problem.operator, error_variance(problem.prior, sigma)
+    residual = problem.y - operator(clean)
+    # Aᵀ (r² AAᵀ + σ_y²)⁻¹ = (r² AᵀA + σ_y²)⁻¹ Aᵀ
+    slope = operator.gram_function(
+        lambda values: 1 / (r2 * values + noise_variance(problem, values.ndim)), operator.adjoint(residual)
+    )
+    w = (residual - r2 * operator(slope)) / noise_variance(problem, len(operator.measurement_shape))
+    return residual, w, slope
+
+
+def step_length(problem: Posterior, residual: Tensor, w: Tensor, pulled: Tensor, sigma: float) -> Tensor:
+    r"""How far to go along w towards the solution of the system of `MMPS`, by exact line search: (S, B, 1, …, 1).
+
+    $$ \alpha = \frac{\langle w, y - AD\rangle}{\langle w, (\sigma_y^2 + \sigma^2 A J^T A^T)\,w\rangle} $$
+
+    1 where w solves it. Of all lengths it leaves the least error in the norm of the system, and less than no step does:
+    guidance by it cannot overshoot, however wrong the assumptions are by which w was made.
+
+    Args:
+        problem: Gaussian noise on a linear operator.
+        residual: y − AD, (S, B, *measurement_shape).
+        w: As it.
+        pulled: JᵀAᵀw, (S, B, *event_shape).
+        sigma: σ.
+    """
+    variance = noise_variance(problem, len(problem.operator.measurement_shape))
+
+    def inner(v: Tensor) -> Tensor:
+        return (w.conj() * v).real.flatten(2).sum(2)
+
+    own = inner(variance * w)
+    system = own + sigma**2 * inner(problem.operator(pulled)).clamp_min(0)  # a covariance is never negative
+    return expand_right(inner(residual) / system.clamp_min(torch.finfo(own.dtype).tiny), len(problem.event_shape))
 
 
 def error_variance(prior: ScorePrior, sigma: float) -> float:

@@ -37,7 +37,8 @@ class Conditional(Guided[ConditionalState]):
     $$ x' = \text{DDIM}_\eta\Bigl(x, m + \frac{h}{2h_-}(m - m_-)\Bigr), \qquad h = \log\frac{\sigma}{\sigma'} $$
 
     which is DPM-Solver++(2M), or its stochastic form, at one evaluation of m a step. Levels are those of Karras et al.
-    from the highest of the prior to 0.02 σ_d.
+    from the highest of the prior to 0.02 σ_d, or a tenth of σ_y/‖A‖ where that is less: the samples are means given
+    what is left of the noise, and of a pixel known to the variance v by y they have v/(1 + σ²/v).
 
     Subclasses define `mean`.
 
@@ -56,8 +57,9 @@ class Conditional(Guided[ConditionalState]):
         """M(x, σ), as x."""
         raise NotImplementedError
 
-    def levels(self, prior: ScorePrior) -> tuple[float, ...]:
-        return karras_levels(self.steps, max(prior.sigma_min, 0.02 * prior.sigma_data), prior.sigma_max)
+    def levels(self, prior: ScorePrior, resolution: float) -> tuple[float, ...]:
+        last = min(0.02 * prior.sigma_data, 0.1 * resolution)
+        return karras_levels(self.steps, max(prior.sigma_min, last), prior.sigma_max)
 
     def memory(self, problem: Posterior, x: Tensor) -> dict[str, Tensor]:
         return {"before": torch.zeros_like(x)}
@@ -67,6 +69,6 @@ class Conditional(Guided[ConditionalState]):
     ) -> ConditionalState:
         mean = ahead = self.mean(problem, state.x, sigma)
         if state.step > 0 and following > 0:
-            last = self.levels(problem.prior)[state.step - 1]
+            last = (2 * sigma ** (1 / 7) - following ** (1 / 7)) ** 7  # levels are evenly spaced in σ^(1/7)
             ahead = mean + math.log(sigma / following) / (2 * math.log(last / sigma)) * (mean - state.before)
         return replace(state, x=renoise(ahead, state.x, sigma, following, noise, self.eta), before=mean)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
@@ -14,6 +15,7 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.curvature import Curvature
 from samplers.guided.base import Guided, karras_levels
+from samplers.plan import Calls
 from samplers.state import State
 
 
@@ -60,9 +62,12 @@ class DAPS(Guided[DAPSState]):
         super().__post_init__()
         check_falling(self, "sigma_first", "sigma_last")
 
-    def levels(self, prior: ScorePrior) -> tuple[float, ...]:
+    def levels(self, prior: ScorePrior, resolution: float) -> tuple[float, ...]:
         last = max(self.sigma_last, prior.sigma_min)
         return karras_levels(self.steps, last, max(last, min(self.sigma_first, prior.sigma_max)))
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        return Calls(num_samples * len(self.levels(problem.prior, math.inf)) * self.ode_steps)
 
     def memory(self, problem: Posterior, x: Tensor) -> dict[str, Tensor]:
         pilot = problem.prior.mean().to(x).expand(len(problem), *problem.event_shape)

@@ -40,6 +40,7 @@ class DPS(Guided[State]):
     step_size: NonNegative = 1.0
 
     linear_only: ClassVar[bool] = False
+    backward: ClassVar[int] = 1
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)

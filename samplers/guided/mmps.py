@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,8 +11,9 @@ from torch import Tensor
 from posterior.checks import Count
 from posterior.linalg import conjugate_gradients
 from posterior.problem import Posterior
-from samplers.guided.base import denoise_with_grad, noise_variance
+from samplers.guided.base import denoise_with_grad, noise_variance, step_length
 from samplers.guided.conditional import Conditional
+from samplers.plan import Calls
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,16 @@ class MMPS(Conditional):
         arXiv:2405.13712.
     """
 
+    exact_for: ClassVar = "Gaussian priors, as steps grow"
     iterations: Count = 10
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        forward, _, *_ = super().calls(problem, num_samples)
+        values = torch.as_tensor(problem.operator.num_measured).max()
+        most = forward * min(self.iterations, int(values) * (2 if problem.operator.is_complex else 1))
+        if most == forward:
+            return Calls(forward, most)
+        return Calls(forward, most, "at most so many backward: conjugate gradients stop where they have converged")
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         operator, dims = problem.operator, len(problem.operator.measurement_shape)
@@ -52,19 +63,24 @@ class MMPS(Conditional):
 class TMPD(Conditional):
     r"""Guidance as that of `MMPS`, its system taken for diagonal with the same sums of rows.
 
-    $$ E[x_0 \mid x, y] \approx D + \sigma^2 J^T A^T \frac{y - AD}{\sigma_y^2 + \sigma^2 A J^T A^T 1} $$
+    $$ E[x_0 \mid x, y] \approx D + \alpha\sigma^2 J^T A^T \frac{y - AD}{\sigma_y^2 + \sigma^2 A J^T A^T 1} $$
 
-    Exact for white images and operators with orthogonal rows; two backward passes a step. Sums below 0 count as 0.
+    Exact for white images and operators with orthogonal rows; two backward passes a step. Sums below 0 count as 0. α is
+    the `step_length` of each draw; the paper has 1, and diverges where entries of a matrix cancel in its sums.
 
     References:
         Boys, Girolami, Pidstrigach, Reich, Mosca & Akyildiz 2023, Tweedie Moment Projected Diffusions for Inverse
         Problems, arXiv:2310.06721.
     """
 
+    exact_for: ClassVar = "white images and operators with orthogonal rows, as steps grow"
+    backward: ClassVar[int] = 2
+
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         operator, dims = problem.operator, len(problem.operator.measurement_shape)
         clean, vjp = denoise_with_grad(problem, x, sigma)
         residual = problem.y - operator(clean)
         sums = operator(vjp(operator.adjoint(torch.ones_like(residual)))).real.clamp_min(0)
-        weighed = residual / (noise_variance(problem, dims) + sigma**2 * sums)
-        return clean + sigma**2 * vjp(operator.adjoint(weighed), last=True)
+        w = residual / (noise_variance(problem, dims) + sigma**2 * sums)
+        pulled = vjp(operator.adjoint(w), last=True)
+        return clean + step_length(problem, residual, w, pulled, sigma) * sigma**2 * pulled

@@ -16,7 +16,7 @@ from samplers.guided.base import Guided
 from samplers.population import conditional_effective_sample_size, systematic, take
 from samplers.state import Info, State, per_draw
 
-_FEW = 10.0  # particles that a weighted population should be worth at its end
+FEW = 10.0  # particles that a weighted population should be worth at its end
 
 
 @dataclass(kw_only=True)
@@ -51,6 +51,7 @@ class ParticleGuided(Guided[ParticleState]):
     population: Several = 256
     resample_below: Share = 0.5
 
+    exact_for: ClassVar = "any posterior under its discretised diffusion as the prior, as particles grow in number"
     state_type: ClassVar = ParticleState
     advice: ClassVar[str] = "give more particles (population) or more steps, or take TemperedSMC"
 
@@ -88,4 +89,4 @@ class ParticleGuided(Guided[ParticleState]):
         return take(take(state.x, index), shuffle)[:num_samples], info
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
-        return {"all particles come from few of the first": info["effective_samples"] < _FEW}
+        return {"all particles come from few of the first": info["effective_samples"] < FEW}

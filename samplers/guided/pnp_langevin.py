@@ -55,7 +55,7 @@ class PnPLangevin(Guided[State]):
                 f"{self.name} needs sigma < {problem.prior.sigma_max:g}, the prior's largest; got {self.sigma:g}"
             )
 
-    def levels(self, prior: ScorePrior) -> tuple[float, ...]:
+    def levels(self, prior: ScorePrior, resolution: float) -> tuple[float, ...]:
         last = max(self.sigma, prior.sigma_min)
         return (*ddpm_levels(self.steps, last, prior.sigma_max), *[last] * self.langevin_steps)
 

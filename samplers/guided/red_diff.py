@@ -17,6 +17,7 @@ from posterior.shapes import expand_right
 from samplers.adam import adam
 from samplers.curvature import is_linear_gaussian
 from samplers.guided.base import ddpm_levels
+from samplers.plan import Calls
 from samplers.solver import Found, IterativeSolver
 from samplers.state import Info, State, per_draw
 
@@ -68,6 +69,9 @@ class REDDiff(IterativeSolver[REDDiffState]):
         super().check(problem)
         if not is_linear_gaussian(problem):
             raise IncompatibleError(f"{self.name} takes Gaussian noise on a linear operator")
+
+    def calls(self, problem: Posterior) -> Calls:
+        return Calls(self.steps)
 
     def init(self, problem: Posterior, noise: Noise) -> REDDiffState:
         operator = problem.operator

@@ -16,6 +16,7 @@ from posterior.problem import Posterior
 from samplers.chains import ChainSampler, ChainState
 from samplers.kernel import Move
 from samplers.latent.hamiltonian import hamiltonian_move
+from samplers.plan import Calls
 from samplers.state import Info
 
 # Dual averaging (Hoffman & Gelman 2014, section 3.2): target acceptance, shrinkage, delay and forgetting.
@@ -78,11 +79,17 @@ class HMC(ChainSampler[HMCT]):
     """
 
     priors: ClassVar = (GeneratorPrior,)
+    exact_for: ClassVar[str] = "posteriors of one mode of the latent, as chains grow longer"
     state_type: ClassVar[type[Any]] = HMCState
     chains: Count = 4
     burn_in: Several = 300
     thinning: Count = 5
     leapfrogs: Count = 10
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        backward = self.chains * self.num_moves(num_samples) * self.leapfrogs
+        likelihoods = self.chains * (1 + self.num_moves(num_samples))
+        return Calls(backward + likelihoods + num_samples, backward)  # the last make images of latents
 
     def init(self, problem: Posterior, noise: Noise) -> HMCT:
         state: HMCT = self.state_type(**self.beginning(problem, noise))

@@ -14,6 +14,7 @@ from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler
+from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
 _APART = 1e-2  # distance over which the gradient's change is taken
@@ -66,6 +67,10 @@ class LatentLangevin(Sampler[LangevinState]):
     levels: Several = 500
     steps: Count = 3
     step_size: Annotated[float, Range(0, 1, "(]")] = 0.2
+
+    def calls(self, problem: Posterior, num_samples: int) -> Calls:
+        gradients = num_samples * (1 + _FIRST + self.levels * (self.steps + 1))
+        return Calls(gradients + num_samples, gradients)
 
     def init(self, problem: Posterior, noise: Noise) -> LangevinState:
         z = noise.use("latent").normal(problem.event_shape)

@@ -18,6 +18,7 @@ from posterior.operators.base import LinearOperator
 from posterior.priors.base import Prior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
+from samplers.plan import Calls
 from samplers.solver import Found, IterativeSolver
 from samplers.state import Info, State
 
@@ -105,6 +106,9 @@ class Convex(IterativeSolver[ConvexState]):
             )
         if len(problem.event_shape) < 2:
             raise IncompatibleError(f"{self.name} takes images (..., H, W), not events of shape {problem.event_shape}")
+
+    def calls(self, problem: Posterior) -> Calls:
+        return Calls(0)
 
     def analyse(self, u: Tensor) -> Tensor:
         """K u of images (B, *event): (B, *event) or (B, *event, k)."""

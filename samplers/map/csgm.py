@@ -16,6 +16,7 @@ from posterior.noise import Noise
 from posterior.problem import LatentPosterior, Posterior
 from samplers.map.descent import Optimiser, by_adam, by_lbfgs, by_sgd, lower, value_and_grad
 from samplers.map.restarts import Restarted, Search, at_rest, begin, best, losses_of
+from samplers.plan import Calls
 from samplers.solver import Found
 from samplers.state import Info
 
@@ -69,6 +70,10 @@ class CSGM(Restarted[Search]):
         entries = torch.as_tensor(problem.operator.num_measured, device=z.device).clamp_min(1)
         squares = z.square().flatten(z.ndim - len(prior.latent_shape)).sum(-1)
         return likelihood.squared_residual(x, problem.y) / entries + self.weight * squares
+
+    def calls(self, problem: Posterior) -> Calls:
+        caveat = "line searches take more calls forward" if self.optimiser == "lbfgs" else ""
+        return Calls(self.restarts * (self.steps + 2), self.restarts * self.steps, caveat)
 
     def init(self, problem: LatentPosterior[Any], noise: Noise) -> Search:
         return begin(self.latents(problem, noise), self.optimiser)

@@ -19,6 +19,7 @@ from samplers.map.descent import by_adam, lower, value_and_grad
 from samplers.map.layered import LayeredPosterior
 from samplers.map.perceptual import perceptual_misfit, shared_distance
 from samplers.map.restarts import Restarted, Search, at_rest, begin, best, losses_of
+from samplers.plan import Calls
 from samplers.solver import Found
 from samplers.state import Info, per_draw
 
@@ -115,6 +116,9 @@ class ILO(Restarted[ILOState]):
             distance = shared_distance(self.network, x.device)
             value = value + self.perceptual * perceptual_misfit(distance, problem, x)
         return value
+
+    def calls(self, problem: Posterior) -> Calls:
+        return Calls(self.restarts * (self._total + 1), self.restarts * sum(self.steps))
 
     def init(self, problem: LayeredPosterior, noise: Noise) -> ILOState:
         z = self.latents(problem, noise)

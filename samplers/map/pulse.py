@@ -16,6 +16,7 @@ from posterior.problem import LatentPosterior, Posterior
 from posterior.shapes import expand_right
 from samplers.map.descent import by_adam, lower, value_and_grad
 from samplers.map.restarts import Restarted, Search, begin, best, losses_of
+from samplers.plan import Calls
 from samplers.solver import Found
 from samplers.state import Info
 
@@ -68,6 +69,9 @@ class PULSE(Restarted[Search]):
         """What is minimised, at latents (..., B, *latent_shape): (..., B)."""
         misfit = self.misfit(problem, problem.prior.decode(z)).clamp_min(self.tolerance)
         return _DATA * misfit + _CROSS * geocross(z.reshape(-1, *problem.prior.latent_shape)).view_as(misfit)
+
+    def calls(self, problem: Posterior) -> Calls:
+        return Calls(self.restarts * (self.steps + 3), self.restarts * self.steps)
 
     def init(self, problem: LatentPosterior[Any], noise: Noise) -> Search:
         return begin(self.latents(problem, noise))

@@ -79,6 +79,18 @@ def test_switches_need_no_value() -> None:
     assert call("choose", "--size=1", "--size=2") == ("a", False, None, 2)  # the last word counts
 
 
+def test_options_may_have_hyphens() -> None:
+    def count(at_most: str = "none") -> str:
+        """Count.
+
+        Args:
+            at_most: What to count to.
+        """
+        return at_most
+
+    assert parse(["count", "--at-most=a-b"], {"count": count}, "A test.")() == "a-b"
+
+
 def test_groups_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
     for args, text in (((), "What it does."), (("more",), "More of it.")):
         call(*args)

@@ -73,6 +73,18 @@ def test_prior_draws_choose_components_as_they_should(steps):
     assert abs((draws - own).var(0).mean() / 0.25 - 1) < 0.06 + 4 * math.sqrt(2 / 8000)
 
 
+@pytest.mark.parametrize("steps", [20, 40])
+def test_prior_draws_have_the_variance_of_a_broad_component(steps):
+    # A random walk has four fifths of its variance in one component, which 40,000 draws estimate to √(2/40,000) =
+    # 0.7 %: four of that, and 2 % for the solver, which lost 7 to 9 % where it began at √(2n) sigma_data.
+    time = torch.arange(1, 13, dtype=DOUBLE)
+    covariance = torch.minimum(time[:, None], time)
+    prior = GaussianMixturePrior(torch.zeros(1, 12, dtype=DOUBLE), covariance=covariance)
+    values, vectors = torch.linalg.eigh(covariance)
+    draws = prior.sample(40_000, Noise.of(0, dtype=DOUBLE), steps=steps)[:, 0] @ vectors[:, -1]
+    assert abs(float(draws.square().mean() / values[-1]) - 1) < 0.02 + 4 * math.sqrt(2 / 40_000)
+
+
 def test_draws_do_not_depend_on_their_neighbours():
     prior = mixture()
     z = torch.randn(5, 3, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from posterior.app.registry import SAMPLERS, SOLVERS
-from posterior.errors import FileFormatError, NotFiniteError
+from posterior.errors import FileFormatError, NotFiniteError, TrustWarning
 from posterior.methods import Method
 from posterior.priors import FlowPrior, ScorePrior
 from posterior.problem import Posterior
 from samplers.base import Sampler
+from samplers.chains import ChainSampler
+from samplers.metering import Meter
 from samplers.solver import IterativeSolver
 from samplers.state import Info, State
 from tests.samplers.case import Case
@@ -40,6 +42,16 @@ def test_results_do_not_depend_on_the_batch_size(case: Case) -> None:
         part, forward, backward = run(case, problem, 32, batch_size=size)
         assert torch.allclose(part, whole, atol=1e-9, rtol=0)
         assert torch.equal(forward, nfe) and torch.equal(backward, nfe_grad)
+
+
+@each(lambda case: isinstance(case.method, ChainSampler))
+def test_chains_of_one_draw_say_that_they_cannot_tell(case: Case) -> None:
+    assert isinstance(case.method, ChainSampler)
+    with pytest.warns(TrustWarning, match="too few to tell .* fewer than four draws of a chain"):
+        samples = case.method.sample(case.problem(2), case.method.chains, progress=False)
+    for name in ("r_hat", "r_hat_limit", "effective_samples"):
+        assert samples.info[name].isnan().all() and samples.info[name].shape == (2,)
+    assert all("fewer than four draws" in " ".join(verdict.findings) for verdict in samples.verdict)
 
 
 @each()
@@ -123,6 +135,20 @@ def test_the_bill(case: Case) -> None:
     assert (float(nfe), float(nfe_grad)) == case.calls
 
 
+@each()
+def test_a_plan_is_what_the_run_takes(case: Case) -> None:
+    problem, sampler = case.problem(2), isinstance(case.method, Sampler)
+    count = 8 if sampler else 1
+    plan = case.method.plan(problem, count) if sampler else case.method.plan(problem)
+    _, nfe, nfe_grad = run(case, problem, count)
+    if plan.exact:
+        planned = torch.tensor([plan.nfe, plan.nfe_grad])
+        assert torch.allclose(torch.stack([nfe, nfe_grad], 1), planned.double())
+    assert (plan.num_samples, plan.measurements) == (count, 2) and plan.memory > 0
+    assert (plan.seconds > 0) == (plan.nfe > 0)
+    assert plan.method == repr(case.method) and plan.method in str(plan) and plan.caveat in str(plan)
+
+
 @each(lambda case: case.calls != (0, 0))
 def test_a_network_that_gives_nan_is_an_error(case: Case) -> None:
     problem, prior = case.problem(2), case.problem(1).prior
@@ -152,6 +178,30 @@ def test_progress_rises_and_is_whole_at_the_end_alone(case: Case) -> None:
     progress, done = (torch.stack(values) for values in zip(*states, strict=True))
     assert (progress > 0).all() and (progress.diff(dim=0) >= 0).all()
     assert torch.equal(progress == 1, done) and done[-1].all()
+
+
+@each(lambda case: isinstance(case.method, Sampler | IterativeSolver) and case.calls != (0, 0))
+def test_progress_is_the_share_of_the_work_that_is_done(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, steps = [0], [(0.0, 0)]
+    inner = Meter._at_once
+
+    def counted(meter: Meter, function: object, size: int, *rows: Tensor) -> tuple[Tensor, ...]:
+        calls[0] += len(rows[0])
+        return inner(meter, function, size, *rows)
+
+    def watch(step: int, state: State, info: Info) -> None:
+        steps.append((float(state.progress.mean()), calls[0]))
+
+    monkeypatch.setattr(Meter, "_at_once", counted)
+    problem, options = case.problem(1), {"progress": False, "callback": watch}
+    if isinstance(case.method, Sampler):
+        case.method.sample(problem, 24, **options)
+    else:
+        case.method.solve(problem, **options)
+    progress, work = (torch.tensor(values, dtype=torch.float64) for values in zip(*steps, strict=True))
+    begun = work[1] - (work[2] - work[1])  # after the start, whose calls are counted apart
+    share = (work[1:] - begun) / (work[-1] - begun)
+    assert (progress[1:] - share).abs().max() < 0.1
 
 
 @each(lambda case: isinstance(case.method, Sampler))

@@ -108,7 +108,8 @@ def test_budgets():
 
 def test_bad_settings_are_refused():
     problem = mixture_problem()
-    for wrong in ({"form": "other"}, {"step_size": 1.4}, {"levels": 1}, {"gamma": 0.0}, {"sigma_first": 0.005}):
+    rising = {"sigma_first": 0.005, "sigma_last": 0.01}
+    for wrong in ({"form": "other"}, {"step_size": 1.4}, {"levels": 1}, {"gamma": 0.0}, rising):
         with pytest.raises(InvalidValueError, match="AnnealedLangevin needs"):
             AnnealedLangevin(**wrong)
     with pytest.raises(InvalidValueError, match="goes down"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from posterior.app.drawing import draw, figures_in
 from posterior.app.question import pose
-from posterior.app.running import answer
+from posterior.app.running import answer, plan
 from posterior.app.specification import build
 from posterior.app.table import rows, save_csv, table
 from posterior.errors import InvalidValueError
@@ -69,6 +69,7 @@ def _answer(
     seed: int = 0,
     progress: bool = True,
     checkpoint: Path | None = None,
+    dry_run: bool = False,
     **question: Any,
 ) -> None:
     """Answer a question with methods; arguments with a default are options of `sample` and of `solve`.
@@ -83,6 +84,7 @@ def _answer(
         seed: Seed of the simulated noise and of the method.
         progress: Whether to show progress bars.
         checkpoint: File that is kept up to date, and from which the same command goes on if it was stopped.
+        dry_run: Whether to print what the work would cost, in network calls, time and memory, and to do none of it.
     """
     image = question.get("image")
     if image is not None and out.resolve() in (image.resolve(), image.resolve().parent):
@@ -90,6 +92,10 @@ def _answer(
             f"--out {out} is where the images are, which figures might replace; name another folder"
         )
     problem, truth, title = pose(prior, seed=seed, **question)
+    if dry_run:
+        for method in methods.values():
+            print(plan(problem, method, num_samples=num_samples, batch_size=batch_size))
+        return
     suffixes = {name: "" if len(methods) == 1 else "-" + re.sub(r"[^\w.=,-]+", "-", name) for name in methods}
     check_writable(out / _TABLE)  # before the work
     earlier = figures_in(out)

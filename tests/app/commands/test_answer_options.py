@@ -119,3 +119,27 @@ def test_figures_of_an_earlier_run_are_taken_away_and_nothing_else(capsys: pytes
     }  # fmt: skip
     assert "where the images are" in mistake(capsys, sample, "--image=pictures", "--out=pictures")
     assert "where the images are" in mistake(capsys, sample, "--image=pictures/0.png", "--out=pictures")
+
+
+def test_a_dry_run_prints_plans_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(Path().rglob("*"))
+    sample("--image=pictures", "--dry-run", "--sampler=KineticLangevin", "--sampler=DPS:steps=5", "--batch_size=2")
+    text = capsys.readouterr().out
+    kinetic, guided = "3 samples of 3 measurements:\n  135 network calls each, 1,215 in all", "5 network calls and 5"
+    assert text.index("KineticLangevin(accuracy='standard'") < text.index(kinetic) < text.index("DPS(steps=5")
+    assert text.index("DPS(steps=5") < text.index(guided)
+    solve("--image=pictures/0.png", "--dry_run")
+    assert "CSGM(restarts=2, steps=5" in (text := capsys.readouterr().out) and "14 network calls and 10" in text
+    assert "takes a GeneratorPrior" in mistake(capsys, sample, "--image=pictures", "--dry-run", "--sampler=HMC")
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_what_is_too_large_is_said_at_once(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def stopped(*args: object) -> object:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TemperedSMC, "step", stopped)
+    with pytest.raises(SystemExit):
+        sample("--image=pictures/0.png", "--operator=random:fraction=1", "--noise_std=0.01")
+    warning, _ = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: TemperedSMC: the problem is too large for 8 particles: measurement 0 takes")

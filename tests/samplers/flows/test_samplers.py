@@ -309,3 +309,14 @@ def test_images_that_are_not_finite_are_named() -> None:
     method = ComposedFlow(steps=1, batch=1, candidates=200)
     with pytest.raises(NotFiniteError, match=r"measurement\(s\) \[0, 1\]"):
         method.sample(problem.with_prior(Overflowing()), 8, progress=False)
+
+
+def test_training_counts_for_as_much_of_the_work_as_it_is() -> None:
+    training = ComposedFlow(steps=10, batch=8)
+    sampler, progress = FlowHMC(transport=training, chains=2, burn_in=4, thinning=1, leapfrogs=2), []
+    sampler.sample(
+        bent_flow_batch(1), 4, progress=False, callback=lambda step, state, info: progress.append(float(state.progress))
+    )
+    share = 10 * 8 / (10 * 8 + 2 * (4 + 2) * 2)  # gradients of the training, and of the moves
+    expected = [*(share * (k + 1) / 10 for k in range(10)), *(share + (1 - share) * (k + 1) / 6 for k in range(6))]
+    assert progress == pytest.approx(expected)

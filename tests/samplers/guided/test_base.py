@@ -19,7 +19,7 @@ def test_levels_of_ddpm() -> None:
     assert inside[0] == pytest.approx(80) and inside[-1] == pytest.approx(0.02) and sorted(inside)[::-1] == [*inside]
     assert min(inside) >= 0.02 and max(inside) <= 80.0  # to the last bit, or a prior would refuse them
     prior = mixture_problem().prior
-    assert DiffPIR(steps=7).levels(prior) == ddpm_levels(7, prior.sigma_min, prior.sigma_max)
+    assert DiffPIR(steps=7).levels(prior, 0.01) == ddpm_levels(7, prior.sigma_min, prior.sigma_max)
 
 
 def test_levels_of_karras() -> None:
@@ -35,7 +35,7 @@ def test_the_start_has_the_law_of_a_noisy_white_image() -> None:
     expected = problem.prior.mean() + spread * noise.normal((2,))
     assert torch.equal(DiffPIR().start(problem, 3.0, noise), expected)
     state = DiffPIR(steps=4).init(problem, noise)
-    assert torch.equal(state.x, DiffPIR().start(problem, DiffPIR(steps=4).levels(problem.prior)[0], noise))
+    assert torch.equal(state.x, DiffPIR().start(problem, DiffPIR(steps=4).levels(problem.prior, math.inf)[0], noise))
     assert not state.done.any() and (state.progress == 0).all() and state.done.shape == (2,)
 
 

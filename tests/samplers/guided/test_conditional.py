@@ -12,7 +12,7 @@ from posterior.noise import Noise
 from posterior.priors import ScorePrior
 from posterior.problem import Posterior
 from samplers.guided import MMPS, TMPD, PiGDM
-from samplers.guided.base import karras_levels, renoise
+from samplers.guided.base import karras_levels, renoise, resolutions
 from samplers.guided.conditional import Conditional
 from tests.problems import DOUBLE, check_moments, copies, gaussian_problem, mixture_problem
 from tests.samplers.case import Case
@@ -71,7 +71,7 @@ def test_steps_look_half_a_step_ahead() -> None:
     problem, sampler = white_problem(), PiGDM(steps=5, eta=0.6)
     noise = problem.noise(0, 3)
     state = sampler.init(problem, noise)
-    levels = (*sampler.levels(problem.prior), 0.0)
+    levels = (*sampler.levels(problem.prior, *resolutions(problem)), 0.0)
     means = []
     for k in range(5):
         x, mean = state.x, sampler.mean(problem, state.x, levels[k])
@@ -87,9 +87,10 @@ def test_steps_look_half_a_step_ahead() -> None:
 
 def test_levels_end_where_a_pixel_is_known() -> None:
     prior = white_problem().prior
-    assert PiGDM(steps=9).levels(prior) == karras_levels(9, 0.02 * prior.sigma_data, prior.sigma_max)
+    assert PiGDM(steps=9).levels(prior, math.inf) == karras_levels(9, 0.02 * prior.sigma_data, prior.sigma_max)
+    assert PiGDM(steps=9).levels(prior, 0.03) == karras_levels(9, 0.003, prior.sigma_max)
     coarse = ScorePrior.from_denoiser(lambda x, sigma: x, (4,), sigma_max=9.0, sigma_min=0.3, sigma_data=0.5)
-    assert TMPD(steps=9).levels(coarse) == karras_levels(9, 0.3, 9.0)
+    assert TMPD(steps=9).levels(coarse, 0.03) == karras_levels(9, 0.3, 9.0)
 
 
 def test_sums_of_rows_below_zero_count_as_none() -> None:
@@ -103,13 +104,14 @@ def test_sums_of_rows_below_zero_count_as_none() -> None:
 
 
 def test_conjugate_gradients_stop_when_told() -> None:
-    # One iteration is a step of steepest descent: w = r ⟨r, r⟩/⟨r, Mr⟩
+    # One iteration is a step of least residual: w = r ⟨r, Mr⟩/⟨Mr, Mr⟩
     problem = white_problem()
     x, j = Noise.of(0, 1, 3, dtype=DOUBLE).normal((4,)), 0.25 / (0.25 + 0.64)
     matrix, clean = problem.operator.matrix, problem.prior.denoise(x, 0.8)
     system = 0.09 * torch.eye(2, dtype=DOUBLE) + 0.64 * j * matrix @ matrix.T
     r = problem.y - clean @ matrix.T
-    w = r * r.square().sum(-1, keepdim=True) / (r * (r @ system)).sum(-1, keepdim=True)
+    image = r @ system
+    w = r * (r * image).sum(-1, keepdim=True) / image.square().sum(-1, keepdim=True)
     assert torch.allclose(MMPS(iterations=1).mean(problem, x, 0.8), clean + 0.64 * j * w @ matrix)
 
 

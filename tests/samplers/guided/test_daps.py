@@ -70,11 +70,11 @@ def _two_steps(prior: ScorePrior, x: torch.Tensor, first: float, second: float) 
 
 def test_levels() -> None:
     prior = white_problem().prior
-    assert DAPS(steps=6).levels(prior) == karras_levels(6, 0.1, min(100.0, prior.sigma_max))
-    assert DAPS(steps=6, sigma_first=3.0, sigma_last=0.2).levels(prior) == karras_levels(6, 0.2, 3.0)
+    assert DAPS(steps=6).levels(prior, 0.01) == karras_levels(6, 0.1, min(100.0, prior.sigma_max))
+    assert DAPS(steps=6, sigma_first=3.0, sigma_last=0.2).levels(prior, 0.01) == karras_levels(6, 0.2, 3.0)
     coarse = ScorePrior.from_denoiser(lambda x, sigma: x, (4,), sigma_max=9.0, sigma_min=0.3)
-    assert DAPS(steps=6).levels(coarse) == karras_levels(6, 0.3, 9.0)
-    assert DAPS(steps=6, sigma_first=0.2).levels(coarse) == (0.3,) * 6
+    assert DAPS(steps=6).levels(coarse, 0.01) == karras_levels(6, 0.3, 9.0)
+    assert DAPS(steps=6, sigma_first=0.2).levels(coarse, 0.01) == (0.3,) * 6
 
 
 def test_settings_are_checked() -> None:

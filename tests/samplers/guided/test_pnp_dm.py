@@ -41,16 +41,18 @@ def test_one_step() -> None:
 def test_levels() -> None:
     prior = white_problem().prior
     sampler = PnPDM(steps=3, burn_out=2, rho_first=4.0, rho_last=1.0)
-    assert sampler.levels(prior) == pytest.approx((4.0, 2.0, 1.0, 1.0, 1.0))
+    assert sampler.levels(prior, 0.01) == pytest.approx((4.0, 2.0, 1.0, 1.0, 1.0))
     coarse = ScorePrior.from_denoiser(lambda x, sigma: x, (4,), sigma_max=9.0, sigma_min=0.3)
-    assert PnPDM(steps=2, burn_out=1).levels(coarse) == pytest.approx((9.0, 0.3, 0.3))
-    assert min(PnPDM(steps=40).levels(coarse)) >= 0.3  # to the last bit, or the prior would refuse it
-    assert PnPDM(steps=3, burn_out=0, rho_first=0.2).levels(coarse) == (0.3,) * 3
+    assert PnPDM(steps=2, burn_out=1).levels(coarse, 0.01) == pytest.approx((9.0, 0.3, 0.3))
+    assert min(PnPDM(steps=40).levels(coarse, 0.01)) >= 0.3  # to the last bit, or the prior would refuse it
+    assert PnPDM(steps=3, burn_out=0, rho_first=0.2).levels(coarse, 0.01) == (0.3,) * 3
+    assert PnPDM(steps=2, burn_out=0).levels(prior, 0.1) == pytest.approx((prior.sigma_max, 0.03))
+    assert PnPDM(steps=2, burn_out=0, rho_first=0.2).levels(prior, 9.0) == (0.2,) * 2  # noise that hides the image
 
 
 def test_settings_are_checked() -> None:
     problem = white_problem()
-    for wrong in ({"rho_first": 0.1}, {"rho_last": 0.0}, {"burn_out": -1}, {"denoise_steps": 2}):
+    for wrong in ({"rho_first": 0.1, "rho_last": 0.1}, {"rho_last": 0.0}, {"burn_out": -1}, {"denoise_steps": 2}):
         with pytest.raises(InvalidValueError, match="PnPDM needs"):
             PnPDM(**wrong)
     PnPDM(steps=2, burn_out=0, denoise_steps=3).sample(problem, 2, progress=False)

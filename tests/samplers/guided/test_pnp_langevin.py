@@ -46,9 +46,9 @@ def test_one_step_at_the_last_level() -> None:
 def test_it_comes_down_as_diffpir() -> None:
     problem = white_problem()
     sampler = PnPLangevin(steps=10, langevin_steps=3)
-    assert sampler.levels(problem.prior) == (*ddpm_levels(10, 0.04, problem.prior.sigma_max), 0.04, 0.04, 0.04)
+    assert sampler.levels(problem.prior, 0.01) == (*ddpm_levels(10, 0.04, problem.prior.sigma_max), 0.04, 0.04, 0.04)
     coarse = ScorePrior.from_denoiser(lambda x, sigma: x, (4,), sigma_max=9.0, sigma_min=0.3)
-    assert sampler.levels(coarse) == (*ddpm_levels(10, 0.3, 9.0), 0.3, 0.3, 0.3)
+    assert sampler.levels(coarse, 0.01) == (*ddpm_levels(10, 0.3, 9.0), 0.3, 0.3, 0.3)
     x, noise = Noise.of(0, 1, 5, dtype=DOUBLE).normal((4,)), Noise.of(3, 1, 5, dtype=DOUBLE)
     expected = DiffPIR(weight=1.0, zeta=1.0).move(problem, x, 2.0, 1.0, noise)
     for step, descends in ((0, True), (9, True), (10, False)):

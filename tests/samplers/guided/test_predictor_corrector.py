@@ -17,24 +17,27 @@ SHARED_CASES = {
 }
 
 
-@pytest.mark.parametrize("snr", [0.1, 10.0])  # the step that the ratio asks for, and σ'² where it is larger
+@pytest.mark.parametrize("snr", [0.1, 10.0])  # the step that the ratio asks for, and one that would overshoot
 @pytest.mark.parametrize("following", [1.5, 0.0])
 def test_one_step_of_the_predictor_and_of_the_corrector(following: float, snr: float) -> None:
     problem, s, _, x, _ = spectral()
     sigma, noise = 2.0, Noise.of(3, 1, 5, dtype=DOUBLE)
 
-    def guided(x: Tensor, sigma: float) -> Tensor:
-        pull = problem.operator.adjoint(problem.y - problem.operator(x)) / (0.3**2 + (0.7 * sigma * s[0]) ** 2)
+    def guided(x: Tensor, sigma: float, width: float) -> Tensor:
+        pull = problem.operator.adjoint(problem.y - problem.operator(x)) / width
         return problem.prior.score(x, sigma) + pull
 
+    widths = [float(0.3**2 + (0.7 * level * s[0]) ** 2) for level in (sigma, following)]
     gap = sigma**2 - following**2
-    expected = x + gap * guided(x, sigma)
+    widths[0] = max(widths[0], float(gap * s[0] ** 2))  # which it is less than where all of σ is left in one step
+    expected = x + gap * guided(x, sigma, widths[0])
     if following > 0:
         expected = expected + math.sqrt(gap) * noise.use("predictor").normal((4,))
-        xi, slope = noise.use("corrector").normal((4,)), guided(expected, following)
+        xi, slope = noise.use("corrector").normal((4,)), guided(expected, following, widths[1])
         size = 2 * (snr * xi.norm(dim=-1, keepdim=True) / slope.norm(dim=-1, keepdim=True)) ** 2
-        assert (size > following**2).all() == (snr > 1)
-        size = size.clamp_max(following**2)
+        largest = 1 / (following**-2 + s[0] ** 2 / widths[1])
+        assert (size > largest).all() == (snr > 1)
+        size = size.minimum(largest)
         expected = expected + size * slope + (2 * size).sqrt() * xi
     moved = PredictorCorrector(snr=snr, rate=0.7).move(problem, x, sigma, following, noise)
     assert torch.allclose(moved, expected)
@@ -49,10 +52,20 @@ def test_levels() -> None:
         return ScorePrior.from_denoiser(lambda x, s: x, (2, 4), sigma_max=largest, sigma_min=smallest, sigma_data=0.5)
 
     sampler = PredictorCorrector(steps=4)
-    assert [*sampler.levels(prior(80.0))] == levels(math.sqrt(2 * 8) * 0.5, 0.01)  # two images' distance
-    assert [*sampler.levels(prior(1.5))] == levels(1.5, 0.01)
-    assert [*sampler.levels(prior(80.0, 0.1))] == levels(2.0, 0.1)
-    assert [*PredictorCorrector(steps=4, sigma_last=3.0).levels(prior(80.0))] == levels(2.0, 1.0)
+    assert [*sampler.levels(prior(80.0), math.inf)] == levels(math.sqrt(2 * 8) * 0.5, 0.01)  # two images' distance
+    assert [*sampler.levels(prior(1.5), math.inf)] == levels(1.5, 0.01)
+    assert [*sampler.levels(prior(80.0, 0.1), math.inf)] == levels(2.0, 0.1)
+    assert [*sampler.levels(prior(80.0), 0.05)] == levels(2.0, 0.005)  # a tenth of what the measurement can tell
+    assert [*PredictorCorrector(steps=4, sigma_last=3.0).levels(prior(80.0), math.inf)] == levels(2.0, 1.0)
+
+
+@pytest.mark.parametrize(("steps", "rate"), [(150, 0.0), (20, 0.3)])
+def test_no_step_overshoots(steps: int, rate: float) -> None:
+    # Where the likelihood is not widened, gradient steps of the length of a level would multiply residuals by thousands
+    problem = white_problem(0.01)
+    exact = problem.prior.posterior(problem.likelihood, problem.y)
+    samples = PredictorCorrector(steps=steps, rate=rate).sample(problem, 50, progress=False)
+    assert ((samples.x - exact.mean()[0]).abs() < 6 * problem.prior.sigma_data).all()
 
 
 def test_settings_are_checked() -> None:
