@@ -16,7 +16,8 @@ first run, and nothing was tuned. Numbers of samples are such that intervals bet
 say. W1 is the Wasserstein distance to half of the gold draws, averaged over the points; the relative error divides it
 by the mean of draws from the other half, as many as there are samples. The gap is 10 log₁₀ of the squared error of the
 samples' mean over that of the gold standard's, against the truth. Coverage is the share of gold draws inside the
-samples' intervals. All are means over the problems. Cost: 20 minutes on one core; --quick: seconds.
+samples' intervals; those of Bernoulli–Laplace hold more than they say, as marginals have atoms. All are means over the
+problems. Cost: 20 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -42,7 +43,15 @@ from posterior.results import interval_rank
 from posterior.tables import markdown_table
 from samplers import DAPS, DDRM, DPS, MMPS, DiffPIR, KineticLangevin, PiGDM, Sampler, TemperedSMC
 
-FINDING = "Not run yet."
+FINDING = (
+    "`TemperedSMC()` is as good as exact sampling of Gaussian, Laplace and Student t processes (relative errors of "
+    "0.96 to 1.05). Where nine of ten increments are zero its errors are 1.04 in plain noise, and 2.35, 1.75 and 1.31 "
+    "through a blur, at missing points and at few Fourier coefficients, where it warns in the five runs of six that "
+    "are beyond 1.3. `KineticLangevin()` has errors of 0.97 to 1.22 at 135 network calls, but of 5.3 in those three "
+    "cells, where a jump may be at several places, and does not warn. Of the guided samplers `MMPS` shows no bias in "
+    "19 samples unless increments may be zero (0.92 to 0.99, else 1.35 to 2.80), and the others are biased, by up to "
+    "32 times the Monte Carlo error."
+)
 PROBLEMS, CHAINS, TARGET, HALVES = 2, 64, 1.3, 0.08
 SIZES = {"TemperedSMC": 239, "KineticLangevin": 119}
 FEW = 19
