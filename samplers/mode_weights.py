@@ -32,7 +32,7 @@ from posterior.shapes import expand_right
 from samplers import population as pop
 
 FRICTION = 0.5  # in units of 1/ρ: chains of one mode and one noise become the same in some ten steps
-_SETTLE, _STEPS, _LEVELS = 8, 2, 4  # steps before the path, at each of its levels, and levels each way
+_SETTLE, _STEPS, _LEVELS = 6, 3, 4  # steps before the path, at each of its levels, and levels each way
 TRIAL_CALLS = _SETTLE + _STEPS + 2 * _LEVELS * (1 + _STEPS)
 _ENOUGH = 0.9  # of the chains, in effective number, at which weights are taken for equal
 
