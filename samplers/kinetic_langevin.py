@@ -114,7 +114,7 @@ class KineticLangevin(Sampler[KineticState]):
     Chains are independent, one a sample, so that memory is that of one batch and the number of calls does not depend on
     the size of the image. They do not move between modes once these are apart, and have then seen little of y. With
     `modes`, chains are therefore weighed half-way down the last levels, by the evidence of the mode that each is in
-    (`mode_log_weights`: trial chains that share their noise, 33 calls a sample), and resampled, unless their weights
+    (`mode_log_weights`: trial chains that share their noise, 41 calls a sample), and resampled, unless their weights
     are equal. They are then a population, and the more there are the better.
 
     Directions that are measured at a tenth to a third of ‖A‖ and in which the prior is broad, thirty times σ_y/‖A‖ and

@@ -20,7 +20,7 @@ from tests.samplers.case import Case
 
 SHARED_CASES = {
     "KineticLangevin": Case(KineticLangevin("fast"), calls=(58, 0)),
-    "KineticLangevin, modes": Case(KineticLangevin("fast", modes=True), calls=(92, 0)),
+    "KineticLangevin, modes": Case(KineticLangevin("fast", modes=True), calls=(99, 0)),
 }
 
 WIDE = Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE))
