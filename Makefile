@@ -26,7 +26,7 @@ lint: $(STAMP)
 
 BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlinear exactness.digits exactness.latent \
 	exactness.guided exactness.calibration exactness.reverse_diffusion exactness.photographs exactness.denoiser \
-	exactness.overhead exactness.verdicts flows.accuracy flows.digits generators.comparison fairness.gaps \
+	exactness.overhead exactness.verdicts exactness.modes flows.accuracy flows.digits generators.comparison fairness.gaps \
 	fairness.gender fairness.conformal fairness.faces fairness.learned exactness.overview
 
 bench: $(STAMP)

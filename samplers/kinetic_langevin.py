@@ -140,7 +140,7 @@ class KineticLangevin(Sampler[KineticState]):
         Titsias & Papaspiliopoulos 2018, Auxiliary gradient-based sampling algorithms, JRSS B 80.
     """
 
-    exact_for: ClassVar = "posteriors of one mode, as steps a level grow; not the weights of modes that are apart"
+    exact_for: ClassVar = "posteriors of one mode, as steps a level grow; with modes=True, nearly weights of several"
     copies: ClassVar = 22
     state_type: ClassVar = KineticState
     advice: ClassVar = "take accuracy='high', or TemperedSMC where there are few measurements"

@@ -156,7 +156,9 @@ def measured(prior: FieldMixture, operator: LinearOperator, count: int) -> tuple
     noise = Noise.of(SEED, truths, dtype=torch.float64)
     y = likelihood.simulate(prior.exact_sample(1, noise.use("truth"))[0], noise)
     residual = operator.restrict((y[:, None] - operator(prior.means)).flatten(0, 1))
-    weights = (prior.log_weights - 0.5 * quadratic(prior.power, operator, residual).unflatten(0, (truths, -1))).softmax(1)
+    weights = (prior.log_weights - 0.5 * quadratic(prior.power, operator, residual).unflatten(0, (truths, -1))).softmax(
+        1
+    )
     entropy = torch.special.entr(weights).sum(1)
     kept = (entropy >= ENTROPY).nonzero().flatten()[:count]
     problem = Posterior(prior, likelihood, y[kept], kept.tolist())

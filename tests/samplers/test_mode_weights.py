@@ -1,6 +1,7 @@
 """Weights of modes: the integrand, the noise in common, and the modes of samples of known posteriors."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from posterior.operators import Matrix
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers import KineticLangevin
+from samplers import population as pop
 from samplers.kinetic_langevin import BUDGETS
 from samplers.mode_weights import TRIAL_CALLS, CommonNoise, resampled
 from samplers.noisy_posterior import evidence_slope, score
@@ -60,7 +62,11 @@ def test_the_slope_is_that_of_the_evidence() -> None:
         centre = law @ (prior @ mean + a.T @ weight @ problem.y[0])
         white = Noise.of(3, 1, 40_000, dtype=DOUBLE).normal((4,))
         z, level = centre + white @ torch.linalg.cholesky(law).T, torch.tensor([rho], dtype=DOUBLE)
-        slope = evidence_slope(problem, z, score(problem, z, level), level)[:, 0] - 1  # m/2
+        slope = evidence_slope(problem, z, score(problem, z, level), level)[:, 0]
+        denoised = z[:, 0] + rho**2 * (mean - z[:, 0]) @ prior
+        left, right = problem.y[0] - denoised @ a.T, problem.y[0] - z[:, 0] @ a.T
+        assert torch.allclose(slope, 0.5 * (left * (right @ weight)).sum(1), atol=1e-9)
+        slope = slope - 1  # m/2
         assert abs(float(slope.mean() - expected)) < 5 * float(slope.std()) / 200
         assert float(slope.std()) / 200 < 0.01 * max(1.0, abs(float(expected)))
 
@@ -94,6 +100,18 @@ def test_modes_have_their_weights() -> None:
     assert float((shares(without.x).mean(0) - exact).abs().max()) > 0.3  # what there was to mend
     assert (weighed.info["lineages"] < 96).all()
     assert (weighed.info["log_weight_spread"] > 0.5).all()
+
+
+def test_chains_go_on_from_the_score_of_where_they_are() -> None:
+    problem, sampler, rho = copies(early_choice(), 2), KineticLangevin(modes=True), torch.full((2,), 0.5, dtype=DOUBLE)
+    noise = Noise.of(0, 2, 24, dtype=DOUBLE)
+    z = 4 * noise.use("z").normal((2,))
+    state = replace(sampler.init(problem, noise), x=z, kick=0.5 * score(problem, z, rho))
+    after = sampler._weighed(problem, state, rho, noise.use("modes"))
+    assert (after.ancestor != state.ancestor).any()
+    assert torch.allclose(after.x, pop.take(z, after.ancestor))
+    assert torch.allclose(after.kick, 0.5 * score(problem, after.x, rho))
+    assert not torch.equal(after.momentum, state.momentum)
 
 
 def test_within_modes_samples_keep_their_law() -> None:
