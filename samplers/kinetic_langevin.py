@@ -164,7 +164,7 @@ class KineticLangevin(Sampler[KineticState]):
 
     def calls(self, problem: Posterior, num_samples: int) -> Calls:
         steps = self.budget.moves if self.exact_denoise else self.budget.steps_in_all
-        return Calls(num_samples * (self.budget.spent(steps) + self.modes * TRIAL_CALLS))
+        return Calls(num_samples * self._spent(steps))
 
     def init(self, problem: Problem, noise: Noise) -> KineticState:
         rho = self._rho(problem, 0)
@@ -198,7 +198,7 @@ class KineticLangevin(Sampler[KineticState]):
         else:
             new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
         tau = rho * problem.operator.norm().to(rho) / math.sqrt(SHARE)
-        share = budget.spent(state.step + 1) / budget.calls
+        share = self._spent(state.step + 1) / self._spent(total)
         return replace(new.after(total), progress=torch.full_like(state.progress, share)), {"tau": tau}
 
     def finish(self, problem: Problem, state: KineticState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
@@ -232,6 +232,10 @@ class KineticLangevin(Sampler[KineticState]):
         if level < budget.coarse:
             return first * (scale / first) ** (level / budget.coarse)
         return scale * (last / scale) ** ((level - budget.coarse) / (budget.fine - 1))
+
+    def _spent(self, taken: int) -> int:
+        """Network calls a sample after so many steps of the run, those of trial chains among them."""
+        return self.budget.spent(taken) + TRIAL_CALLS * (self.modes and taken > self.budget.weighed)
 
     def _weighed(self, problem: Problem, state: KineticState, rho: Tensor, noise: Noise) -> KineticState:
         """Chains resampled by the evidence of their modes, with new momenta; all as they were if weights are equal."""

@@ -88,8 +88,8 @@ def test_chains_are_resampled_where_weights_differ() -> None:
 
 
 def test_modes_have_their_weights() -> None:
-    # 100 copies of 96 chains: five standard errors are below 0.05. Trial chains lag behind their levels, so that weights
-    # change by a little less than they should: 0.09 of a share here, of 0.39 without weights.
+    # 100 copies of 96 chains: five standard errors are below 0.05. Trial chains lag behind their levels, so that
+    # weights change a little less than they should: shares are off by 0.09 at the most, of 0.39 without weights.
     problem = early_choice()
     exact = problem.prior.posterior(problem.likelihood, problem.y).weights[0]
     without, weighed = (
