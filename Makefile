@@ -24,9 +24,10 @@ lint: $(STAMP)
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlinear exactness.digits exactness.latent \
-	exactness.guided exactness.calibration exactness.reverse_diffusion exactness.photographs exactness.denoiser \
-	exactness.overhead exactness.verdicts exactness.modes flows.accuracy flows.digits generators.comparison fairness.gaps \
+BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlinear exactness.digits \
+	exactness.kinetic_calibration exactness.latent exactness.guided exactness.calibration exactness.reverse_diffusion \
+	exactness.photographs exactness.denoiser exactness.overhead exactness.scale exactness.scale_guided \
+	exactness.verdicts exactness.modes flows.accuracy flows.digits generators.comparison fairness.gaps \
 	fairness.gender fairness.conformal fairness.faces fairness.learned exactness.overview
 
 bench: $(STAMP)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -117,29 +117,29 @@ class Noise:
 
     def normal(self, shape: Sequence[int] = ()) -> Tensor:
         """Standard Gaussian draws (S, B, *shape)."""
-        words = self._words(math.prod(shape))
-        # Box–Muller on pairs of words; (word + ½)/2³² keeps the logarithm finite.
-        uniform = (words.to(self.dtype) + 0.5) * 2.0**-32
-        radius = (-2 * uniform[..., 0::2].log()).sqrt()
-        angle = (2 * math.pi) * uniform[..., 1::2]
-        values = torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).flatten(-2)
-        return values[..., : math.prod(shape)].reshape(*self.lead, *shape)
+
+        def gaussian(words: Tensor) -> Tensor:
+            # Box–Muller on pairs of words; (word + ½)/2³² keeps the logarithm finite.
+            uniform = (words.to(self.dtype) + 0.5) * 2.0**-32
+            radius = (-2 * uniform[..., 0::2].log()).sqrt()
+            angle = (2 * math.pi) * uniform[..., 1::2]
+            return torch.stack([radius * angle.cos(), radius * angle.sin()], dim=-1).flatten(-2)
+
+        return self._of_words(gaussian, shape)
 
     def uniform(self, shape: Sequence[int] = ()) -> Tensor:
         """Uniform draws in (0, 1), (S, B, *shape)."""
-        words = self._words(math.prod(shape))[..., : math.prod(shape)]
-        # 24 or 32 bits, so that rounding never gives 1.
-        bits = 24 if self.dtype == torch.float32 else 32
-        values = ((words >> (32 - bits)).to(self.dtype) + 0.5) * 2.0**-bits
-        return values.reshape(*self.lead, *shape)
+        bits = 24 if self.dtype == torch.float32 else 32  # so that rounding never gives 1
+        return self._of_words(lambda words: ((words >> (32 - bits)).to(self.dtype) + 0.5) * 2.0**-bits, shape)
 
-    def _words(self, count: int) -> Tensor:
-        """At least `count` random words for every draw and measurement: int64 (S, B, 4·blocks)."""
+    def _of_words(self, function: Callable[[Tensor], Tensor], shape: Sequence[int]) -> Tensor:
+        """A function of random words (rows, 4·blocks) as draws (S, B, *shape), made in parts to save memory."""
+        count = math.prod(shape)
         blocks = -(-count // 4)
         stream = int.from_bytes(hashlib.blake2b(self.stream.encode(), digest_size=4).digest(), "little")
         rows = torch.cartesian_prod(self.draws, torch.arange(len(self.keys), device=self.keys.device)).reshape(-1, 2)
         block = torch.arange(blocks, device=self.keys.device)
-        out = torch.empty(len(rows), blocks, 4, dtype=torch.int64, device=self.keys.device)
+        out = torch.empty(len(rows), count, dtype=self.dtype, device=self.keys.device)
         for part in range(0, len(rows), max(1, _CHUNK // max(1, blocks))):
             chunk = slice(part, part + max(1, _CHUNK // max(1, blocks)))
             draw, key = rows[chunk, :1], self.keys[rows[chunk, 1]]
@@ -149,8 +149,9 @@ class Noise:
                 torch.full_like(block, stream),
                 block,
             )
-            out[chunk] = torch.stack(philox4x32(counter, (key[:, :1], key[:, 1:])), dim=-1)
-        return out.reshape(*self.lead, 4 * blocks)
+            words = torch.stack(philox4x32(counter, (key[:, :1], key[:, 1:])), dim=-1).flatten(1)
+            out[chunk] = function(words)[:, :count]
+        return out.reshape(*self.lead, *shape)
 
 
 def _key(seed: int, name: int | str) -> tuple[int, int]:

@@ -141,8 +141,8 @@ def auxiliary_move(
     def length(image: Tensor) -> Tensor:
         return image.flatten(-dims).square().sum(-1)
 
-    xi = noise.use("z").normal(problem.event_shape)
-    epsilon = (1 - _OVER_RELAXATION**2) ** 0.5 * xi - _OVER_RELAXATION * before.epsilon
+    fresh = (1 - _OVER_RELAXATION**2) ** 0.5
+    epsilon = fresh * noise.use("z").normal(problem.event_shape) - _OVER_RELAXATION * before.epsilon
     z = mu(x) + scale * curvature.function(lambda eigenvalue: spectrum(eigenvalue).sqrt(), epsilon)
     ahead = sampling.sample_denoised(problem.prior, z, rho, noise.use("x"))
     back = curvature.function(lambda eigenvalue: spectrum(eigenvalue).rsqrt(), (z - mu(ahead)) / scale)

@@ -76,7 +76,7 @@ class Budget(NamedTuple):
         return min(step, self.coarse) + max(0, step - self.coarse) // self.steps
 
 
-BUDGETS = {"fast": Budget(4, 3, 10, 1, 6), "standard": Budget(6, 4, 20, 3, 8), "high": Budget(10, 6, 48, 5, 10)}
+BUDGETS = {"fast": Budget(6, 3, 8, 1, 6), "standard": Budget(16, 4, 21, 3, 8), "high": Budget(20, 6, 48, 5, 10)}
 
 
 @dataclass(kw_only=True)
@@ -122,9 +122,9 @@ class KineticLangevin(Sampler[KineticState]):
 
     | accuracy | levels above | below the prior's scale | steps at each of these | sweeps | network calls |
     |---|---|---|---|---|---|
-    | fast | 4 | 3 | 10 | 1 | 58 |
-    | standard | 6 | 4 | 20 | 3 | 135 |
-    | high | 10 | 6 | 48 | 5 | 383 |
+    | fast | 6 | 3 | 8 | 1 | 56 |
+    | standard | 16 | 4 | 21 | 3 | 159 |
+    | high | 20 | 6 | 48 | 5 | 403 |
 
     Args:
         accuracy: How much to spend.
@@ -194,7 +194,8 @@ class KineticLangevin(Sampler[KineticState]):
             new = self._baoab(problem, state, rho, noise)
         elif state.step == budget.moves:
             x = self._sampling.sample_denoised(problem.prior, state.x, rho, noise.use("x"))
-            new = replace(state, x=x)
+            nothing = x.new_zeros(()).expand_as(x)  # of no memory: the sweeps have no momentum
+            new = replace(state, x=x, momentum=nothing, kick=nothing)
         else:
             new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
         tau = rho * problem.operator.norm().to(rho) / math.sqrt(SHARE)

@@ -37,6 +37,8 @@ OPTIONAL = {"BM3D", "CSGM without prior, one batch", "deepinv CSGMGenerator"}  #
 TOLERANCES = {
     "exactness.gaussian_mixture": (0.05, 0.01),
     "exactness.linear_gaussian": (1.0, 0.25),
+    "exactness.scale": (0.1, 0.02),
+    "exactness.scale_guided": (0.1, 0.02),
     "fairness.conformal": (0.3, 0.01),
     "fairness.faces": (0.02, 0.002),
     "fairness.gaps": (0.02, 0.002),

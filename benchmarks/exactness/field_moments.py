@@ -46,7 +46,7 @@ class Diagonal(LinearOperator):
 
 @dataclass(frozen=True)
 class Impulses(Noise):
-    """A source whose k-th draw is 1 for chain k and 0 for all others."""
+    """A source of zeros, but for the k-th draw of chain k, which is 1; the last chain has none."""
 
     seen: dict[tuple[int, str], int] = field(default_factory=dict)
 
@@ -54,20 +54,24 @@ class Impulses(Noise):
         """(S, B, *shape)."""
         number = self.seen.setdefault((self.step, self.stream), len(self.seen))
         values = torch.zeros(*self.lead, *shape, dtype=self.dtype)
-        if number < len(values):
+        if number < len(values) - 1:
             values[number] = 1
         return values
+
+
+def mean(sampler: Sampler, problem: Posterior) -> Tensor:
+    """The mean of a sample, (*event): what no noise gives, since a sample is affine in the noise."""
+    return _run(sampler, problem, Impulses.of(0, 1, 1, dtype=problem.dtype))[0, 0]
 
 
 def moments(sampler: Sampler, problem: Posterior) -> tuple[Tensor, Tensor]:
     """Mean and variance of every entry of a sample, whose entries do not depend on each other.
 
-    A sample is affine in the noise: its mean is what no noise gives, and its variance the sum of squares of what a unit
-    of each draw adds.
+    The variance is the sum of squares of what a unit of each draw adds.
     """
-    first = Impulses.of(0, 1, 1, dtype=problem.dtype)
-    _run(sampler, problem, first)
-    x = _run(sampler, problem, Impulses.of(0, 1, len(first.seen) + 1, dtype=problem.dtype))[:, 0]
+    counter = Impulses.of(0, 1, 1, dtype=problem.dtype)
+    _run(sampler, problem, counter)
+    x = _run(sampler, problem, Impulses.of(0, 1, len(counter.seen) + 1, dtype=problem.dtype))[:, 0]
     return x[-1], (x[:-1] - x[-1]).square().sum(0)
 
 

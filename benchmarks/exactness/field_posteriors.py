@@ -109,12 +109,12 @@ def _by_gradients(problem: Posterior, draws: int) -> Truth:
     return Truth(mean, (torch.cat(parts)[:, 0] - mean).square().mean(0))
 
 
-def _by_gibbs(problem: Posterior, chains: int, rounds: int = 100, burn_in: int = 20) -> Truth:
-    """Parts given coefficients, coefficients given parts, in turn; means are those given the parts."""
+def _by_gibbs(problem: Posterior, chains: int, rounds: int = 200, burn_in: int = 20) -> Truth:
+    """Parts given coefficients, coefficients given parts, in turn."""
     prior, source = problem.prior, Noise.of(2, ["gibbs"], chains, dtype=problem.dtype)
     _, variances = prior.parts
     x = prior.exact_sample(chains, source.use("start"))
-    means, draws = [], []
+    draws = []
     for k in range(rounds):
         noise = source.at(k)
         share = prior.responsibilities(prior.transform(x).square(), x.new_zeros(()))[0]
@@ -122,11 +122,10 @@ def _by_gibbs(problem: Posterior, chains: int, rounds: int = 100, burn_in: int =
         variance = torch.where(slab, variances[0], variances[1])
         x = _perturbed(problem, variance.sqrt(), noise)
         if k >= burn_in:
-            means.append(_solve(problem, variance, problem.y.expand(chains, *problem.y.shape))[:, 0])
             draws.append(x[:, 0])
-    every = torch.stack(means)
+    every = torch.stack(draws)
     mean = every.mean((0, 1))
-    variance = (torch.stack(draws) - mean).square().mean((0, 1))
+    variance = (every - mean).square().mean((0, 1))
     halves = every.unflatten(0, (2, -1)).mean((1, 2))
     of_chains = every.mean(0)
     error = float((of_chains.var(0) / chains / variance).mean().sqrt())

@@ -76,7 +76,7 @@ def flow_ode(
         time = (wide + t.double() ** 2).rsqrt()
         w = centre + (u + _integral(times[-3:], slopes[-3:], times[-1], time)) / time.to(u.dtype)
         times.append(time)
-        slopes.append(flow_slope(denoise(w, t), w, t, centre, variance))
+        slopes = [*slopes[-3:], flow_slope(denoise(w, t), w, t, centre, variance)]  # no more are looked at
         u = u + _integral(times[-4:], slopes[-4:], times[-2], time)
     u = u + _integral(times[-3:], slopes[-3:], times[-1], wide.rsqrt())
     return centre + u * variance.sqrt()
@@ -88,8 +88,10 @@ def _integral(times: list[Tensor], slopes: list[Tensor], start: Tensor, end: Ten
     nodes = torch.stack([(time - start) / step for time in times], -1)  # in units of the step, for conditioning
     powers = torch.arange(len(times), device=end.device)
     weights = torch.linalg.solve((nodes[..., None] ** powers).mT, 1.0 / (powers.to(nodes) + 1).expand_as(nodes))
-    terms = ((step * weight).to(slope.dtype) * slope for weight, slope in zip(weights.unbind(-1), slopes, strict=True))
-    return sum(terms, torch.zeros_like(slopes[0]))
+    total = torch.zeros_like(slopes[0])
+    for weight, slope in zip(weights.unbind(-1), slopes, strict=True):
+        total += (step * weight).to(slope.dtype) * slope
+    return total
 
 
 def flow_slope(denoised: Tensor, w: Tensor, t: Tensor, centre: Tensor, variance: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture_
 from tests.samplers.case import Case
 
 SHARED_CASES = {
-    "KineticLangevin": Case(KineticLangevin("fast"), calls=(58, 0)),
-    "KineticLangevin, modes": Case(KineticLangevin("fast", modes=True), calls=(99, 0)),
+    "KineticLangevin": Case(KineticLangevin("fast"), calls=(56, 0)),
+    "KineticLangevin, modes": Case(KineticLangevin("fast", modes=True), calls=(97, 0)),
 }
 
 WIDE = Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE))
@@ -104,14 +104,14 @@ def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
 def test_levels_fall_to_the_measurement_noise_and_no_further() -> None:
     problem = gaussian_problem(4, batch=2)
     sampler, scale = KineticLangevin("high"), torch.full((2,), problem.prior.sigma_data, dtype=DOUBLE)
-    levels = torch.stack([sampler._rho(problem, k) for k in range(16)])
+    levels = torch.stack([sampler._rho(problem, k) for k in range(26)])
     assert torch.allclose(levels[0], 2 * scale)  # √n σ_d
-    assert torch.allclose(levels[10], scale)
+    assert torch.allclose(levels[20], scale)
     assert torch.allclose(levels[-1], math.sqrt(0.5) * problem.likelihood.noise_std.expand(2))
-    for part in (levels[:11], levels[10:]):
+    for part in (levels[:21], levels[20:]):
         assert torch.allclose(part[1:] / part[:-1], part[1:2] / part[:1])
     steps = [sampler.budget.level(k) for k in range(sampler.budget.moves)]
-    assert [steps.count(level) for level in range(16)] == [1] * 10 + [48] * 6
+    assert [steps.count(level) for level in range(26)] == [1] * 20 + [48] * 6
 
 
 def test_between_levels_variances_follow_the_noise() -> None:
