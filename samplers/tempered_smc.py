@@ -144,7 +144,7 @@ class TemperedSMC(Sampler[PopulationState]):
 
     priors: ClassVar = (ScorePrior, GeneratorPrior)
     exact_for: ClassVar = "any posterior, its modes and their weights, as the population grows"
-    copies: ClassVar = 28
+    copies: ClassVar = 14
     state_type: ClassVar = PopulationState
     advice: ClassVar = "take a larger population or accuracy='high'"
     accuracy: Literal["fast", "standard", "high"] = "standard"
