@@ -10,7 +10,7 @@ the others). Each run is of 96 chains; the error is the total variation between 
 prior's own p(k | x) over samples, averaged over measurements, ± its standard error; that of exact samples is the mean
 of 200 sets of 96. The posterior of one mode is that of the same field with one mean: its total variance over pixels,
 relative to the exact one, and the squared error of the mean of 96 samples, relative to that of as many exact ones.
-Settings were chosen at 32² on other seeds. Cost: 15 minutes on one core; --quick: seconds.
+Settings were chosen on other seeds. Cost: 25 minutes on a core that others use too; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -34,7 +34,11 @@ from posterior.shapes import expand_right
 from posterior.tables import markdown_table
 from samplers import KineticLangevin
 
-FINDING = "(not yet run at full size)"
+FINDING = (
+    "Without weights the shares of four modes are off by 0.301 to 0.439 in total variation, of 96 chains; with "
+    "`modes=True` by 0.073 to 0.130, where as many exact samples are off by 0.048 to 0.054. A posterior of one mode keeps its "
+    "variance and the error of its mean."
+)
 SEED, NOISE_STD, SEPARATION, ENTROPY, CHAINS, TARGET = 0, 0.1, 6.0, 0.5, 96, 0.13
 WEIGHTS = (0.4, 0.3, 0.2, 0.1)
 
