@@ -36,8 +36,8 @@ from samplers import KineticLangevin
 
 FINDING = (
     "Without weights the shares of four modes are off by 0.301 to 0.439 in total variation, of 96 chains; with "
-    "`modes=True` by 0.073 to 0.130, where as many exact samples are off by 0.048 to 0.054. A posterior of one mode keeps its "
-    "variance and the error of its mean."
+    "`modes=True` by 0.073 to 0.130, where as many exact samples are off by 0.048 to 0.054. A posterior of one mode "
+    "keeps its variance and the error of its mean."
 )
 SEED, NOISE_STD, SEPARATION, ENTROPY, CHAINS, TARGET = 0, 0.1, 6.0, 0.5, 96, 0.13
 WEIGHTS = (0.4, 0.3, 0.2, 0.1)
