@@ -33,7 +33,7 @@ _INFLATION, _LINEAGES, _R_HAT, _EVIDENCE = 4.0, 4, 1.1, 0.7
 _COMPARE, _PROGRESS = 8, 0.85
 _PRIOR_WEIGHT = 5.0  # levels after which a prediction is corrected by half of what it was off by
 _CAVEAT = (
-    "the number of levels is foretold from a few samples of the prior, within about 20 % where it was measured; the "
+    "the number of levels is foretold from a few samples of the prior, to some 30 %; the "
     "moves at β = 1 are taken to be as many as can be"
 )
 
