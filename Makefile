@@ -25,10 +25,10 @@ lint: $(STAMP)
 	$(VENV)/bin/lint-imports
 
 BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlinear exactness.digits \
-	exactness.kinetic_calibration exactness.latent exactness.guided exactness.calibration exactness.reverse_diffusion \
-	exactness.photographs exactness.denoiser exactness.overhead exactness.scale exactness.scale_guided \
-	exactness.verdicts flows.accuracy flows.digits generators.comparison fairness.gaps fairness.gender \
-	fairness.conformal fairness.faces fairness.learned exactness.overview
+	exactness.kinetic_calibration exactness.latent exactness.levy exactness.guided exactness.calibration \
+	exactness.reverse_diffusion exactness.photographs exactness.denoiser exactness.overhead exactness.scale \
+	exactness.scale_guided exactness.modes exactness.verdicts flows.accuracy flows.digits generators.comparison \
+	fairness.gaps fairness.gender fairness.conformal fairness.faces fairness.learned exactness.overview
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

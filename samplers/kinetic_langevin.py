@@ -13,16 +13,21 @@ from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
+from samplers import population as pop
 from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxiliary, largest_rho
+from samplers.baoab import Phase, baoab
 from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
-from samplers.kinetic_moves import SHARE, NoisyPosterior, Problem, Walker
+from samplers.mode_weights import FRICTION, TRIAL_CALLS, CommonNoise, Dynamics, mode_log_weights, resampled
+from samplers.noisy_posterior import SHARE, Problem, evidence_slope, score
 from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
-_STEP = 1.2  # h, in units of ρ: stable below √2, and BAOAB has no error in z on Gaussians
+_STEP, _FRICTION = 1.2, 0.1  # h and γ, in units of ρ and 1/ρ: stable below √2, and BAOAB has no error in z on Gaussians
 _FINE = 1 / 8  # of the largest ρ, for the sweep that ends a run
+_ABOVE = 3.0  # times the prior's scale: to where evidence is compared, if modes are weighed
+_LINEAGES, _SPREAD = 20, 3.0  # beyond which weights of modes are not to be trusted
 
 
 class Budget(NamedTuple):
@@ -62,6 +67,11 @@ class Budget(NamedTuple):
         moves = min(taken, self.moves)
         return moves + self.level(moves - 1) + (taken - moves) * self.denoise_steps
 
+    @property
+    def weighed(self) -> int:
+        """The step before which modes are weighed: half-way down the levels below the prior's scale."""
+        return self.coarse + ((self.fine - 1) // 2 + 1) * self.steps
+
     def level(self, step: int) -> int:
         """The level of a step."""
         return min(step, self.coarse) + max(0, step - self.coarse) // self.steps
@@ -77,10 +87,14 @@ class KineticState(State):
     Attributes:
         momentum: p, as x.
         kick: ρ∇log π(z), as x.
+        log_weights: Logarithm of the weight by which each chain was resampled, (S, B).
+        ancestor: The slot in which each chain began, (S, B).
     """
 
     momentum: Tensor = per_draw()
     kick: Tensor = per_draw()
+    log_weights: Tensor = per_draw()
+    ancestor: Tensor = per_draw()
 
 
 @dataclass(frozen=True)
@@ -99,9 +113,13 @@ class KineticLangevin(Sampler[KineticState]):
     drawn, and exact sweeps (`auxiliary_move`) remove what discretisation has left.
 
     Chains are independent, one a sample, so that memory is that of one batch and the number of calls does not depend on
-    the size of the image. Chains do not move between separate modes once these are apart: for weights of modes take
-    `TemperedSMC`. Directions that are measured at a tenth to a third of ‖A‖ and in which the prior is broad, thirty
-    times σ_y/‖A‖ and more, come out too wide.
+    the size of the image. They do not move between modes once these are apart, and have then seen little of y. With
+    `modes`, chains are therefore weighed half-way down the last levels, by the evidence of the mode that each is in
+    (`mode_log_weights`: trial chains that share their noise, 41 calls a sample), and resampled, unless their weights
+    are equal. They are then a population, and the more there are the better.
+
+    Directions that are measured at a tenth to a third of ‖A‖ and in which the prior is broad, thirty times σ_y/‖A‖ and
+    more, come out too wide.
 
     | accuracy | levels above | below the prior's scale | steps at each of these | sweeps | network calls |
     |---|---|---|---|---|---|
@@ -112,8 +130,10 @@ class KineticLangevin(Sampler[KineticState]):
     Args:
         accuracy: How much to spend.
         exact_denoise: Use the exact samples of an analytic prior where x given z is drawn.
+        modes: Whether to weigh modes.
 
-    Reports (in `Samples.info`): tau by step.
+    Reports (in `Samples.info`): tau by step; with `modes`, lineages (of different chains) and log_weight_spread (the
+    standard deviation of the chains' log-weights, in nats).
 
     References:
         Leimkuhler & Matthews 2013, Rational construction of stochastic numerical methods for molecular sampling,
@@ -121,12 +141,13 @@ class KineticLangevin(Sampler[KineticState]):
         Titsias & Papaspiliopoulos 2018, Auxiliary gradient-based sampling algorithms, JRSS B 80.
     """
 
-    exact_for: ClassVar = "posteriors of one mode, as steps a level grow; not the weights of modes that are apart"
+    exact_for: ClassVar = "posteriors of one mode, as steps a level grow; with modes=True, nearly weights of several"
     copies: ClassVar = 22
     state_type: ClassVar = KineticState
     advice: ClassVar = "take accuracy='high', or TemperedSMC where there are few measurements"
     accuracy: Literal["fast", "standard", "high"] = "standard"
     exact_denoise: bool = False
+    modes: bool = False
 
     @property
     def budget(self) -> Budget:
@@ -144,7 +165,7 @@ class KineticLangevin(Sampler[KineticState]):
 
     def calls(self, problem: Posterior, num_samples: int) -> Calls:
         steps = self.budget.moves if self.exact_denoise else self.budget.steps_in_all
-        return Calls(num_samples * self.budget.spent(steps))
+        return Calls(num_samples * self._spent(steps))
 
     def init(self, problem: Problem, noise: Noise) -> KineticState:
         rho = self._rho(problem, 0)
@@ -155,6 +176,8 @@ class KineticLangevin(Sampler[KineticState]):
             x=problem.prior.mean().to(z) + spread * z,
             momentum=noise.use("momentum").normal(problem.event_shape),
             kick=torch.zeros_like(z),
+            log_weights=torch.zeros(noise.lead, dtype=torch.float64, device=z.device),
+            ancestor=torch.arange(len(z), device=z.device)[:, None].repeat(1, len(problem)),
             done=zero.bool(),
             progress=zero,
         )
@@ -165,10 +188,11 @@ class KineticLangevin(Sampler[KineticState]):
         level = budget.level(min(state.step, budget.moves - 1))
         rho = self._rho(problem, level)
         if state.step < budget.moves:
+            if self.modes and state.step == budget.weighed:
+                state = self._weighed(problem, state, self._rho(problem, level - 1), noise.use("modes"))
             if state.step > 0 and level > budget.level(state.step - 1):
                 state = self._next_level(problem, state, level)
-            walker = self._target(problem, rho).step(Walker(state.x, state.momentum, state.kick), _STEP, noise)
-            new = replace(state, x=walker.z, momentum=walker.momentum, kick=walker.kick)
+            new = self._baoab(problem, state, rho, noise)
         elif state.step == budget.moves:
             x = self._sampling.sample_denoised(problem.prior, state.x, rho, noise.use("x"))
             nothing = x.new_zeros(()).expand_as(x)  # of no memory: the sweeps have no momentum
@@ -176,8 +200,23 @@ class KineticLangevin(Sampler[KineticState]):
         else:
             new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
         tau = rho * problem.operator.norm().to(rho) / math.sqrt(SHARE)
-        share = budget.spent(state.step + 1) / budget.calls
+        share = self._spent(state.step + 1) / self._spent(total)
         return replace(new.after(total), progress=torch.full_like(state.progress, share)), {"tau": tau}
+
+    def finish(self, problem: Problem, state: KineticState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
+        if not self.modes:
+            return state.x[:num_samples], {}
+        lineages, spread = pop.num_lineages(state.ancestor).to(state.x.dtype), state.log_weights.std(0, correction=0)
+        return state.x[:num_samples], {"lineages": lineages, "log_weight_spread": spread.to(state.x.dtype)}
+
+    def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        if not self.modes:
+            return {}
+        return {
+            "few chains are left to tell the weights of modes (lineages)": info["lineages"] < _LINEAGES,
+            "chains differ so much in evidence that their number does not tell the weights of modes "
+            "(log_weight_spread)": info["log_weight_spread"] > _SPREAD,
+        }
 
     @property
     def _sampling(self) -> PriorSampling:
@@ -196,20 +235,54 @@ class KineticLangevin(Sampler[KineticState]):
             return first * (scale / first) ** (level / budget.coarse)
         return scale * (last / scale) ** ((level - budget.coarse) / (budget.fine - 1))
 
-    def _target(self, problem: Problem, rho: Tensor) -> NoisyPosterior:
-        """π_τ at τ² = 2ρ²‖A‖²."""
-        return NoisyPosterior(problem, rho, (rho * problem.operator.norm().to(rho)) ** 2 / SHARE)
+    def _spent(self, taken: int) -> int:
+        """Network calls a sample after so many steps of the run, those of trial chains among them."""
+        return self.budget.spent(taken) + TRIAL_CALLS * (self.modes and taken > self.budget.weighed)
+
+    def _weighed(self, problem: Problem, state: KineticState, rho: Tensor, noise: Noise) -> KineticState:
+        """Chains resampled by the evidence of their modes, with new momenta; all as they were if weights are equal."""
+        last = self._rho(problem, self.budget.coarse + self.budget.fine - 1)
+        top = torch.minimum(last.new_tensor(_ABOVE * problem.prior.sigma_data), self._rho(problem, 0)).maximum(rho)
+        dynamics = Dynamics[KineticState](
+            step=lambda chain, rho, noise: self._baoab(problem, chain, rho, noise, FRICTION),
+            flow=lambda chain, before, after: self._flow(problem, chain, before, after),
+            slope=lambda chain, rho: evidence_slope(
+                problem, chain.x, chain.kick / expand_right(rho, len(problem.event_shape)), rho
+            ),
+        )
+        trial = replace(state, momentum=CommonNoise.of_source(noise).use("start").normal(problem.event_shape))
+        log_weights = mode_log_weights(dynamics, trial, rho, (top, last), noise)
+        index = resampled(log_weights, noise.use("resample"))
+        moved = expand_right((index != state.ancestor).any(0), len(problem.event_shape))
+        fresh = noise.use("momentum").normal(problem.event_shape)
+        return replace(
+            state,
+            x=pop.take(state.x, index),
+            kick=pop.take(state.kick, index),
+            momentum=torch.where(moved, fresh, state.momentum),
+            log_weights=log_weights,
+            ancestor=index,
+        )
+
+    def _baoab(
+        self, problem: Problem, state: KineticState, rho: Tensor, noise: Noise, friction: float = _FRICTION
+    ) -> KineticState:
+        before = Phase(state.x, state.momentum, state.kick)
+        after = baoab(before, lambda z: score(problem, z, rho), rho, _STEP, friction, noise)
+        return replace(state, x=after.z, momentum=after.momentum, kick=after.kick)
 
     def _next_level(self, problem: Problem, state: KineticState, level: int) -> KineticState:
-        """A step of Heun's method down the probability flow, along which ρ∇log π is constant as D(z, ρ) is.
+        return self._flow(problem, state, self._rho(problem, level - 1), self._rho(problem, level))
+
+    def _flow(self, problem: Problem, state: KineticState, start: Tensor, end: Tensor) -> KineticState:
+        """A step of Heun's method along the probability flow, on which ρ∇log π is constant as D(z, ρ) is.
 
         Its correction is limited to half of ρ, so that directions in which prior and measurement are both certain
         shrink as ρ does, however far the levels are apart.
         """
-        rho = self._rho(problem, level)
-        before, after = (expand_right(r, len(problem.event_shape)) for r in (self._rho(problem, level - 1), rho))
+        before, after = (expand_right(rho, len(problem.event_shape)) for rho in (start, end))
         ahead = state.x + (before - after) * state.kick
-        kick = self._target(problem, rho).at(ahead, state.momentum).kick
+        kick = after * score(problem, ahead, end)
         return replace(state, x=ahead + 0.5 * torch.minimum(before - after, after) * (kick - state.kick), kick=kick)
 
     def _sweep(self, problem: Problem, x: Tensor, fine: bool, noise: Noise) -> Tensor:

@@ -35,7 +35,7 @@ _MOVES = 0.9  # moves accepted before the temperature changes again, on average
 _INFLATION, _LINEAGES, _R_HAT, _EVIDENCE = 4.0, 20, 1.1, 0.7
 _PROGRESS = 0.85  # moves at β = 1 end when a kernel's patience has left more of what the inflation exceeds 1 by
 _CAVEAT = (
-    "the number of levels is foretold from a few samples of the prior, within about 20 % where it was measured; the "
+    "the number of levels is foretold from a few samples of the prior, to some 30 %; the "
     "moves at β = 1 are taken to be as many as can be"
 )
 

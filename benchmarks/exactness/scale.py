@@ -46,7 +46,14 @@ from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import KineticLangevin
 
-FINDING = "(not yet run at full size)"
+FINDING = (
+    "`KineticLangevin()` takes 159 network calls a sample at every size. On Gaussian fields of 64², 128² and "
+    "256² its mean is off by at most 0.038 posterior standard deviations, in all but two cells: eight coils "
+    "(0.118 at 64²), where many directions are seen at small parts of ‖A‖, and a hidden box at 128² (0.053); on "
+    'spike-and-slab fields by 0.072 at most. With "high", at half the noise, it is off by 0.007. Not yet '
+    "measured: chains at 256², coils and Fourier chains above 64², pixels, box and block means of spike and "
+    'slab, and chains with "high".'
+)
 DIAGONAL = ("denoising", "blur of 1.5 pixels", "4× Fourier", "8× Fourier")
 OTHERS = ("25 % of pixels", "hidden box", "4× block means", "8 coils, R = 4")
 BARS = {

@@ -1,8 +1,9 @@
 """Guided samplers and `KineticLangevin` at equal cost, on Gaussian fields of 64².
 
 Problems, figures and standard errors are those of the [benchmark of large images](scale.md), at σ = 0.1, with 64
-samples each. Every sampler takes the most steps that cost no more than the 159 network calls of `KineticLangevin()`, where a
-backward pass counts as two; other settings are the defaults. A dash: the sampler does not take the operator. Seeds 0.
+samples each. Every sampler takes the most steps that cost no more than the 159 network calls of `KineticLangevin()`,
+where a backward pass counts as two; other settings are the defaults. A dash: the sampler does not take the operator.
+Seeds 0.
 Cost: 15 minutes on one core; --quick: seconds, at 16².
 """
 
@@ -20,7 +21,13 @@ from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import DAPS, DDNM, DDRM, DPS, MMPS, TMPD, DiffPIR, KineticLangevin, PiGDM, PnPDM, PredictorCorrector
 
-FINDING = "(not yet run at full size)"
+FINDING = (
+    "At equal cost no guided sampler is nearer to the posterior of a Gaussian field than `KineticLangevin` "
+    "beyond sampling error: where sampling error is small its mean is off by 0.016 posterior standard "
+    "deviations at most and its total variance by a factor of 1.015. The next, `PiGDM`, is off by up to 0.124 "
+    "and a factor of 1.056, the others by up to 2.759 and 3.193. The verdict does not see all of it: it calls "
+    "`DAPS` sound with two to three times the variance, since it judges the misfit of what is measured."
+)
 OPERATORS = ("25 % of pixels", "blur of 1.5 pixels", "4× block means", "4× Fourier")
 GUIDED: tuple[Any, ...] = (
     DPS(), PiGDM(), MMPS(), TMPD(), DAPS(), DiffPIR(), DDNM(), DDRM(), PnPDM(), PredictorCorrector()

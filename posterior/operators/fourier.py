@@ -76,8 +76,7 @@ class Fourier(MaskedOperator):
         """Eigenvalues of AᵀA by frequency, of the mask's shape: means of the mask at k and −k."""
 
         def compute() -> Tensor:
-            whole = self.mask.expand(*self.mask.shape[:-2], *self.event_shape[-2:]).double()
-            at_origin = torch.fft.ifftshift(whole, dim=(-2, -1))
+            at_origin = torch.fft.ifftshift(self._whole_mask().double(), dim=(-2, -1))
             opposite = at_origin.flip(-2, -1).roll((1, 1), (-2, -1))
             return torch.fft.fftshift((at_origin + opposite) / 2, dim=(-2, -1))
 

@@ -66,6 +66,10 @@ class MaskedOperator(LinearOperator):
         self._check_count(y)
         return y * self.mask
 
+    def _whole_mask(self) -> Tensor:
+        """The mask with its rows and columns in full."""
+        return self.mask.expand(*self.mask.shape[:-2], *self.measurement_shape[-2:])
+
     def _check_count(self, y: Tensor) -> None:
         dims = len(self.measurement_shape)
         if self.mask.ndim > dims and y.ndim > dims and 1 != y.shape[-dims - 1] != len(self.mask) != 1:

@@ -69,10 +69,6 @@ class MultiCoilMRI(MaskedOperator):
         image = torch.fft.fftshift(image, dim=(-2, -1))
         return torch.stack([image.real, image.imag], -3)
 
-    def _whole_mask(self) -> Tensor:
-        """The mask with its columns and rows in full."""
-        return self.mask.expand(*self.mask.shape[:-2], *self.event_shape[-2:])
-
 
 def _to_origin(values: Tensor) -> Tensor:
     return torch.fft.ifftshift(values, dim=(-2, -1))

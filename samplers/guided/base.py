@@ -192,18 +192,22 @@ def noise_variance(problem: Posterior, dims: int) -> Tensor:
 
 
 def white_guidance(problem: Posterior, clean: Tensor, sigma: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The residual y − AD, w = (r²AAᵀ + σ_y²)⁻¹(y − AD) with the error of D taken for white, and Aᵀw."""
+    """Aᵀw, ⟨w, y − AD⟩ and σ_y²‖w‖², with w = (r²AAᵀ + σ_y²)⁻¹(y − AD): the error of D taken for white.
+
+    Products (S, B) and not w itself, which is a small difference of large numbers where σ_y is small.
+    """
     operator, r2 = problem.operator, error_variance(problem.prior, sigma)
     residual = problem.y - operator(clean)
     # Aᵀ (r² AAᵀ + σ_y²)⁻¹ = (r² AᵀA + σ_y²)⁻¹ Aᵀ
     slope = operator.gram_function(
         lambda values: 1 / (r2 * values + noise_variance(problem, values.ndim)), operator.adjoint(residual)
     )
-    w = (residual - r2 * operator(slope)) / noise_variance(problem, len(operator.measurement_shape))
-    return residual, w, slope
+    rest = (residual - r2 * operator(slope)).abs().square()  # σ_y² w
+    own = (rest / noise_variance(problem, len(operator.measurement_shape))).flatten(2).sum(2)
+    return slope, own + r2 * slope.square().flatten(2).sum(2), own
 
 
-def step_length(problem: Posterior, residual: Tensor, w: Tensor, pulled: Tensor, sigma: float) -> Tensor:
+def step_length(along: Tensor, own: Tensor, slope: Tensor, pulled: Tensor, sigma: float) -> Tensor:
     r"""How far to go along w towards the solution of the system of `MMPS`, by exact line search: (S, B, 1, …, 1).
 
     $$ \alpha = \frac{\langle w, y - AD\rangle}{\langle w, (\sigma_y^2 + \sigma^2 A J^T A^T)\,w\rangle} $$
@@ -212,20 +216,14 @@ def step_length(problem: Posterior, residual: Tensor, w: Tensor, pulled: Tensor,
     guidance by it cannot overshoot, however wrong the assumptions are by which w was made.
 
     Args:
-        problem: Gaussian noise on a linear operator.
-        residual: y − AD, (S, B, *measurement_shape).
-        w: As it.
-        pulled: JᵀAᵀw, (S, B, *event_shape).
+        along: ⟨w, y − AD⟩, (S, B).
+        own: σ_y²‖w‖², (S, B).
+        slope: Aᵀw, (S, B, *event_shape).
+        pulled: Jᵀ of it.
         sigma: σ.
     """
-    variance = noise_variance(problem, len(problem.operator.measurement_shape))
-
-    def inner(v: Tensor) -> Tensor:
-        return (w.conj() * v).real.flatten(2).sum(2)
-
-    own = inner(variance * w)
-    system = own + sigma**2 * inner(problem.operator(pulled)).clamp_min(0)  # a covariance is never negative
-    return expand_right(inner(residual) / system.clamp_min(torch.finfo(own.dtype).tiny), len(problem.event_shape))
+    system = own + sigma**2 * (slope * pulled).flatten(2).sum(2).clamp_min(0)  # a covariance is never negative
+    return expand_right(along / system.clamp_min(torch.finfo(own.dtype).tiny), slope.ndim - 2)
 
 
 def error_variance(prior: ScorePrior, sigma: float) -> float:

@@ -81,6 +81,9 @@ class TMPD(Conditional):
         clean, vjp = denoise_with_grad(problem, x, sigma)
         residual = problem.y - operator(clean)
         sums = operator(vjp(operator.adjoint(torch.ones_like(residual)))).real.clamp_min(0)
-        w = residual / (noise_variance(problem, dims) + sigma**2 * sums)
-        pulled = vjp(operator.adjoint(w), last=True)
-        return clean + step_length(problem, residual, w, pulled, sigma) * sigma**2 * pulled
+        variance = noise_variance(problem, dims)
+        w = residual / (variance + sigma**2 * sums)
+        along, own = ((w.conj() * v).real.flatten(2).sum(2) for v in (residual, variance * w))
+        slope = operator.adjoint(w)
+        pulled = vjp(slope, last=True)
+        return clean + step_length(along, own, slope, pulled, sigma) * sigma**2 * pulled

@@ -33,6 +33,6 @@ class PiGDM(Conditional):
 
     def mean(self, problem: Posterior, x: Tensor, sigma: float) -> Tensor:
         clean, vjp = denoise_with_grad(problem, x, sigma)
-        residual, w, slope = white_guidance(problem, clean, sigma)
+        slope, along, own = white_guidance(problem, clean, sigma)
         pulled = vjp(slope, last=True)
-        return clean + step_length(problem, residual, w, pulled, sigma) * sigma**2 * pulled
+        return clean + step_length(along, own, slope, pulled, sigma) * sigma**2 * pulled

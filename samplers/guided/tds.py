@@ -71,10 +71,9 @@ class TDS(ParticleGuided):
         """Log p̃ up to a constant of the level, which weights do without, and α times its gradient in x."""
         if not is_linear_gaussian(problem):
             return problem.log_likelihood(clean), vjp(problem.log_likelihood_grad(clean), last=True)
-        residual, w, slope = white_guidance(problem, clean, sigma)
+        slope, along, own = white_guidance(problem, clean, sigma)
         pulled = vjp(slope, last=True)
-        length = step_length(problem, residual, w, pulled, sigma)
-        return -0.5 * (residual.conj() * w).real.flatten(2).sum(2), length * pulled
+        return -0.5 * along, step_length(along, own, slope, pulled, sigma) * pulled
 
     def finish(self, problem: Posterior, state: ParticleState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         x, info = super().finish(problem, state, noise, num_samples)

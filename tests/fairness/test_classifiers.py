@@ -131,9 +131,9 @@ def test_what_cannot_be_is_refused(tmp_path):
     with pytest.raises(InvalidValueError, match="widths are positive"):
         ConvNet(1, 2, [])
     with pytest.raises(ShapeError, match="labels"):
-        train_classifier(torch.zeros(3, 1, 8, 8), torch.zeros(2).long(), tmp_path, names="ab")
+        train_classifier(torch.zeros(3, 1, 8, 8), torch.zeros(2).long(), tmp_path, names=["a", "b"])
     with pytest.raises(InvalidValueError, match="from 0 to 1"):
-        train_classifier(torch.zeros(2, 1, 8, 8), torch.tensor([0, 2]), tmp_path, names="ab")
+        train_classifier(torch.zeros(2, 1, 8, 8), torch.tensor([0, 2]), tmp_path, names=["a", "b"])
 
 
 def test_files_that_cannot_be_used(tmp_path):

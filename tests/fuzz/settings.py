@@ -30,6 +30,7 @@ SETTINGS: dict[str, Allowed] = {
     "eta": SHARE,
     "eta_b": SHARE,
     "exact_denoise": flag,
+    "modes": flag,
     "form": either("paper", "code"),
     "gamma": POSITIVE,
     "guidance": NON_NEGATIVE,

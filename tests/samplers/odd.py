@@ -38,6 +38,7 @@ _SETTINGS: dict[str, Any] = _COMPOSED | {
     "langevin_steps": 7,
     "layers": (1, 2),
     "leapfrogs": 3,
+    "modes": True,
     "levels": 7,
     "network": "vgg",
     "ode_steps": 3,

@@ -10,9 +10,11 @@ from posterior.operators import Inpainting
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers.auxiliary_kernel import AuxiliaryKernel, PriorSampling
+from samplers.baoab import Phase, baoab
 from samplers.kernel import Move
-from samplers.kinetic_moves import KineticKernel, NoisyPosterior
+from samplers.kinetic_moves import KineticKernel, step_length
 from samplers.metering import Meter, metered
+from samplers.noisy_posterior import score
 from tests.problems import DOUBLE, check_moments, copies, gaussian, gaussian_problem, measure, mixture_problem
 
 EXACT = PriorSampling(0, exact=True)
@@ -91,12 +93,12 @@ def test_calls_are_those_that_are_told() -> None:
 
 
 def test_steps_are_shorter_where_rho_is_near_its_bound() -> None:
-    # ρ‖A‖ = .95 τ: the curvature of y is 9.3/ρ² and a step of 1.2 ρ is unstable.
+    # ρ‖A‖ = .95 τ: the curvature of y is 9.3/ρ², and a step of .8 ρ is unstable.
     problem = copies(measure(gaussian(4), Inpainting(torch.ones(4, dtype=torch.bool)), 0.3), 10)
-    tau2 = torch.full((10,), 0.09, dtype=DOUBLE)
-    target = NoisyPosterior(problem, 0.95 * tau2.sqrt(), tau2)
-    noise = Noise.of(0, 10, 50, dtype=DOUBLE)
-    walker = target.at(problem.y + 0.1 * noise.normal((4,)), noise.use("p").normal((4,)))
-    for step in range(100):
-        walker = target.step(walker, 1.2, noise.at(step))
-    assert (walker.z - problem.y).abs().max() < 3
+    tau2, noise = torch.full((10,), 0.09, dtype=DOUBLE), Noise.of(0, 10, 50, dtype=DOUBLE)
+    rho, step = 0.95 * tau2.sqrt(), step_length(torch.full((10,), 0.95**2, dtype=DOUBLE))
+    z = problem.y + 0.1 * noise.normal((4,))
+    phase = Phase(z, noise.use("p").normal((4,)), rho[:, None] * score(problem, z, rho, tau2))
+    for number in range(100):
+        phase = baoab(phase, lambda z: score(problem, z, rho, tau2), rho, step, 0.1, noise.at(number))
+    assert (phase.z - problem.y).abs().max() < 3
