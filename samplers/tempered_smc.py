@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
 from warnings import warn
 
@@ -26,7 +26,7 @@ from samplers.kinetic_moves import KineticKernel
 from samplers.latent.hamiltonian import HamiltonianKernel
 from samplers.plan import Calls
 from samplers.state import Info
-from samplers.tempering import BUDGETS, Budget, PopulationState
+from samplers.tempering import BUDGETS, Budget, PopulationState, Schedule
 
 _FEWEST = 3  # moves at β = 1, unless a kernel's patience is less
 _STEPS = 2  # of a kinetic move, for each network call of a draw of p(x0 | z)
@@ -94,6 +94,9 @@ class TemperedSMC(Sampler[PopulationState]):
     def budget(self) -> Budget:
         return BUDGETS[self.accuracy]
 
+    def _schedule(self, kernel: Kernel) -> Schedule:
+        return self.budget.metropolis if kernel.refuses else self.budget.gibbs
+
     def _kernel(self, problem: Posterior) -> Kernel:
         budget = self.budget
         if isinstance(problem.prior, GeneratorPrior):
@@ -113,19 +116,20 @@ class TemperedSMC(Sampler[PopulationState]):
         return -(-size // self.islands(size)) * self.islands(size)
 
     def together(self, num_samples: int) -> int:
-        return self.budget.prior_samples * self.draws_at_once(num_samples)
+        most = max(schedule.prior_samples for schedule in (self.budget.metropolis, self.budget.gibbs))
+        return most * self.draws_at_once(num_samples)
 
     def calls(self, problem: Posterior, num_samples: int) -> Calls:
         size, target = self.draws_at_once(num_samples), self.target(problem, None)
         _, ahead = self._foretold(target, problem.noise(0, 1).use("init"))
         kernel = self._kernel(target)
-        each = kernel.calls
+        each, schedule = kernel.calls, self._schedule(kernel)
         # Where moves can be refused a level waits for about two.
-        moves, final = float(ahead.mean()) * (2 if kernel.refuses else 1), self.budget.most(kernel.refuses)
+        moves, final = float(ahead.mean()) * (2 if kernel.refuses else 1), schedule.final_moves
         pilots = levels.pilot_calls(problem, self._probes(problem), each.start)
-        forward: float = size * (self.budget.prior_samples * each.start + moves * each.move + final * each.final)
+        forward: float = size * (schedule.prior_samples * each.start + moves * each.move + final * each.final)
         forward += num_samples * each.finish
-        too_large = levels.too_large(problem, ahead, size, self.budget.level(kernel.refuses))
+        too_large = levels.too_large(problem, ahead, size, schedule.ess)
         return Calls(pilots + forward, size * (moves + final) * each.move_grad, _CAVEAT, too_large)
 
     def _probes(self, problem: Posterior) -> bool:
@@ -136,8 +140,9 @@ class TemperedSMC(Sampler[PopulationState]):
         """What tells how many levels are ahead, see `samplers.levels.spread`, and how many are at the start, (B,)."""
         kernel = self._kernel(problem)
         spread = levels.spread(problem, kernel, self._probes(problem), noise)
-        first = levels.first_temperature(spread, self.budget.prior_samples)
-        return spread, levels.levels_from(spread, first, self.budget.level(kernel.refuses))
+        schedule = self._schedule(kernel)
+        first = levels.first_temperature(spread, schedule.prior_samples)
+        return spread, levels.levels_from(spread, first, schedule.ess)
 
     @staticmethod
     def islands(size: int) -> int:
@@ -145,11 +150,11 @@ class TemperedSMC(Sampler[PopulationState]):
 
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
         size, islands, kernel = len(noise.draws), self.islands(len(noise.draws)), self._kernel(problem)
-        spread, ahead = self._foretold(problem, noise)
-        for text in levels.too_large(problem, ahead, size, self.budget.level(kernel.refuses)):
+        schedule, (spread, ahead) = self._schedule(kernel), self._foretold(problem, noise)
+        for text in levels.too_large(problem, ahead, size, schedule.ess):
             warn(f"{self.name}: {text}", TooLargeWarning, stacklevel=9)  # at the call of `sample`
         # Independent samples of the prior, so many that importance weights alone go some way at no loss.
-        x = kernel.start(problem, self.budget.prior_samples * size, noise)
+        x = kernel.start(problem, schedule.prior_samples * size, noise)
         log_likelihood = problem.log_likelihood(x)
         zero = x.new_zeros(len(problem))
         beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
@@ -176,12 +181,16 @@ class TemperedSMC(Sampler[PopulationState]):
 
     def step(self, problem: Posterior, state: PopulationState, noise: Noise) -> tuple[PopulationState, Info]:
         kernel = self._kernel(problem)
-        beta, log_weights = self._reweighted(state, self.budget.level(kernel.refuses))
+        beta, log_weights = self._reweighted(state, self._schedule(kernel).ess)
         # Islands are resampled apart until β = 1, then together.
         uniform = noise.use("resample").for_draws(state.log_evidence.shape[1]).uniform()
         index = pop.resampled(log_weights, uniform, (state.final_moves == 0) & (beta >= 1))
         parts = (state.x, state.log_likelihood, state.epsilon, state.ancestor)
         *before, ancestor = (pop.take(v, index) for v in parts)
+        if not kernel.refuses:  # else sizes are tuned first, and the first moves at β = 1 do not tell
+            first = (state.final_moves == 0) & (beta >= 1)
+            compared = torch.where(first, pop.variance_inflation(before[0], ancestor), state.compared)
+            state = replace(state, compared=compared)
         move, size = kernel.move(problem, Move(*before), beta, state.scale, noise.use("move"))
         new = self._diagnosed(state, move, ancestor, beta, log_weights, kernel)
         acceptance = move.accepted.mean(0)
@@ -202,18 +211,19 @@ class TemperedSMC(Sampler[PopulationState]):
         self, state: PopulationState, move: Move, ancestor: Tensor, beta: Tensor, log_weights: Tensor, kernel: Kernel
     ) -> PopulationState:
         """The state after a move: the size of the next one, the islands' evidence, and whether to go on."""
-        budget, islands, accepted = self.budget, state.log_evidence.shape[1], move.accepted.mean(0)
+        schedule, enough = self._schedule(kernel), self.budget.inflation
+        islands, accepted = state.log_evidence.shape[1], move.accepted.mean(0)
         final_moves = state.final_moves + (beta >= 1)
         inflation = pop.variance_inflation(move.x, ancestor)
         compare = (final_moves % kernel.patience == 0) & (final_moves > 0)
         stuck = compare & (inflation - 1 > _PROGRESS * (state.compared - 1))
-        fewest, most = min(_FEWEST, kernel.patience), self.budget.most(kernel.refuses)
-        apart_enough = (final_moves >= fewest) & (inflation <= budget.inflation)
+        fewest, most = min(_FEWEST, kernel.patience), schedule.final_moves
+        apart_enough = (final_moves >= fewest) & (inflation <= enough)
         done = (final_moves >= most) | apart_enough | stuck
         log_evidence = pop.island_means(log_weights, islands).T
         few = (final_moves + 1).clamp_min(fewest)  # moves at β = 1 that will do where particles are apart already
-        last = torch.where(inflation <= budget.inflation, few, most) - final_moves
-        ahead = levels.levels_from(state.spread, beta, self.budget.level(kernel.refuses))
+        last = torch.where(inflation <= enough, few, most) - final_moves
+        ahead = levels.levels_from(state.spread, beta, schedule.ess)
         made = levels.share_made(state.step + 1, state.step + 1 - final_moves, state.levels, ahead, last)
         # Moves that are refused at their smallest are not waited for; lineages then tell that they made no difference.
         counted = torch.where(state.scale > SMALLEST, accepted, 1.0)
