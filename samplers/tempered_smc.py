@@ -60,8 +60,8 @@ class TemperedSMC(Sampler[PopulationState]):
     | accuracy | particles, at least | prior samples for each | ESS a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
     | fast | 128 | 2 | 70 % | 5 | 10, or 3 kinetic ones of 15 calls |
-    | standard | 256 | 3 | 91 %, or 80 % for Gibbs sweeps | 6 | 28, or 8 kinetic ones of 18 calls |
-    | high | 1,024 | 8 | 95 %, or 90 % for Gibbs sweeps | 12 | 100, or 30 kinetic ones of 36 calls |
+    | standard | 256 | 4 (Gibbs: 3) | 91 % (Gibbs: 88 %) | 6 | 28, or 8 kinetic ones of 18 calls |
+    | high | 1,024 | 8 | 95 % (Gibbs: 90 %) | 12 | 100, or 30 kinetic ones of 36 calls |
 
     Args:
         accuracy: How much to spend.
@@ -184,12 +184,12 @@ class TemperedSMC(Sampler[PopulationState]):
         beta, log_weights = self._reweighted(state, self._schedule(kernel).ess)
         # Islands are resampled apart until β = 1, then together.
         uniform = noise.use("resample").for_draws(state.log_evidence.shape[1]).uniform()
-        index = pop.resampled(log_weights, uniform, (state.final_moves == 0) & (beta >= 1))
+        together = (state.final_moves == 0) & (beta >= 1)
+        index = pop.resampled(log_weights, uniform, together)
         parts = (state.x, state.log_likelihood, state.epsilon, state.ancestor)
         *before, ancestor = (pop.take(v, index) for v in parts)
-        if not kernel.refuses:  # else sizes are tuned first, and the first moves at β = 1 do not tell
-            first = (state.final_moves == 0) & (beta >= 1)
-            compared = torch.where(first, pop.variance_inflation(before[0], ancestor), state.compared)
+        if not kernel.refuses:  # else sizes may still be tuned, and the first moves at β = 1 do not tell
+            compared = torch.where(together, pop.variance_inflation(before[0], ancestor), state.compared)
             state = replace(state, compared=compared)
         move, size = kernel.move(problem, Move(*before), beta, state.scale, noise.use("move"))
         new = self._diagnosed(state, move, ancestor, beta, log_weights, kernel)

@@ -228,6 +228,20 @@ def test_a_hopeless_run_warns() -> None:
     assert all("TemperedSMC" in text and "larger population" in text for text in samples.warnings)
 
 
+def test_moves_at_the_end_go_on_while_they_help() -> None:
+    # Descendants of one ancestor in a mode that is certain are as near to each other as they can be after one move;
+    # those of a random walk that is seen at every eighth point drift apart for several.
+    time = torch.arange(1, 65, dtype=DOUBLE)
+    walk = GaussianMixturePrior(torch.zeros(1, 64, dtype=DOUBLE), covariance=torch.minimum(time[:, None], time))
+    half_seen = measure(walk, Inpainting(torch.arange(64) % 8 == 0), 0.2)
+    for problem, fewest, most in ((HARD, 1, 1), (half_seen, 2, 8)):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrustWarning)
+            samples = TemperedSMC(population=64, exact_denoise=True).sample(copies(problem, 10), 8, progress=False)
+        final = (samples.info["beta"] == 1).sum(0)
+        assert (final >= fewest).all() and (final <= most).all()
+
+
 def test_an_easy_run_does_not_warn() -> None:
     # 128 particles of a Gaussian that is half seen: if 3 % of runs warned, one of 100 would with probability 0.95
     with warnings.catch_warnings():
