@@ -16,6 +16,7 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
+from posterior.shapes import expand_right
 from samplers import levels
 from samplers import population as pop
 from samplers.auxiliary_kernel import AuxiliaryKernel, PriorSampling, check_auxiliary
@@ -60,7 +61,7 @@ class TemperedSMC(Sampler[PopulationState]):
     | accuracy | particles, at least | prior samples for each | ESS a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
     | fast | 128 | 2 | 70 % | 5 | 10, or 3 kinetic ones of 15 calls |
-    | standard | 256 | 4 (Gibbs: 3) | 91 % (Gibbs: 88 %) | 6 | 28, or 8 kinetic ones of 18 calls |
+    | standard | 256 | 4, or 3 for Gibbs sweeps | 91 % | 6 | 28, or 8 kinetic ones of 18 calls |
     | high | 1,024 | 8 | 95 % (Gibbs: 90 %) | 12 | 100, or 30 kinetic ones of 36 calls |
 
     Args:
@@ -189,8 +190,11 @@ class TemperedSMC(Sampler[PopulationState]):
         parts = (state.x, state.log_likelihood, state.epsilon, state.ancestor)
         *before, ancestor = (pop.take(v, index) for v in parts)
         if not kernel.refuses:  # else sizes may still be tuned, and the first moves at β = 1 do not tell
-            compared = torch.where(together, pop.variance_inflation(before[0], ancestor), state.compared)
-            state = replace(state, compared=compared)
+            inflation = pop.variance_inflation(before[0], ancestor)
+            state = replace(state, compared=torch.where(together, inflation, state.compared))
+            # Momenta of their own, with which particles of one ancestor go apart at once.
+            fresh = noise.use("momentum").normal(problem.event_shape)
+            before[2] = torch.where(expand_right(together, len(problem.event_shape)), fresh, before[2])
         move, size = kernel.move(problem, Move(*before), beta, state.scale, noise.use("move"))
         new = self._diagnosed(state, move, ancestor, beta, log_weights, kernel)
         acceptance = move.accepted.mean(0)

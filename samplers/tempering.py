@@ -47,7 +47,7 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "fast": Budget(128, 5, 12, 1.5, metropolis=Schedule(2, 0.7, 10), gibbs=Schedule(2, 0.7, 3)),
-    "standard": Budget(256, 6, 20, 1.1, metropolis=Schedule(4, 0.91, 28), gibbs=Schedule(3, 0.88, 8)),
+    "standard": Budget(256, 6, 20, 1.1, metropolis=Schedule(4, 0.91, 28), gibbs=Schedule(3, 0.91, 8)),
     "high": Budget(1024, 12, 32, 1.05, metropolis=Schedule(8, 0.95, 100), gibbs=Schedule(8, 0.9, 30)),
 }
 
