@@ -27,7 +27,7 @@ from samplers.kinetic_moves import KineticKernel
 from samplers.latent.hamiltonian import HamiltonianKernel
 from samplers.plan import Calls
 from samplers.state import Info
-from samplers.tempering import BUDGETS, Budget, PopulationState, Schedule
+from samplers.tempering import BUDGETS, Budget, PopulationState
 
 _FEWEST = 3  # moves at β = 1, unless a kernel's patience is less
 _STEPS = 2  # of a kinetic move, for each network call of a draw of p(x0 | z)
@@ -61,8 +61,8 @@ class TemperedSMC(Sampler[PopulationState]):
     | accuracy | particles, at least | prior samples for each | ESS a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
     | fast | 128 | 2 | 70 % | 5 | 10, or 3 kinetic ones of 15 calls |
-    | standard | 256 | 4, or 3 for Gibbs sweeps | 91 % | 6 | 28, or 8 kinetic ones of 18 calls |
-    | high | 1,024 | 8 | 95 % (Gibbs: 90 %) | 12 | 100, or 30 kinetic ones of 36 calls |
+    | standard | 256 | 4 | 91 % | 6 | 28, or 8 kinetic ones of 18 calls |
+    | high | 1,024 | 8 | 95 % | 12 | 100, or 30 kinetic ones of 36 calls |
 
     Args:
         accuracy: How much to spend.
@@ -95,8 +95,9 @@ class TemperedSMC(Sampler[PopulationState]):
     def budget(self) -> Budget:
         return BUDGETS[self.accuracy]
 
-    def _schedule(self, kernel: Kernel) -> Schedule:
-        return self.budget.metropolis if kernel.refuses else self.budget.gibbs
+    def _most(self, kernel: Kernel) -> int:
+        """Moves at β = 1 at the most."""
+        return self.budget.final_moves if kernel.refuses else self.budget.final_kinetic
 
     def _kernel(self, problem: Posterior) -> Kernel:
         budget = self.budget
@@ -117,20 +118,19 @@ class TemperedSMC(Sampler[PopulationState]):
         return -(-size // self.islands(size)) * self.islands(size)
 
     def together(self, num_samples: int) -> int:
-        most = max(schedule.prior_samples for schedule in (self.budget.metropolis, self.budget.gibbs))
-        return most * self.draws_at_once(num_samples)
+        return self.budget.prior_samples * self.draws_at_once(num_samples)
 
     def calls(self, problem: Posterior, num_samples: int) -> Calls:
         size, target = self.draws_at_once(num_samples), self.target(problem, None)
         _, ahead = self._foretold(target, problem.noise(0, 1).use("init"))
         kernel = self._kernel(target)
-        each, schedule = kernel.calls, self._schedule(kernel)
+        each, budget = kernel.calls, self.budget
         # Where moves can be refused a level waits for about two.
-        moves, final = float(ahead.mean()) * (2 if kernel.refuses else 1), schedule.final_moves
+        moves, final = float(ahead.mean()) * (2 if kernel.refuses else 1), self._most(kernel)
         pilots = levels.pilot_calls(problem, self._probes(problem), each.start)
-        forward: float = size * (schedule.prior_samples * each.start + moves * each.move + final * each.final)
+        forward: float = size * (budget.prior_samples * each.start + moves * each.move + final * each.final)
         forward += num_samples * each.finish
-        too_large = levels.too_large(problem, ahead, size, schedule.ess)
+        too_large = levels.too_large(problem, ahead, size, self.budget.ess)
         return Calls(pilots + forward, size * (moves + final) * each.move_grad, _CAVEAT, too_large)
 
     def _probes(self, problem: Posterior) -> bool:
@@ -139,11 +139,9 @@ class TemperedSMC(Sampler[PopulationState]):
 
     def _foretold(self, problem: Posterior, noise: Noise) -> tuple[Tensor, Tensor]:
         """What tells how many levels are ahead, see `samplers.levels.spread`, and how many are at the start, (B,)."""
-        kernel = self._kernel(problem)
-        spread = levels.spread(problem, kernel, self._probes(problem), noise)
-        schedule = self._schedule(kernel)
-        first = levels.first_temperature(spread, schedule.prior_samples)
-        return spread, levels.levels_from(spread, first, schedule.ess)
+        spread = levels.spread(problem, self._kernel(problem), self._probes(problem), noise)
+        first = levels.first_temperature(spread, self.budget.prior_samples)
+        return spread, levels.levels_from(spread, first, self.budget.ess)
 
     @staticmethod
     def islands(size: int) -> int:
@@ -151,11 +149,11 @@ class TemperedSMC(Sampler[PopulationState]):
 
     def init(self, problem: Posterior, noise: Noise) -> PopulationState:
         size, islands, kernel = len(noise.draws), self.islands(len(noise.draws)), self._kernel(problem)
-        schedule, (spread, ahead) = self._schedule(kernel), self._foretold(problem, noise)
-        for text in levels.too_large(problem, ahead, size, schedule.ess):
+        spread, ahead = self._foretold(problem, noise)
+        for text in levels.too_large(problem, ahead, size, self.budget.ess):
             warn(f"{self.name}: {text}", TooLargeWarning, stacklevel=9)  # at the call of `sample`
         # Independent samples of the prior, so many that importance weights alone go some way at no loss.
-        x = kernel.start(problem, schedule.prior_samples * size, noise)
+        x = kernel.start(problem, self.budget.prior_samples * size, noise)
         log_likelihood = problem.log_likelihood(x)
         zero = x.new_zeros(len(problem))
         beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
@@ -182,7 +180,7 @@ class TemperedSMC(Sampler[PopulationState]):
 
     def step(self, problem: Posterior, state: PopulationState, noise: Noise) -> tuple[PopulationState, Info]:
         kernel = self._kernel(problem)
-        beta, log_weights = self._reweighted(state, self._schedule(kernel).ess)
+        beta, log_weights = self._reweighted(state)
         # Islands are resampled apart until β = 1, then together.
         uniform = noise.use("resample").for_draws(state.log_evidence.shape[1]).uniform()
         together = (state.final_moves == 0) & (beta >= 1)
@@ -200,12 +198,12 @@ class TemperedSMC(Sampler[PopulationState]):
         acceptance = move.accepted.mean(0)
         return new, {"beta": beta, **size, "acceptance": acceptance, "inflation": new.inflation}
 
-    def _reweighted(self, state: PopulationState, ess: float) -> tuple[Tensor, Tensor]:
+    def _reweighted(self, state: PopulationState) -> tuple[Tensor, Tensor]:
         """The next temperature (B,), and logarithms of the weights that it gives, (N, B)."""
         size, islands = len(state.x), state.log_evidence.shape[1]
         apart = state.final_moves == 0  # islands carry weights of their own until β = 1
         log_weights = torch.where(apart, state.log_evidence.T, 0.0).repeat_interleave(size // islands, 0)
-        increment = pop.temperature_increment(log_weights, state.log_likelihood, state.beta, ess * size)
+        increment = pop.temperature_increment(log_weights, state.log_likelihood, state.beta, self.budget.ess * size)
         beta = torch.where(increment >= 1 - state.beta, torch.ones_like(state.beta), state.beta + increment)
         ready = state.moves >= _MOVES  # or the temperature waits
         increment, beta = torch.where(ready, increment, 0.0), torch.where(ready, beta, state.beta)
@@ -215,19 +213,18 @@ class TemperedSMC(Sampler[PopulationState]):
         self, state: PopulationState, move: Move, ancestor: Tensor, beta: Tensor, log_weights: Tensor, kernel: Kernel
     ) -> PopulationState:
         """The state after a move: the size of the next one, the islands' evidence, and whether to go on."""
-        schedule, enough = self._schedule(kernel), self.budget.inflation
-        islands, accepted = state.log_evidence.shape[1], move.accepted.mean(0)
+        budget, islands, accepted = self.budget, state.log_evidence.shape[1], move.accepted.mean(0)
         final_moves = state.final_moves + (beta >= 1)
         inflation = pop.variance_inflation(move.x, ancestor)
         compare = (final_moves % kernel.patience == 0) & (final_moves > 0)
         stuck = compare & (inflation - 1 > _PROGRESS * (state.compared - 1))
-        fewest, most = min(_FEWEST, kernel.patience), schedule.final_moves
-        apart_enough = (final_moves >= fewest) & (inflation <= enough)
+        fewest, most = min(_FEWEST, kernel.patience), self._most(kernel)
+        apart_enough = (final_moves >= fewest) & (inflation <= budget.inflation)
         done = (final_moves >= most) | apart_enough | stuck
         log_evidence = pop.island_means(log_weights, islands).T
         few = (final_moves + 1).clamp_min(fewest)  # moves at β = 1 that will do where particles are apart already
-        last = torch.where(inflation <= enough, few, most) - final_moves
-        ahead = levels.levels_from(state.spread, beta, schedule.ess)
+        last = torch.where(inflation <= budget.inflation, few, most) - final_moves
+        ahead = levels.levels_from(state.spread, beta, budget.ess)
         made = levels.share_made(state.step + 1, state.step + 1 - final_moves, state.levels, ahead, last)
         # Moves that are refused at their smallest are not waited for; lineages then tell that they made no difference.
         counted = torch.where(state.scale > SMALLEST, accepted, 1.0)

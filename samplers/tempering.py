@@ -10,45 +10,40 @@ from torch import Tensor
 from samplers.state import State, per_draw
 
 
-class Schedule(NamedTuple):
-    """How a population is moved from the prior to the posterior.
-
-    Attributes:
-        prior_samples: Samples of the prior for each particle.
-        ess: Conditional effective sample size after each change of temperature, as a fraction of the population.
-        final_moves: Most moves at β = 1; fewer if the particles of one ancestor have drifted apart before.
-    """
-
-    prior_samples: int
-    ess: float
-    final_moves: int
-
-
 class Budget(NamedTuple):
     """The settings of an accuracy.
 
     Attributes:
         population: Particles at the least.
+        prior_samples: Samples of the prior for each particle.
+        ess: Conditional effective sample size after each change of temperature, as a fraction of the population.
         steps: Network calls a move.
         prior_steps: Network calls for a sample of the prior.
-        inflation: Variance of the population's mean, in units of that of independent draws, at which particles of one
-            ancestor have drifted apart.
-        metropolis: Where moves are refused at times.
-        gibbs: Where none is.
+        final_moves: Most moves at β = 1; fewer if the particles of one ancestor have drifted apart before.
+        final_kinetic: The same of kinetic moves.
+        inflation: Variance of the population's mean, in units of that of independent draws, at which they have.
     """
 
     population: int
+    prior_samples: int
+    ess: float
     steps: int
     prior_steps: int
+    final_moves: int
+    final_kinetic: int
     inflation: float
-    metropolis: Schedule
-    gibbs: Schedule
 
 
 BUDGETS = {
-    "fast": Budget(128, 5, 12, 1.5, metropolis=Schedule(2, 0.7, 10), gibbs=Schedule(2, 0.7, 3)),
-    "standard": Budget(256, 6, 20, 1.1, metropolis=Schedule(4, 0.91, 28), gibbs=Schedule(3, 0.91, 8)),
-    "high": Budget(1024, 12, 32, 1.05, metropolis=Schedule(8, 0.95, 100), gibbs=Schedule(8, 0.9, 30)),
+    "fast": Budget(
+        128, prior_samples=2, ess=0.7, steps=5, prior_steps=12, final_moves=10, final_kinetic=3, inflation=1.5
+    ),
+    "standard": Budget(
+        256, prior_samples=4, ess=0.91, steps=6, prior_steps=20, final_moves=28, final_kinetic=8, inflation=1.1
+    ),
+    "high": Budget(
+        1024, prior_samples=8, ess=0.95, steps=12, prior_steps=32, final_moves=100, final_kinetic=30, inflation=1.05
+    ),
 }
 
 

@@ -306,7 +306,7 @@ def test_the_start_counts_its_calls(bars):
     SMC.sample(mixture_problem(), 4)
     start, steps = bars
     pilots = pilot_calls(mixture_problem(), True, SMC.budget.prior_steps)
-    assert start.n == SMC.budget.gibbs.prior_samples * SMC.draws_at_once(4) * SMC.budget.prior_steps + pilots
+    assert start.n == SMC.budget.prior_samples * SMC.draws_at_once(4) * SMC.budget.prior_steps + pilots
     assert re.fullmatch(rf"TemperedSMC, start: 00:\d\d, {start.n} network calls", str(start))
     assert re.fullmatch(r"TemperedSMC: 100%\|█+\| 00:\d\d<00:00, calls=\d+, measurements=1/1", steps.shown[-1])
 

@@ -143,7 +143,7 @@ def test_reports() -> None:
     assert samples.x.shape == (10, 2, 2)
     beta, steps = samples.info["beta"], (~samples.info["beta"].isnan()).sum(0)
     final = (beta == 1).sum(0)
-    assert (final >= 1).all() and (final <= BUDGETS["fast"].gibbs.final_moves).all()
+    assert (final >= 1).all() and (final <= BUDGETS["fast"].final_kinetic).all()
     assert (beta.diff(dim=0).nan_to_num(0) >= 0).all()
     assert (samples.info["acceptance"].nan_to_num(1) == 1).all()
     assert (samples.info["rho"].nan_to_num(1) > 0).all()
@@ -152,7 +152,7 @@ def test_reports() -> None:
     # draws of the prior for each particle, and calls a move, those at β = 1 with ten steps besides; ten of 64 particles
     # are kept, and moved twice again
     budget = BUDGETS["fast"]
-    calls = budget.gibbs.prior_samples * budget.prior_steps + steps * budget.steps + final * 10
+    calls = budget.prior_samples * budget.prior_steps + steps * budget.steps + final * 10
     calls = 64 / 10 * calls + 2 * budget.steps
     calls = calls + pilot_calls(problem, True, budget.prior_steps) / 10  # by which the number of levels is foretold
     assert torch.allclose(samples.nfe, calls.double())
