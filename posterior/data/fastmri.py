@@ -91,7 +91,7 @@ def _read_slice(path: Path, index: int, rows: int, header: MRIHeader | None, fac
         mask=mask,
         maps=maps if maps is None else crop_readout(maps, rows),
         reference=reference,
-        geometry=header and Geometry(header.spacing),
+        geometry=None if header is None else Geometry(header.spacing),
         facts=facts | {"slice": index},
     )
 

@@ -71,8 +71,17 @@ class Geometry:
         spacing = np.linalg.norm(affine[:3, :3], axis=0)
         if not (np.isfinite(affine).all() and (spacing > 0).all()):
             raise InvalidValueError(f"the affine maps voxels to no volume: {affine.tolist()}")
-        first, second, third = (_vector(axis) for axis in (affine[:3, :3] / spacing).T)
-        return cls(_vector(spacing), _vector(affine[:3, 3]), (first, second, third))
+        return cls.placed(_vector(spacing), affine[:3, 3], (affine[:3, :3] / spacing).T)
+
+    @classmethod
+    def placed(cls, spacing: Vector, origin: NDArray[np.float64], axes: NDArray[np.float64]) -> Geometry:
+        """The geometry of arrays: an origin (3,) and axes (3, 3), one a row.
+
+        Raises:
+            InvalidValueError: As for the constructor.
+        """
+        first, second, third = map(_vector, axes)
+        return cls(spacing, _vector(origin), (first, second, third))
 
     def at(self, index: int) -> Geometry:
         """The geometry that begins with another slice."""
@@ -146,4 +155,4 @@ def _frame(geometry: Geometry) -> NDArray[np.float64]:
 
 def _vector(values: NDArray[np.float64]) -> Vector:
     x, y, z = values.tolist()
-    return x, y, z
+    return float(x), float(y), float(z)

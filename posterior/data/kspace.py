@@ -25,7 +25,7 @@ class RawSlice:
         source: The file and the image in it, for messages.
         kspace: (C, H, W), complex, zero where nothing was measured.
         mask: True where something was: (W,) for whole columns, or (H, W).
-        noise: (C, samples), complex: the coils' noise alone, as strong as it is in `kspace`; None if it was not scanned.
+        noise: (C, samples), complex: the coils' noise alone, as strong as in `kspace`; None if it was not scanned.
         maps: Coil sensitivities (C, H, W), complex, if the file has them.
         reference: The image (H', W') that the file holds as the true one, real, if it does.
         geometry: Spacing, and place if known, of the image's pixels; None if not even the spacing is known.

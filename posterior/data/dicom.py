@@ -1,0 +1,205 @@
+"""Volumes as series of DICOM files."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from posterior.data.geometry import Geometry, Volume, check_magnitudes
+from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError
+from posterior.io.extras import require
+from posterior.io.readers import reading
+from posterior.io.writing import atomic_write
+
+_WHAT = "a DICOM image"
+_LARGEST = 65535
+_NEEDED = ("SeriesInstanceUID", "Rows", "Columns", "BitsAllocated", "PixelData", "PixelSpacing")
+
+
+def read_dicom(path: str | Path) -> Volume:
+    """The volume of a file, or of all files in a folder, which are of one series.
+
+    Values are rescaled as the files say. Slices are in the order in which their positions go along the normal of the
+    image, or in that of their numbers if they have none.
+
+    Raises:
+        FileFormatError: A file is corrupt, cut off, compressed, in colour or no DICOM file, lacks an attribute, or
+            belongs to another series; images are missing; slices are not evenly spaced.
+        IncompatibleError: pydicom is not installed.
+    """
+    path = Path(path)
+    files = sorted(f for f in path.iterdir() if not f.name.startswith(".")) if path.is_dir() else [path]
+    if not files:
+        raise FileFormatError(f"{path} is a folder without files")
+    slices = [_read_slice(file) for file in files]
+    first = slices[0]
+    for file, one in zip(files, slices, strict=True):
+        for name in ("SeriesInstanceUID", "Rows", "Columns"):
+            if one[0][name].value != first[0][name].value:
+                raise FileFormatError(
+                    f"{file} is of another {name} than {files[0]}; put series into folders of their own"
+                )
+    announced = int(first[0].get("ImagesInAcquisition") or 0)
+    if path.is_dir() and len(files) < announced:
+        raise FileFormatError(f"{path} has {len(files)} files of {announced} images that they announce; copy all of it")
+    slices.sort(key=lambda one: _order(*one[:2]))
+    try:
+        geometry = Geometry.stacked([geometry for _, geometry, _ in slices])
+    except IncompatibleError as error:
+        raise FileFormatError(f"{path}: {error}; images of the series are missing or do not form a volume") from error
+    return Volume(torch.stack([values for _, _, values in slices]), geometry)
+
+
+def _order(dataset: Any, geometry: Geometry) -> float:
+    if geometry.origin is None or geometry.axes is None:
+        return float(dataset.get("InstanceNumber") or 0)
+    return float(np.dot(geometry.origin, geometry.axes[0]))
+
+
+def _read_slice(path: Path) -> tuple[Any, Geometry, Tensor]:
+    """The attributes of a file, its geometry and its values."""
+    pydicom = require("pydicom", "mri")
+    with reading(path, _WHAT), warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dataset = pydicom.dcmread(path)
+        if missing := [name for name in _NEEDED if name not in dataset]:
+            raise FileFormatError(f"{path} lacks {', '.join(missing)}; it is cut off, or no image with a spacing")
+        if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+            name = dataset.file_meta.TransferSyntaxUID.name
+            raise FileFormatError(f"{path} is compressed ({name}); save it without compression")
+        if dataset.get("PhotometricInterpretation") != "MONOCHROME2" or int(dataset.get("NumberOfFrames") or 1) != 1:
+            raise FileFormatError(f"{path} is no single image in grey, of which 0 is black; convert it to such files")
+        found = len(dataset.PixelData)
+        expected = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+        if not expected <= found <= expected + 1:  # of odd length, it has a byte more
+            raise FileFormatError(f"{path}: PixelData has {found} bytes; {expected} are announced")
+        pixels = dataset.pixel_array.astype(np.float64)
+        slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+        values = pixels * float(1 if slope is None else slope) + float(0 if intercept is None else intercept)
+        geometry = _geometry(dataset)
+    tensor = torch.from_numpy(values.astype(np.float32))
+    check_magnitudes(str(path), tensor[None])
+    return dataset, geometry, tensor
+
+
+def _geometry(dataset: Any) -> Geometry:
+    between = dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1
+    rows, columns = (float(value) for value in dataset.PixelSpacing)
+    spacing = (float(between), rows, columns)
+    position, orientation = dataset.get("ImagePositionPatient"), dataset.get("ImageOrientationPatient")
+    if not position or not orientation:
+        return Geometry(spacing)
+    along_row, along_column = np.array(orientation, float).reshape(2, 3)  # of the numbers of columns, and of rows
+    axes = np.array([np.cross(along_row, along_column), along_column, along_row])
+    return Geometry.placed(spacing, np.array(position, float), axes)
+
+
+def write_dicom(
+    folder: str | Path, mean: Tensor, geometry: Geometry, *, std: Tensor | None = None, draws: Tensor | None = None
+) -> None:
+    """Write magnitudes as series of DICOM files: `mean`, `std`, `draw_01` … are folders with a file for each slice.
+
+    Files are MR images where the geometry has a place, else secondary captures. Values are 16-bit integers with a
+    rescale slope and intercept, common to a series: off by 1/131070 of its range at most. The same values have the same
+    identifiers. Nothing names the patient: attributes that would are there and empty.
+
+    Args:
+        folder: It is made if need be.
+        mean: (N, H, W), real.
+        geometry: Of the voxels.
+        std: (N, H, W), real.
+        draws: (S, N, H, W), real.
+
+    Raises:
+        ShapeError, InvalidValueError, NotFiniteError: Arrays are of other shapes, complex, or not finite.
+        FileWriteError: The files cannot be written.
+        IncompatibleError: pydicom is not installed.
+    """
+    check_magnitudes("mean", mean)
+    series = {"mean": ("posterior mean", mean)}
+    if std is not None:
+        check_magnitudes("std", std, mean.shape)
+        series["std"] = ("posterior standard deviation", std)
+    if draws is not None:
+        check_magnitudes("draws", draws, (len(draws), *mean.shape))
+        for number, draw in enumerate(draws, 1):
+            series[f"draw_{number:02d}"] = (f"posterior draw {number} of {len(draws)}", draw)
+    digest = hashlib.sha256(repr(geometry).encode())
+    for description, values in series.values():
+        digest.update(description.encode() + values.detach().cpu().double().numpy().tobytes())
+    study = digest.hexdigest()
+    for number, (name, (description, values)) in enumerate(series.items(), 1):
+        pixels, slope, intercept = _quantised(values)
+        for index, image in enumerate(pixels):
+            dataset = _dataset(study, name, index, geometry)
+            dataset.SeriesNumber, dataset.InstanceNumber, dataset.ImagesInAcquisition = number, index + 1, len(pixels)
+            dataset.SeriesDescription = dataset.DerivationDescription = description
+            dataset.RescaleSlope, dataset.RescaleIntercept, dataset.RescaleType = slope, intercept, "US"
+            dataset.WindowWidth = _decimal(_LARGEST * slope)
+            dataset.WindowCenter = _decimal(intercept + _LARGEST * slope / 2)
+            dataset.VOILUTFunction = "LINEAR_EXACT"  # which may be narrower than 1
+            dataset.Rows, dataset.Columns = image.shape
+            dataset.PixelData = image.astype("<u2").tobytes()
+            with atomic_write(Path(folder) / name / f"{index + 1:04d}.dcm") as stream:
+                dataset.save_as(stream, enforce_file_format=True)
+
+
+def _quantised(values: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.uint16]], float, float]:
+    """Integers, and the slope and intercept that turn them back into values."""
+    array = values.detach().cpu().double().numpy()
+    intercept = _decimal(float(array.min()))
+    slope = _decimal((float(array.max()) - float(intercept)) / _LARGEST)
+    if not slope > 0:
+        slope = _decimal(1.0)
+    return np.clip(np.rint((array - intercept) / slope), 0, _LARGEST).astype(np.uint16), slope, intercept
+
+
+def _decimal(value: float) -> Any:
+    """A number in the sixteen characters that DICOM has for it."""
+    return require("pydicom.valuerep", "mri").DSfloat(value, auto_format=True)
+
+
+def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
+    """All that a file says besides its values."""
+    pydicom = require("pydicom", "mri")
+    uid = require("pydicom.uid", "mri")
+
+    def identifier(*parts: object) -> str:
+        return str(uid.generate_uid(entropy_srcs=[study, *map(str, parts)]))
+
+    dataset = pydicom.Dataset()
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    place = geometry.at(index)
+    dataset.SOPClassUID = uid.SecondaryCaptureImageStorage if place.origin is None else uid.MRImageStorage
+    dataset.SOPInstanceUID = identifier(series, index)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = identifier("study"), identifier(series)
+    for empty in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
+                  "AccessionNumber", "ReferringPhysicianName", "PatientOrientation"):  # fmt: skip
+        setattr(dataset, empty, "")
+    dataset.Manufacturer, dataset.ImageType = "posterior", ["DERIVED", "SECONDARY", "OTHER"]
+    dataset.PixelSpacing = [_decimal(spacing) for spacing in geometry.pixel_spacing]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
+    if place.origin is None or place.axes is None:
+        dataset.Modality, dataset.ConversionType = "OT", "SYN"
+        return dataset
+    dataset.Modality, dataset.FrameOfReferenceUID = "MR", identifier("frame of reference")
+    dataset.PositionReferenceIndicator = ""
+    dataset.ImagePositionPatient = [_decimal(x) for x in place.origin]
+    dataset.ImageOrientationPatient = [_decimal(x) for axis in (place.axes[2], place.axes[1]) for x in axis]
+    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
+    dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions = "RM", "NONE", ""
+    dataset.MRAcquisitionType, dataset.EchoTime, dataset.EchoTrainLength, dataset.RepetitionTime = (
+        "2D",
+        None,
+        None,
+        None,
+    )
+    return dataset
