@@ -29,7 +29,6 @@ _LEFT_OUT = {
 }  # acquisitions that are no part of an image
 
 
-
 @dataclass(frozen=True)
 class Scan:
     """What is known of a file once the headers of its acquisitions are read.
@@ -144,7 +143,9 @@ def _find_group(file: Any, path: Path) -> str:
         return "dataset"
     groups = [name for name, part in file.items() if hasattr(part, "keys") and {"xml", "data"} <= set(part)]
     if len(groups) != 1:
-        raise FileFormatError(f"{path} has no group `dataset`; with `xml` and `data` it has {', '.join(groups) or 'none'}")
+        raise FileFormatError(
+            f"{path} has no group `dataset`; with `xml` and `data` it has {', '.join(groups) or 'none'}"
+        )
     return str(groups[0])
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from posterior.data.geometry import Geometry, Volume, check_magnitudes
-from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError
+from posterior.errors import FileFormatError, IncompatibleError
 from posterior.io.extras import require
 from posterior.io.readers import reading
 from posterior.io.writing import atomic_write

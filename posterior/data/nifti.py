@@ -40,7 +40,7 @@ def read_nifti(path: str | Path) -> Volume:
     compressed = _is_compressed(path)
     with reading(path, _WHAT):
         content = gzip.decompress(path.read_bytes()) if compressed else path.read_bytes()
-        sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}  # type: ignore[arg-type]
+        sizes = {int.from_bytes(content[:4], order) for order in ("little", "big")}
         kind = next((name for size, name in _HEADERS.items() if size in sizes), None)
         if kind is None or len(content) < min(_HEADERS):
             raise FileFormatError(f"{path} is no NIfTI file: its {len(content)} bytes do not begin with its header")
