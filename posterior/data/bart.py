@@ -33,9 +33,9 @@ def read_cfl(path: str | Path) -> Tensor:
     Raises:
         FileFormatError: A file is missing, cut off, too long, or its header has no dimensions.
     """
-    values = _mapped(Path(path))
-    dims = max((d + 1 for d, n in enumerate(values.shape) if n > 1), default=1)
-    return torch.from_numpy(np.array(values.reshape(values.shape[:dims], order="F")))
+    numbers, sizes = _sizes(Path(path))
+    dims = max((d + 1 for d, n in enumerate(sizes) if n > 1), default=1)
+    return torch.from_numpy(_read(numbers, sizes[:dims]))
 
 
 def write_cfl(path: str | Path, values: Tensor) -> None:
@@ -74,26 +74,26 @@ def read_bart(path: str | Path, maps: str | Path | None = None) -> RawFile:
     Raises:
         FileFormatError: A file is missing, cut off or too long, or has other dimensions.
     """
-    kspace = _slices(Path(path))
-    sensitivities = None if maps is None else _slices(Path(maps))
-    if sensitivities is not None and sensitivities.shape != kspace.shape:
+    kspace, shape = _stack(Path(path))
+    sensitivities, maps_shape = (None, shape) if maps is None else _stack(Path(maps))
+    if maps_shape != shape:
         raise FileFormatError(
-            f"{maps} has the dimensions {sensitivities.shape} (slices, coils, rows, columns), and {path} {kspace.shape}"
+            f"{maps} has the dimensions {maps_shape} (rows, columns, coils, slices), and {path} {shape}"
         )
 
     def read(index: int) -> RawSlice:
-        values = torch.from_numpy(np.array(kspace[index]))
+        values = _slice(kspace, shape, index)
         pattern = (values != 0).any(0)
         columns = pattern.any(0)
         return RawSlice(
             source=f"{path}, slice {index}",
             kspace=values,
             mask=columns if bool((pattern == columns).all()) else pattern,
-            maps=None if sensitivities is None else torch.from_numpy(np.array(sensitivities[index])),
+            maps=None if sensitivities is None else _slice(sensitivities, shape, index),
             facts={"slice": index},
         )
 
-    return RawFile(Path(path), len(kspace), read)
+    return RawFile(Path(path), shape[-1], read)
 
 
 def _pair(path: Path) -> tuple[Path, Path]:
@@ -102,8 +102,8 @@ def _pair(path: Path) -> tuple[Path, Path]:
     return base.with_name(base.name + ".cfl"), base.with_name(base.name + ".hdr")
 
 
-def _mapped(path: Path) -> NDArray[np.complex64]:
-    """The array, mapped and not read, with all its dimensions."""
+def _sizes(path: Path) -> tuple[Path, tuple[int, ...]]:
+    """The file of numbers, and the sizes of all dimensions, which it fills."""
     numbers, header = _pair(path)
     with reading(header, "a header of BART"):
         lines = header.read_text(encoding="ascii").splitlines()
@@ -112,29 +112,40 @@ def _mapped(path: Path) -> NDArray[np.complex64]:
         words = lines[lines.index("# Dimensions") + 1].split()
         if not 1 <= len(words) <= _NUM_DIMS or not all(word.isdigit() and int(word) > 0 for word in words):
             raise FileFormatError(f"{header}: `# Dimensions` are {' '.join(words)!r}; expected up to 16 sizes, from 1")
-        dims = tuple(map(int, words))
+        sizes = tuple(map(int, words))
     with reading(numbers, "numbers of BART"):
-        found, expected = numbers.stat().st_size, _NUMBER.itemsize * math.prod(dims)
-        if found < expected:
-            raise FileFormatError(
-                f"{numbers} is cut off: it has {found} bytes, and {header.name} announces {expected}, for {dims}; "
-                f"{expected - found} are missing"
-            )
-        if found > expected:
-            raise FileFormatError(f"{numbers} has {found} bytes, more than the {expected} that {header.name} announces")
-        return np.memmap(numbers, _NUMBER, "r", shape=dims, order="F")
+        found, expected = numbers.stat().st_size, _NUMBER.itemsize * math.prod(sizes)
+    if found < expected:
+        raise FileFormatError(
+            f"{numbers} is cut off: it has {found} bytes, and {header.name} announces {expected}, for {sizes}; "
+            f"{expected - found} are missing"
+        )
+    if found > expected:
+        raise FileFormatError(f"{numbers} has {found} bytes, more than the {expected} that {header.name} announces")
+    return numbers, sizes
 
 
-def _slices(path: Path) -> NDArray[np.complex64]:
-    """Mapped values as (slices, coils, rows, columns)."""
-    values = _mapped(path)
-    dims = [*values.shape, *[1] * (_NUM_DIMS - values.ndim)]
-    for d, size in enumerate(dims):
+def _stack(path: Path) -> tuple[Path, tuple[int, ...]]:
+    """The file of numbers, and how many rows, columns, coils and slices it has, in this order."""
+    numbers, sizes = _sizes(path)
+    sizes = (*sizes, *[1] * (_NUM_DIMS - len(sizes)))
+    for d, size in enumerate(sizes):
         if size > 1 and d not in (*_SPATIAL, _COIL, _SLICE):
             raise FileFormatError(f"{path} has {size} values along {_NAMES[d]} (dimension {d}); take one of them")
-    image = [d for d in _SPATIAL if dims[d] > 1]
+    image = [sizes[d] for d in _SPATIAL if sizes[d] > 1]
     if len(image) != 2:
-        raise FileFormatError(f"{path} has the spatial dimensions {dims[:3]}; expected one of them to be 1")
-    return np.reshape(values, (dims[image[0]], dims[image[1]], dims[_COIL], dims[_SLICE]), order="F").transpose(
-        3, 2, 0, 1
-    )
+        raise FileFormatError(f"{path} has the spatial dimensions {sizes[:3]}; expected one of them to be 1")
+    return numbers, (*image, sizes[_COIL], sizes[_SLICE])
+
+
+def _slice(numbers: Path, shape: tuple[int, ...], index: int) -> Tensor:
+    """One slice, (C, H, W)."""
+    return torch.from_numpy(_read(numbers, shape[:-1], index)).permute(2, 0, 1).contiguous()
+
+
+def _read(numbers: Path, shape: tuple[int, ...], index: int = 0) -> NDArray[np.complex64]:
+    """The array of this shape that follows `index` others."""
+    count = math.prod(shape)
+    with reading(numbers, "numbers of BART"):
+        values = np.fromfile(numbers, _NUMBER, count, offset=index * count * _NUMBER.itemsize)
+        return values.astype(np.complex64).reshape(shape, order="F")

@@ -32,7 +32,7 @@ class RawSlice:
         facts: What else the file says, by name.
 
     Raises:
-        FileFormatError: Nothing was measured.
+        FileFormatError: k-space is zero.
         ShapeError: Shapes do not agree.
         InvalidValueError: k-space, noise or maps are not complex, or the reference is.
         NotFiniteError: NaN or infinity.
@@ -67,8 +67,8 @@ class RawSlice:
                 f"{self.source}: the mask is {self.mask.dtype} of shape {tuple(self.mask.shape)}; expected bools "
                 f"of shape ({image[1]},) or {tuple(image)}"
             )
-        if not bool(self.mask.any()):
-            raise FileFormatError(f"{self.source}: k-space is zero wherever it was measured; nothing was written there")
+        if not bool(self.kspace.any()):
+            raise FileFormatError(f"{self.source}: k-space is zero; nothing was measured, or nothing written")
         if bool((self.kspace * ~self.mask).any()):
             raise InvalidValueError(f"{self.source}: k-space is not zero where the mask says that nothing was measured")
 
