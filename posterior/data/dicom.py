@@ -83,7 +83,7 @@ def _read_slice(path: Path) -> tuple[Any, Geometry, Tensor]:
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
         values = pixels * float(1 if slope is None else slope) + float(0 if intercept is None else intercept)
         geometry = _geometry(dataset)
-    tensor = torch.from_numpy(values.astype(np.float32))
+    tensor = torch.from_numpy(values).float()
     check_magnitudes(str(path), tensor[None])
     return dataset, geometry, tensor
 
@@ -181,7 +181,7 @@ def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
     dataset.SOPInstanceUID = identifier(series, index)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = identifier("study"), identifier(series)
     for empty in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
-                  "AccessionNumber", "ReferringPhysicianName", "PatientOrientation"):  # fmt: skip
+                  "AccessionNumber", "ReferringPhysicianName", "PatientOrientation", "Laterality"):  # fmt: skip
         setattr(dataset, empty, "")
     dataset.Manufacturer, dataset.ImageType = "posterior", ["DERIVED", "SECONDARY", "OTHER"]
     dataset.PixelSpacing = [_decimal(spacing) for spacing in geometry.pixel_spacing]
@@ -191,7 +191,7 @@ def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
         dataset.Modality, dataset.ConversionType = "OT", "SYN"
         return dataset
     dataset.Modality, dataset.FrameOfReferenceUID = "MR", identifier("frame of reference")
-    dataset.PositionReferenceIndicator = ""
+    dataset.PositionReferenceIndicator = dataset.PatientPosition = ""
     dataset.ImagePositionPatient = [_decimal(x) for x in place.origin]
     dataset.ImageOrientationPatient = [_decimal(x) for axis in (place.axes[2], place.axes[1]) for x in axis]
     dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])

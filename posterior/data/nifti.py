@@ -77,7 +77,7 @@ def _values(path: Path, header: Any, content: bytes) -> Tensor:
     slope, intercept = header.get_slope_inter()
     values = np.frombuffer(content, dtype, int(np.prod(shape)), start).reshape(shape[:3], order="F")
     scaled = values.astype(np.float64) * (1.0 if slope is None else slope) + (0.0 if intercept is None else intercept)
-    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 1, 0), np.float32))
+    return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 1, 0))).float()
 
 
 def write_nifti(path: str | Path, values: Tensor, geometry: Geometry) -> None:
