@@ -117,8 +117,7 @@ def read_scan(path: Path) -> Scan:
         group = _find_group(file, path)
         header = read_mri_header(find_dataset(file, f"{group}/xml", path)[0], f"{path}: `{group}/xml`")
         data = find_dataset(file, f"{group}/data", path)
-        if not {"head", "data"} <= set(data.dtype.names or ()) or "idx" not in (data.dtype["head"].names or ()):
-            raise FileFormatError(f"{path}: `{group}/data` holds {data.dtype}, which are no acquisitions")
+        _check_type(data.dtype, require("ismrmrd.hdf5", "mri").acquisition_dtype, f"{path}: `{group}/data`")
         heads = data["head"]
     if header.trajectory != "cartesian":
         raise FileFormatError(f"{path} holds a {header.trajectory} scan; only Cartesian ones are read")
@@ -130,6 +129,17 @@ def read_scan(path: Path) -> Scan:
     scan = _sorted(path, group, header, heads)
     _check_whole(scan)
     return scan
+
+
+def _check_type(found: np.dtype[Any], expected: np.dtype[Any], what: str) -> None:
+    """Check that a table of acquisitions has all columns of the format, of its kinds of numbers."""
+    for name in expected.names or ():
+        if name not in (found.names or ()):
+            raise FileFormatError(f"{what} has no column `{name}`: it holds no acquisitions, or of another version")
+        one, other = found[name], expected[name]
+        if (one.base.kind, one.shape) != (other.base.kind, other.shape):
+            raise FileFormatError(f"{what}, column `{name}`, holds {one} instead of {other}")
+        _check_type(one, other, what)
 
 
 def image_name(key: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from posterior.checks import Values, checked
 from posterior.data.kspace import RawFile, RawSlice
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError
 from posterior.io.readers import reading
@@ -24,6 +25,7 @@ _NAMES = (
 _NUMBER = np.dtype("<c8")
 
 
+@checked
 def read_cfl(path: str | Path) -> Tensor:
     """The array of a pair of files, complex64, in BART's order of dimensions, without those of size 1 at the end.
 
@@ -38,7 +40,8 @@ def read_cfl(path: str | Path) -> Tensor:
     return torch.from_numpy(_read(numbers, sizes[:dims]))
 
 
-def write_cfl(path: str | Path, values: Tensor) -> None:
+@checked
+def write_cfl(path: str | Path, values: Values) -> None:
     """Write an array as BART reads it, complex64, both files or neither.
 
     Args:
@@ -61,6 +64,7 @@ def write_cfl(path: str | Path, values: Tensor) -> None:
         text.write(f"# Dimensions\n{' '.join(map(str, dims))}\n".encode())
 
 
+@checked
 def read_bart(path: str | Path, maps: str | Path | None = None) -> RawFile:
     """Slices of k-space, of dimensions READ, PHS1, PHS2 (one of the three of size 1), COIL and SLICE, one at a time.
 
@@ -117,11 +121,11 @@ def _sizes(path: Path) -> tuple[Path, tuple[int, ...]]:
         found, expected = numbers.stat().st_size, _NUMBER.itemsize * math.prod(sizes)
     if found < expected:
         raise FileFormatError(
-            f"{numbers} is cut off: it has {found} bytes, and {header.name} announces {expected}, for {sizes}; "
+            f"{numbers} is cut off: it has {found} bytes, and {header} announces {expected}, for {sizes}; "
             f"{expected - found} are missing"
         )
     if found > expected:
-        raise FileFormatError(f"{numbers} has {found} bytes, more than the {expected} that {header.name} announces")
+        raise FileFormatError(f"{numbers} has {found} bytes, more than the {expected} that {header} announces")
     return numbers, sizes
 
 

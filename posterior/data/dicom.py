@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from posterior.checks import Real, checked
 from posterior.data.geometry import Geometry, Volume, check_magnitudes
-from posterior.errors import FileFormatError, IncompatibleError
+from posterior.errors import FileFormatError, FileWriteError, IncompatibleError
 from posterior.io.extras import require
 from posterior.io.readers import reading
 from posterior.io.writing import atomic_write
@@ -22,6 +22,7 @@ _LARGEST = 65535
 _NEEDED = ("SeriesInstanceUID", "Rows", "Columns", "BitsAllocated", "PixelData", "PixelSpacing")
 
 
+@checked
 def read_dicom(path: str | Path) -> Volume:
     """The volume of a file, or of all files in a folder, which are of one series.
 
@@ -36,37 +37,51 @@ def read_dicom(path: str | Path) -> Volume:
     path = Path(path)
     files = sorted(f for f in path.iterdir() if not f.name.startswith(".")) if path.is_dir() else [path]
     if not files:
-        raise FileFormatError(f"{path} is a folder without files")
+        raise FileFormatError(f"there is no file in {path}")
     slices = [_read_slice(file) for file in files]
     first = slices[0]
-    for file, one in zip(files, slices, strict=True):
-        for name in ("SeriesInstanceUID", "Rows", "Columns"):
-            if one[0][name].value != first[0][name].value:
-                raise FileFormatError(
-                    f"{file} is of another {name} than {files[0]}; put series into folders of their own"
-                )
-    announced = int(first[0].get("ImagesInAcquisition") or 0)
-    if path.is_dir() and len(files) < announced:
-        raise FileFormatError(f"{path} has {len(files)} files of {announced} images that they announce; copy all of it")
-    slices.sort(key=lambda one: _order(*one[:2]))
+    for one in slices:
+        if (one.series, one.values.shape) != (first.series, first.values.shape):
+            raise FileFormatError(
+                f"{one.path} is of another series than {first.path}, or its image of another shape; put series into "
+                "folders of their own"
+            )
+    if path.is_dir() and len(files) < first.announced:
+        raise FileFormatError(f"{path} has {len(files)} files of {first.announced} images that they announce; copy all")
+    slices.sort(key=lambda one: one.order)
     try:
-        geometry = Geometry.stacked([geometry for _, geometry, _ in slices])
+        geometry = Geometry.stacked([one.geometry for one in slices])
     except IncompatibleError as error:
         raise FileFormatError(f"{path}: {error}; images of the series are missing or do not form a volume") from error
-    return Volume(torch.stack([values for _, _, values in slices]), geometry)
+    if not first.is_thick and (len(files) == 1 or geometry.origin is None):
+        raise FileFormatError(f"{first.path} lacks SliceThickness, and no positions tell how far apart slices are")
+    return Volume(torch.stack([one.values for one in slices]), geometry)
 
 
-def _order(dataset: Any, geometry: Geometry) -> float:
-    if geometry.origin is None or geometry.axes is None:
-        return float(dataset.get("InstanceNumber") or 0)
-    return float(np.dot(geometry.origin, geometry.axes[0]))
+class _Slice(NamedTuple):
+    """What a file says.
+
+    Attributes:
+        path, series: The file, and the identifier of its series.
+        announced: How many images there are, or 0.
+        order: Grows from slice to slice.
+        is_thick: Whether it says how far apart slices are.
+        geometry: Of the image.
+        values: (H, W).
+    """
+
+    path: Path
+    series: str
+    announced: int
+    order: float
+    is_thick: bool
+    geometry: Geometry
+    values: Tensor
 
 
-def _read_slice(path: Path) -> tuple[Any, Geometry, Tensor]:
-    """The attributes of a file, its geometry and its values."""
+def _read_slice(path: Path) -> _Slice:
     pydicom = require("pydicom", "mri")
-    with reading(path, _WHAT), warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with reading(path, _WHAT):
         dataset = pydicom.dcmread(path)
         if missing := [name for name in _NEEDED if name not in dataset]:
             raise FileFormatError(f"{path} lacks {', '.join(missing)}; it is cut off, or no image with a spacing")
@@ -75,23 +90,26 @@ def _read_slice(path: Path) -> tuple[Any, Geometry, Tensor]:
             raise FileFormatError(f"{path} is compressed ({name}); save it without compression")
         if dataset.get("PhotometricInterpretation") != "MONOCHROME2" or int(dataset.get("NumberOfFrames") or 1) != 1:
             raise FileFormatError(f"{path} is no single image in grey, of which 0 is black; convert it to such files")
-        found = len(dataset.PixelData)
-        expected = dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
+        found, expected = len(dataset.PixelData), dataset.Rows * dataset.Columns * dataset.BitsAllocated // 8
         if not expected <= found <= expected + 1:  # of odd length, it has a byte more
             raise FileFormatError(f"{path}: PixelData has {found} bytes; {expected} are announced")
-        pixels = dataset.pixel_array.astype(np.float64)
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
-        values = pixels * float(1 if slope is None else slope) + float(0 if intercept is None else intercept)
-        geometry = _geometry(dataset)
-    tensor = torch.from_numpy(values).float()
-    check_magnitudes(str(path), tensor[None])
-    return dataset, geometry, tensor
+        values = torch.from_numpy(dataset.pixel_array.astype(np.float64))
+        values = values * float(1 if slope is None else slope) + float(0 if intercept is None else intercept)
+        thickness = dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness")
+        geometry = _geometry(dataset, abs(float(thickness or 1)))  # it has a sign in nuclear medicine
+        if geometry.origin is None or geometry.axes is None:
+            order = float(dataset.get("InstanceNumber") or 0)
+        else:
+            order = float(np.dot(geometry.origin, geometry.axes[0]))
+        series, announced = str(dataset.SeriesInstanceUID), int(dataset.get("ImagesInAcquisition") or 0)
+    check_magnitudes(str(path), values[None].float())
+    return _Slice(path, series, announced, order, bool(thickness), geometry, values.float())
 
 
-def _geometry(dataset: Any) -> Geometry:
-    between = dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness") or 1
+def _geometry(dataset: Any, thickness: float) -> Geometry:
     rows, columns = (float(value) for value in dataset.PixelSpacing)
-    spacing = (float(between), rows, columns)
+    spacing = (thickness, rows, columns)
     position, orientation = dataset.get("ImagePositionPatient"), dataset.get("ImageOrientationPatient")
     if not position or not orientation:
         return Geometry(spacing)
@@ -100,8 +118,9 @@ def _geometry(dataset: Any) -> Geometry:
     return Geometry.placed(spacing, np.array(position, float), axes)
 
 
+@checked
 def write_dicom(
-    folder: str | Path, mean: Tensor, geometry: Geometry, *, std: Tensor | None = None, draws: Tensor | None = None
+    folder: str | Path, mean: Real, geometry: Geometry, *, std: Real | None = None, draws: Real | None = None
 ) -> None:
     """Write magnitudes as series of DICOM files: `mean`, `std`, `draw_01` … are folders with a file for each slice.
 
@@ -118,7 +137,7 @@ def write_dicom(
 
     Raises:
         ShapeError, InvalidValueError, NotFiniteError: Arrays are of other shapes, complex, or not finite.
-        FileWriteError: The files cannot be written.
+        FileWriteError: The files cannot be written, or there are others in a folder of a series.
         IncompatibleError: pydicom is not installed.
     """
     check_magnitudes("mean", mean)
@@ -134,6 +153,11 @@ def write_dicom(
     for description, values in series.values():
         digest.update(description.encode() + values.detach().cpu().double().numpy().tobytes())
     study = digest.hexdigest()
+    for name in series:
+        written = {f"{index + 1:04d}.dcm" for index in range(len(mean))}
+        others = [file for file in (Path(folder) / name).glob("*") if file.name not in written]
+        if others:
+            raise FileWriteError(f"{others[0]} is in the way: it would be taken for a part of the series; remove it")
     for number, (name, (description, values)) in enumerate(series.items(), 1):
         pixels, slope, intercept = _quantised(values)
         for index, image in enumerate(pixels):
@@ -185,6 +209,7 @@ def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
         setattr(dataset, empty, "")
     dataset.Manufacturer, dataset.ImageType = "posterior", ["DERIVED", "SECONDARY", "OTHER"]
     dataset.PixelSpacing = [_decimal(spacing) for spacing in geometry.pixel_spacing]
+    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     if place.origin is None or place.axes is None:
@@ -194,12 +219,7 @@ def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
     dataset.PositionReferenceIndicator = dataset.PatientPosition = ""
     dataset.ImagePositionPatient = [_decimal(x) for x in place.origin]
     dataset.ImageOrientationPatient = [_decimal(x) for axis in (place.axes[2], place.axes[1]) for x in axis]
-    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
     dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions = "RM", "NONE", ""
-    dataset.MRAcquisitionType, dataset.EchoTime, dataset.EchoTrainLength, dataset.RepetitionTime = (
-        "2D",
-        None,
-        None,
-        None,
-    )
+    dataset.MRAcquisitionType = "2D"
+    dataset.EchoTime = dataset.EchoTrainLength = dataset.RepetitionTime = None
     return dataset

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from posterior.checks import Real, checked
 from posterior.data.geometry import Geometry, check_magnitudes
 from posterior.data.hdf5 import find_dataset, find_numbers, open_hdf5, to_native
 from posterior.data.kspace import RawFile, RawSlice, crop_oversampling, crop_readout
@@ -24,6 +24,7 @@ _REFERENCES = ("reconstruction_rss", "reconstruction_esc")
 _HEADER = "ismrmrd_header"
 
 
+@checked
 def read_fastmri(path: str | Path) -> RawFile:
     r"""The slices of a file of fastMRI, or of one with its keys, read one at a time.
 
@@ -96,7 +97,8 @@ def _read_slice(path: Path, index: int, rows: int, header: MRIHeader | None, fac
     )
 
 
-def write_fastmri(path: str | Path, mean: Tensor, std: Tensor | None = None, draws: Tensor | None = None) -> None:
+@checked
+def write_fastmri(path: str | Path, mean: Real, std: Real | None = None, draws: Real | None = None) -> None:
     """Write reconstructions as fastMRI's evaluation reads them, magnitudes under the key `reconstruction`.
 
     Args:

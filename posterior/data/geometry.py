@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from posterior.checks import Positive, Real, check_fields
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 
 Vector = tuple[float, float, float]
@@ -32,19 +32,18 @@ class Geometry:
         InvalidValueError: A spacing is not positive, axes are no unit vectors, parallel, or given without an origin.
     """
 
-    spacing: Vector
+    spacing: tuple[Positive, Positive, Positive]
     origin: Vector | None = None
     axes: tuple[Vector, Vector, Vector] | None = None
 
     def __post_init__(self) -> None:
-        if not all(0 < s < math.inf for s in self.spacing) or len(self.spacing) != 3:
-            raise InvalidValueError(f"spacing must be three positive lengths in mm; got {self.spacing}")
+        check_fields(self)
         if (self.origin is None) != (self.axes is None):
             raise InvalidValueError("a Geometry has both an origin and axes, or neither")
         if self.axes is not None and self.origin is not None:
             axes = np.array(self.axes)
-            if not np.isfinite(self.origin).all() or not np.abs(np.linalg.norm(axes, axis=1) - 1).max() < _TOLERANCE:
-                raise InvalidValueError(f"origin {self.origin} must be finite, and axes {self.axes} unit vectors")
+            if np.abs(np.linalg.norm(axes, axis=1) - 1).max() > _TOLERANCE:
+                raise InvalidValueError(f"axes of a Geometry are unit vectors; got {self.axes}")
             if abs(np.linalg.det(axes)) < _TOLERANCE:
                 raise InvalidValueError(f"axes of slices, rows and columns lie in one plane: {self.axes}")
 
@@ -126,10 +125,11 @@ class Volume:
         NotFiniteError: NaN or infinity.
     """
 
-    values: Tensor
+    values: Real
     geometry: Geometry
 
     def __post_init__(self) -> None:
+        check_fields(self)
         check_magnitudes("a volume", self.values)
 
 

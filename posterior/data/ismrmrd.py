@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from posterior.checks import checked
 from posterior.data.acquisitions import COUNTERS, WHAT, Scan, image_name, read_scan
 from posterior.data.geometry import Geometry
 from posterior.data.hdf5 import open_hdf5
@@ -16,6 +17,7 @@ from posterior.data.kspace import RawFile, RawSlice, crop_oversampling
 from posterior.errors import FileFormatError, InvalidValueError
 
 
+@checked
 def read_ismrmrd(path: str | Path) -> RawFile:
     """The images of an ISMRMRD file of two-dimensional Cartesian scans, read one at a time.
 
@@ -43,9 +45,9 @@ def _read_image(scan: Scan, key: tuple[int, ...]) -> RawSlice:
     header, numbers = scan.header, scan.images[key]
     coils = int(scan.heads["active_channels"][numbers[0]])
     rows, columns = header.matrix[:2]
-    kspace = np.zeros((coils, rows, columns), np.complex64)
-    count = np.zeros((rows, columns), np.int64)
     with open_hdf5(scan.path, WHAT) as file:
+        kspace = np.zeros((coils, rows, columns), np.complex64)
+        count = np.zeros((rows, columns), np.int64)
         data = file[f"{scan.group}/data"]
         for number in numbers:
             (filled, kept), column = scan.rows(number), scan.column(number)

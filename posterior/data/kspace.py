@@ -10,6 +10,7 @@ from typing import Any, overload
 import torch
 from torch import Tensor
 
+from posterior.checks import Values, check_fields
 from posterior.data.geometry import Geometry
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
 
@@ -39,15 +40,16 @@ class RawSlice:
     """
 
     source: str
-    kspace: Tensor
-    mask: Tensor
-    noise: Tensor | None = None
-    maps: Tensor | None = None
-    reference: Tensor | None = None
+    kspace: Values
+    mask: Values
+    noise: Values | None = None
+    maps: Values | None = None
+    reference: Values | None = None
     geometry: Geometry | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.kspace.ndim != 3 or 0 in self.kspace.shape:
             raise ShapeError(f"{self.source}: k-space has shape {tuple(self.kspace.shape)}; expected (C, H, W)")
         coils, *image = self.kspace.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -85,8 +86,12 @@ def _header(document: Any, source: str) -> MRIHeader:
     encoded, image = encoding.encodedSpace, encoding.reconSpace
     matrix = (encoded.matrixSize.x, encoded.matrixSize.y, encoded.matrixSize.z)
     fields = (encoded.fieldOfView_mm.x, encoded.fieldOfView_mm.y, encoded.fieldOfView_mm.z)
-    if not min(matrix) > 0 or not min(*fields, image.fieldOfView_mm.x) > 0:
-        raise FileFormatError(f"{source} has the matrix {matrix} and the field of view {fields} mm: not positive")
+    lengths = (*fields, image.fieldOfView_mm.x)
+    if min(matrix) < 1 or not all(0 < length < math.inf for length in lengths) or lengths[0] > matrix[0] * lengths[3]:
+        raise FileFormatError(
+            f"{source} makes no sense: the matrix {matrix}, its fields of view {fields} mm and the image's, "
+            f"{lengths[3]} mm along the readout"
+        )
     parallel, limits, system = encoding.parallelImaging, encoding.encodingLimits, document.acquisitionSystemInformation
     mode = parallel and parallel.calibrationMode and parallel.calibrationMode.value
     facts = {

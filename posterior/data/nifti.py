@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from posterior.checks import Real, checked
 from posterior.data.geometry import Geometry, Volume, check_magnitudes
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError
 from posterior.io.extras import require
@@ -24,6 +25,7 @@ _HEADERS = {348: "Nifti1Image", 540: "Nifti2Image"}  # by the size of the header
 _MILLIMETRES = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
 
 
+@checked
 def read_nifti(path: str | Path) -> Volume:
     """The volume of a `.nii` or `.nii.gz` file as slices of rows and columns: its third, second and first dimensions.
 
@@ -80,7 +82,8 @@ def _values(path: Path, header: Any, content: bytes) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(scaled.transpose(2, 1, 0))).float()
 
 
-def write_nifti(path: str | Path, values: Tensor, geometry: Geometry) -> None:
+@checked
+def write_nifti(path: str | Path, values: Real, geometry: Geometry) -> None:
     """Write magnitudes as float32: their mean or standard deviation, or draws in the file's fourth dimension.
 
     Args:

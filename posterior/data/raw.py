@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from posterior.checks import checked
 from posterior.data.bart import read_bart
 from posterior.data.fastmri import read_fastmri
 from posterior.data.hdf5 import open_hdf5
@@ -15,6 +16,7 @@ _BART = (".cfl", ".hdr")
 _HDF5 = (".h5", ".hdf5", ".mrd")
 
 
+@checked
 def read_kspace(path: str | Path) -> RawFile:
     """The slices of a file of raw data: fastMRI or ISMRMRD, told apart by what they hold, or BART (.cfl, .hdr).
 

@@ -69,10 +69,10 @@ def _header(text: str) -> Callable[[Path], object]:
 
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "cut off": (lambda base: _cut(base, 8 * 100), r"ksp.cfl is cut off: it has 800 bytes, .* 11520, .* 10720 are miss"),
+    "cut off": (lambda base: _cut(base, 8 * 100), r"ksp.cfl is cut off: it has 800 bytes, .* 11520, .* 10720 are m"),
     "odd byte": (lambda base: _cut(base, 11519), "11519 bytes, .* 1 are missing"),
     "empty": (lambda base: _cut(base, 0), "it has 0 bytes"),
-    "long": (lambda base: _cut(base, 11520, b"x"), "has 11521 bytes, more than the 11520 that"),
+    "long": (lambda base: _cut(base, 11520, b"x"), "has 11521 bytes, more than the 11520 that .*ksp.hdr ann"),
     "no numbers": (lambda base: base.with_suffix(".cfl").unlink(), "there is no file .*ksp.cfl"),
     "no header": (lambda base: base.with_suffix(".hdr").unlink(), "there is no file .*ksp.hdr"),
     "empty header": (_header(""), "ksp.hdr has no line `# Dimensions`"),

@@ -10,7 +10,14 @@ import torch
 from pydicom.data import get_testdata_file
 
 from posterior.data import Geometry, read_dicom, write_dicom
-from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, PosteriorError, ShapeError
+from posterior.errors import (
+    FileFormatError,
+    FileWriteError,
+    InvalidValueError,
+    NotFiniteError,
+    PosteriorError,
+    ShapeError,
+)
 from posterior.noise import Noise
 
 VALUES = 3 * Noise.of(0).uniform((3, 5, 4))[0, 0] - 0.5  # slices, rows, columns
@@ -60,7 +67,7 @@ def test_pydicom_reads_what_is_written(tmp_path: Path, geometry: Geometry) -> No
     if geometry is PLACED:
         np.testing.assert_allclose(volume.geometry.affine(), PLACED.affine(), atol=1e-6)
     else:
-        assert volume.geometry == Geometry((1.0, 2.0, 1.5))
+        assert volume.geometry == Geometry(SPACING)
 
 
 def test_the_same_values_have_the_same_identifiers(tmp_path: Path) -> None:
@@ -132,15 +139,15 @@ def _compress(folder: Path) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "last file": (lambda folder: (folder / "0003.dcm").unlink(), "has 2 files of 3 images that they announce"),
-    "no files": (lambda folder: [file.unlink() for file in folder.iterdir()], "is a folder without files"),
+    "no files": (lambda folder: [file.unlink() for file in folder.iterdir()], "there is no file in .*mean"),
     "other file": (lambda folder: (folder / "notes.txt").write_text("x" * 200), "notes.txt is corrupt .* DICOM"),
     "folder in it": (lambda folder: (folder / "0004.dcm").mkdir(), "there is no file .*0004.dcm"),
     "spacing": (_change(PixelSpacing=None), "0002.dcm lacks PixelSpacing"),
     "pixels": (_change(PixelData=None), "0002.dcm lacks PixelData"),
     "fewer pixels": (_change(PixelData=bytes(38)), "0002.dcm: PixelData has 38 bytes; 40 are announced"),
     "more pixels": (_change(PixelData=bytes(42)), "0002.dcm: PixelData has 42 bytes; 40 are announced"),
-    "size": (_change(Rows=4, Columns=5), "0002.dcm is of another Rows than .*0001.dcm"),
-    "series": (_change(SeriesInstanceUID="1.2.3"), "0002.dcm is of another SeriesInstanceUID"),
+    "size": (_change(Rows=4, Columns=5), "0002.dcm is of another series than .*0001.dcm, or its image"),
+    "series": (_change(SeriesInstanceUID="1.2.3"), "0002.dcm is of another series"),
     "colour": (_change(PhotometricInterpretation="RGB"), "0002.dcm is no single image in grey"),
     "inverted": (_change(PhotometricInterpretation="MONOCHROME1"), "0002.dcm is no single image in grey"),
     "frames": (_change(NumberOfFrames=2), "0002.dcm is no single image"),
@@ -172,6 +179,25 @@ def test_slice_that_is_missing_in_a_scanner_s_series(tmp_path: Path) -> None:
     (tmp_path / "mean" / "0003.dcm").unlink()
     with pytest.raises(FileFormatError, match="images of the series are missing"):
         read_dicom(tmp_path / "mean")
+
+
+def test_thickness_is_needed_where_no_positions_tell(tmp_path: Path) -> None:
+    write_dicom(tmp_path, VALUES, PLACED)
+    for file in (tmp_path / "mean").iterdir():
+        dataset = pydicom.dcmread(file)
+        del dataset.SliceThickness, dataset.SpacingBetweenSlices
+        dataset.save_as(file)
+    np.testing.assert_allclose(read_dicom(tmp_path / "mean").geometry.affine(), PLACED.affine(), atol=1e-6)
+    with pytest.raises(FileFormatError, match="0002.dcm lacks SliceThickness"):
+        read_dicom(tmp_path / "mean" / "0002.dcm")
+
+
+def test_files_of_another_series_are_in_the_way(tmp_path: Path) -> None:
+    write_dicom(tmp_path, VALUES, PLACED)
+    with pytest.raises(FileWriteError, match="0003.dcm is in the way"):
+        write_dicom(tmp_path, VALUES[:2], PLACED)
+    write_dicom(tmp_path, VALUES + 1, PLACED)
+    torch.testing.assert_close(read_dicom(tmp_path / "mean").values, VALUES + 1, atol=1e-4, rtol=0)
 
 
 def test_cut_off_file_of_a_scanner(tmp_path: Path) -> None:

@@ -51,13 +51,13 @@ def test_slices_that_are_no_stack(slices: list[Geometry], message: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (((3, 0, 1),), "three positive lengths"),
-        (((3, np.nan, 1),), "three positive lengths"),
-        (((3, 1),), "three positive lengths"),
+        (((3, 0, 1),), "spacing to be a sequence of finite numbers > 0"),
+        (((3, np.nan, 1),), "spacing to be a sequence of finite numbers > 0"),
+        (((3, 1),), "spacing to be a sequence of finite numbers > 0"),
         (((3, 2, 1), ORIGIN), "both an origin and axes"),
         (((3, 2, 1), ORIGIN, (AXES[0], AXES[0], AXES[2])), "in one plane"),
         (((3, 2, 1), ORIGIN, ((0, 0, 2), *AXES[1:])), "unit vectors"),
-        (((3, 2, 1), (np.inf, 0, 0), AXES), "must be finite"),
+        (((3, 2, 1), (np.inf, 0, 0), AXES), "origin to be a sequence of finite numbers"),
     ],
 )
 def test_no_geometry(arguments: Any, message: str) -> None:

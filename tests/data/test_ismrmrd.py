@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,7 +242,9 @@ def _whole(name: str, **changes: Any) -> Any:
     [
         (header(trajectory=xsd.trajectoryType.RADIAL), "holds a radial scan; only Cartesian ones are read"),
         (_whole("encodedSpace", z=8), "holds a three-dimensional scan, of 8 partitions"),
-        (_whole("encodedSpace", fieldOfView_mm=xsd.fieldOfViewMm(x=0.0, y=1.0, z=1.0)), "not positive"),
+        (_whole("encodedSpace", fieldOfView_mm=xsd.fieldOfViewMm(x=0.0, y=1.0, z=1.0)), "makes no sense: the matrix"),
+        (_whole("encodedSpace", fieldOfView_mm=xsd.fieldOfViewMm(x=math.nan, y=1.0, z=1.0)), "makes no sense"),
+        (_whole("reconSpace", fieldOfView_mm=xsd.fieldOfViewMm(x=1e-9, y=1.0, z=1.0)), "makes no sense"),
     ],
 )
 def test_scans_of_other_kinds(tmp_path: Path, head: xsd.ismrmrdHeader, message: str) -> None:
@@ -276,7 +279,7 @@ HDF5: dict[str, tuple[Callable[[h5py.File], object], str]] = {
     "no group": (lambda file: file.__delitem__("dataset"), "has no group `dataset`"),
     "grown": (_grow, "acquisition 30 of 31 in `dataset/data` was never written|parts were never written"),
     "shortened": (_shorten, "acquisition 12 of 30 in `dataset/data` has 100 numbers; its header says 2 × 4 coils × 24"),
-    "numbers": (_other_type, "`dataset/data` holds float64, which are no acquisitions"),
+    "numbers": (_other_type, "`dataset/data` has no column `head`: it holds no acquisitions"),
 }
 
 
