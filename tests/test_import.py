@@ -5,7 +5,9 @@ import sys
 
 import pytest
 
-HEAVY = ("matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas")
+HEAVY = (
+    "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas", "h5py", "nibabel", "ismrmrd", "pydicom",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ _WHAT = "a NIfTI volume"
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI's coordinates grow to the right and front, DICOM's to the left and back
 _ORDER = [2, 1, 0, 3]  # voxels are (column, row, slice) in NIfTI, and this turned back is this
 _HEADERS = {348: "Nifti1Image", 540: "Nifti2Image"}  # by the size of the header, which comes first
+_FAULT = 30  # nibabel's level of faults that it would mend; those below it have one reading by the standard
+_SILENT = logging.Logger("silent", logging.CRITICAL)
 _MILLIMETRES = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
 
 
@@ -46,7 +49,8 @@ def read_nifti(path: str | Path) -> Volume:
         kind = next((name for size, name in _HEADERS.items() if size in sizes), None)
         if kind is None or len(content) < min(_HEADERS):
             raise FileFormatError(f"{path} is no NIfTI file: its {len(content)} bytes do not begin with its header")
-        header = getattr(nibabel, kind).header_class.from_fileobj(io.BytesIO(content))
+        header = getattr(nibabel, kind).header_class.from_fileobj(io.BytesIO(content), check=False)
+        header.check_fix(logger=_SILENT, error_level=_FAULT)
         values = _values(path, header, content)
         affine, placed = header.get_best_affine(), int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
         unit = header.get_xyzt_units()[0]
@@ -63,7 +67,7 @@ def read_nifti(path: str | Path) -> Volume:
 
 def _values(path: Path, header: Any, content: bytes) -> Tensor:
     shape = header.get_data_shape()
-    if len(shape) < 3 or any(n != 1 for n in shape[3:]):
+    if len(shape) < 3 or min(shape) < 1 or any(n != 1 for n in shape[3:]):
         raise FileFormatError(f"{path} holds an array of shape {shape}; expected one volume, of three dimensions")
     dtype = header.get_data_dtype()
     if dtype.kind not in "iuf":
