@@ -6,7 +6,8 @@ import sys
 import pytest
 
 HEAVY = (
-    "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas", "h5py", "nibabel", "ismrmrd", "pydicom",
+    "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas",
+    "h5py", "nibabel", "ismrmrd", "pydicom",
 )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def test_packages_that_are_not_installed(
 ) -> None:
     write_hdf5(tmp_path / "a.h5", fastmri_arrays())
     write_ismrmrd(tmp_path / "a.mrd")
-    for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+    for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
         monkeypatch.setitem(sys.modules, name, None)  # as if there were none
     with pytest.raises(IncompatibleError, match=rf"needs the package {package}: .* the extra `mri`.*\[mri\]"):
         call(tmp_path / "a.h5")
