@@ -178,19 +178,20 @@ def _sorted(path: Path, group: str, header: MRIHeader, heads: NDArray[np.void]) 
             left_out[kind] = int((found & rest).sum())
         rest = rest & ~found
     images: dict[tuple[int, ...], list[int]] = {}
+    counters = np.stack([heads["idx"][counter] for counter in COUNTERS], axis=1).tolist()
     for number in np.flatnonzero(rest).tolist():
-        images.setdefault(tuple(int(heads["idx"][counter][number]) for counter in COUNTERS), []).append(number)
+        images.setdefault(tuple(counters[number]), []).append(number)
     scan = Scan(path, group, header, heads, images, np.flatnonzero(noise).tolist(), left_out)
     if not images:
         raise FileFormatError(f"{path} has no acquisition of an image, among {len(heads)} in `{group}/data`")
-    backwards = _flagged(heads, "ACQ_IS_REVERSE") & rest
-    for number in np.flatnonzero(rest).tolist():
-        if heads["number_of_samples"][number] == 0:
-            raise FileFormatError(f"{scan.name(number)} was never written: it has no samples")
-        if backwards[number]:
-            raise FileFormatError(f"{scan.name(number)} was read out backwards, which is not undone here")
-        if heads["encoding_space_ref"][number] or heads["idx"]["kspace_encode_step_2"][number]:
-            raise FileFormatError(f"{scan.name(number)} belongs to a second encoding or partition; write it apart")
+    second = (heads["encoding_space_ref"] > 0) | (heads["idx"]["kspace_encode_step_2"] > 0)
+    for reason, found in (
+        ("was never written: it has no samples", heads["number_of_samples"] == 0),
+        ("was read out backwards, which is not undone here", _flagged(heads, "ACQ_IS_REVERSE")),
+        ("belongs to a second encoding or partition; write it apart", second),
+    ):
+        if (found & rest).any():
+            raise FileFormatError(f"{scan.name(int(np.flatnonzero(found & rest)[0]))} {reason}")
     return scan
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from posterior.checks import Values, checked
+from posterior.checks import checked
 from posterior.data.kspace import RawFile, RawSlice
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError
 from posterior.io.readers import reading
@@ -41,7 +41,7 @@ def read_cfl(path: str | Path) -> Tensor:
 
 
 @checked
-def write_cfl(path: str | Path, values: Values) -> None:
+def write_cfl(path: str | Path, values: Tensor) -> None:
     """Write an array as BART reads it, complex64, both files or neither.
 
     Args:
@@ -50,7 +50,7 @@ def write_cfl(path: str | Path, values: Values) -> None:
 
     Raises:
         ShapeError: There are more dimensions, or no numbers.
-        InvalidValueError: They are not real or complex numbers.
+        InvalidValueError: They are not real or complex numbers, or not finite.
         FileWriteError: The files cannot be written.
     """
     if values.ndim > _NUM_DIMS or not values.numel():
@@ -60,7 +60,9 @@ def write_cfl(path: str | Path, values: Values) -> None:
     numbers, header = _pair(Path(path))
     dims = [*values.shape, *[1] * (_NUM_DIMS - values.ndim)]
     with atomic_write(numbers) as stream, atomic_write(header) as text:
-        stream.write(values.detach().cpu().resolve_conj().numpy().astype(_NUMBER).tobytes(order="F"))
+        stream.write(
+            values.detach().cpu().to(torch.complex64).resolve_conj().numpy().astype(_NUMBER).tobytes(order="F")
+        )
         text.write(f"# Dimensions\n{' '.join(map(str, dims))}\n".encode())
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Real, checked
-from posterior.data.geometry import Geometry, Volume, check_magnitudes
+from posterior.data.geometry import Geometry, Volume, check_estimates, check_magnitudes
 from posterior.errors import FileFormatError, FileWriteError, IncompatibleError
 from posterior.io.extras import require
 from posterior.io.readers import reading
@@ -140,15 +140,13 @@ def write_dicom(
         FileWriteError: The files cannot be written, or there are others in a folder of a series.
         IncompatibleError: pydicom is not installed.
     """
-    check_magnitudes("mean", mean)
+    check_estimates(mean, std, draws)
     series = {"mean": ("posterior mean", mean)}
     if std is not None:
-        check_magnitudes("std", std, mean.shape)
         series["std"] = ("posterior standard deviation", std)
-    if draws is not None:
-        check_magnitudes("draws", draws, (len(draws), *mean.shape))
-        for number, draw in enumerate(draws, 1):
-            series[f"draw_{number:02d}"] = (f"posterior draw {number} of {len(draws)}", draw)
+    draws = mean[:0] if draws is None else draws
+    for number, draw in enumerate(draws, 1):
+        series[f"draw_{number:02d}"] = (f"posterior draw {number} of {len(draws)}", draw)
     digest = hashlib.sha256(repr(geometry).encode())
     for description, values in series.values():
         digest.update(description.encode() + values.detach().cpu().double().numpy().tobytes())

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from posterior.checks import Real, checked
-from posterior.data.geometry import Geometry, check_magnitudes
+from posterior.data.geometry import Geometry, check_estimates
 from posterior.data.hdf5 import find_dataset, find_numbers, open_hdf5, to_native
 from posterior.data.kspace import RawFile, RawSlice, crop_oversampling, crop_readout
 from posterior.data.mri_header import MRIHeader, read_mri_header
@@ -112,18 +112,13 @@ def write_fastmri(path: str | Path, mean: Real, std: Real | None = None, draws: 
         FileWriteError: The file cannot be written.
         IncompatibleError: h5py is not installed.
     """
-    check_magnitudes("mean", mean)
-    arrays = {"reconstruction": mean}
-    if std is not None:
-        check_magnitudes("std", std, mean.shape)
-        arrays["std"] = std
-    if draws is not None:
-        check_magnitudes("draws", draws, (len(draws), *mean.shape))
-        arrays["draws"] = draws
+    check_estimates(mean, std, draws)
+    arrays = {"reconstruction": mean, "std": std, "draws": draws}
     h5py = require("h5py", "mri")
     with atomic_write(path) as stream, h5py.File(stream, "w") as file:
         for key, values in arrays.items():
-            file[key] = values.detach().cpu().float().numpy()
+            if values is not None:
+                file[key] = values.detach().cpu().float().numpy()
 
 
 def _check_shape(path: Path, key: str, found: Shape, allowed: tuple[Shape, ...], other: str = "`kspace`") -> None:

@@ -149,6 +149,19 @@ def check_magnitudes(what: str, values: Tensor, shape: Sequence[int] | None = No
     check_finite(what, values, "repair them")
 
 
+def check_estimates(mean: Tensor, std: Tensor | None, draws: Tensor | None) -> None:
+    """Check a mean (N, H, W), and what goes with it: standard deviations of its shape, and draws (S, N, H, W).
+
+    Raises:
+        ShapeError, InvalidValueError, NotFiniteError: They are of other shapes, not real, or not finite.
+    """
+    check_magnitudes("mean", mean)
+    if std is not None:
+        check_magnitudes("std", std, mean.shape)
+    if draws is not None:
+        check_magnitudes("draws", draws, (*draws.shape[:1], *mean.shape))
+
+
 def _frame(geometry: Geometry) -> NDArray[np.float64]:
     return np.vstack([geometry.axes or np.zeros((3, 3)), geometry.spacing])
 

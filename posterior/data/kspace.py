@@ -20,7 +20,8 @@ class RawSlice:
     """What the coils measured of one image.
 
     H runs along the readout and W along the phase encoding, but where a file says otherwise; the zero frequency is at
-    (⌊H/2⌋, ⌊W/2⌋). The image is the inverse of the orthonormal Fourier transform, as `MultiCoilMRI` has it.
+    (⌊H/2⌋, ⌊W/2⌋). The image is the inverse of the orthonormal Fourier transform, as `MultiCoilMRI` has it, and covers
+    the field of view that was encoded: along W, that of the scan may have been larger than that of its image.
 
     Attributes:
         source: The file and the image in it, for messages.
@@ -50,20 +51,11 @@ class RawSlice:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if self.kspace.ndim != 3 or 0 in self.kspace.shape:
-            raise ShapeError(f"{self.source}: k-space has shape {tuple(self.kspace.shape)}; expected (C, H, W)")
+        self._check("k-space", self.kspace, ("C", "H", "W"))
         coils, *image = self.kspace.shape
-        self._check("k-space", self.kspace)
-        self._check("noise", self.noise)
-        self._check("coil maps", self.maps)
-        self._check("the reference", self.reference, is_complex=False)
-        if self.noise is not None and (self.noise.ndim != 2 or len(self.noise) != coils):
-            raise ShapeError(f"{self.source}: noise has shape {tuple(self.noise.shape)}; expected ({coils}, samples)")
-        if self.maps is not None and self.maps.shape != self.kspace.shape:
-            expected = tuple(self.kspace.shape)
-            raise ShapeError(f"{self.source}: coil maps have shape {tuple(self.maps.shape)}; expected {expected}")
-        if self.reference is not None and self.reference.ndim != 2:
-            raise ShapeError(f"{self.source}: the reference has shape {tuple(self.reference.shape)}; expected (H, W)")
+        self._check("noise", self.noise, (coils, "samples"))
+        self._check("maps", self.maps, (coils, *image))
+        self._check("reference", self.reference, ("H", "W"), is_complex=False)
         if tuple(self.mask.shape) not in ((image[1],), tuple(image)) or self.mask.dtype is not torch.bool:
             raise ShapeError(
                 f"{self.source}: the mask is {self.mask.dtype} of shape {tuple(self.mask.shape)}; expected bools "
@@ -79,12 +71,17 @@ class RawSlice:
         """From one row to the next, and from one column to the next, in mm."""
         return None if self.geometry is None else self.geometry.pixel_spacing
 
-    def _check(self, what: str, values: Tensor | None, is_complex: bool = True) -> None:
+    def _check(self, what: str, values: Tensor | None, shape: Sequence[int | str], is_complex: bool = True) -> None:
+        """Check numbers, if there are any; a size with a name may be any but 0."""
         if values is None:
             return
+        sizes = zip(values.shape, shape, strict=False)
+        if values.ndim != len(shape) or not all(n == size or (isinstance(size, str) and n) for n, size in sizes):
+            expected = ", ".join(map(str, shape))
+            raise ShapeError(f"{self.source}: {what} of shape {tuple(values.shape)}; expected ({expected})")
         if not (values.is_complex() if is_complex else values.is_floating_point()):
             expected = "complex" if is_complex else "real"
-            raise InvalidValueError(f"{self.source}: {what} must be {expected} numbers, not {values.dtype}")
+            raise InvalidValueError(f"{self.source}: {what} holds {values.dtype}; expected {expected} numbers")
         check_finite(f"{self.source}: {what}", values, "measure it again, or convert the file anew")
 
 

@@ -1,4 +1,5 @@
 import re
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ FAULTS: dict[str, tuple[Any, type[Exception], str]] = {
     "partial": (_set("mask", np.ones((24, 10))), FileFormatError, "`mask` leaves out parts of the readout"),
     "maps": (_set("s_maps", np.ones((3, 4, 9, 10), complex)), FileFormatError, r"`s_maps` is of shape \(3, 4, 9, 10\)"),
     "count": (_set("reconstruction_rss", np.ones((2, 12, 10))), FileFormatError, "`reconstruction_rss` is of shape"),
-    "reference": (_poke("reconstruction_rss", np.inf), NotFiniteError, "slice 1: the reference: NaN or infinity"),
+    "reference": (_poke("reconstruction_rss", np.inf), NotFiniteError, "slice 1: reference: NaN or infinity"),
     "header": (_set("ismrmrd_header", b"<ismrmrdHeader>"), FileFormatError, "`ismrmrd_header` is no ISMRMRD header"),
     "number": (_set("ismrmrd_header", 3.0), FileFormatError, "`ismrmrd_header` holds a float64, not the text"),
     "width": (_set("ismrmrd_header", NARROW), FileFormatError, "does not fit `ismrmrd_header`; expected"),
@@ -185,6 +186,18 @@ def test_half_written(tmp_path: Path, chunks: tuple[int, ...] | None) -> None:
     missing = "2 of 3" if chunks else "1 of 1"
     with pytest.raises(FileFormatError, match=f"of `kspace` {missing} parts were never written; .* half written"):
         read_fastmri(path)
+
+
+def test_memory_of_a_slice(tmp_path: Path) -> None:
+    many = {"kspace": np.ones((50, 4, 64, 64), np.complex64)}  # 6.5 MB
+    path = write_hdf5(tmp_path / "a.h5", many)
+    tracemalloc.start()
+    try:
+        for raw in read_fastmri(path):
+            assert raw.kspace.shape == (4, 64, 64)
+        assert tracemalloc.get_traced_memory()[1] < many["kspace"].nbytes / 5
+    finally:
+        tracemalloc.stop()
 
 
 def test_written_as_the_evaluation_reads_them(tmp_path: Path) -> None:

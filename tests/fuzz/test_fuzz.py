@@ -19,10 +19,11 @@ from tests.fuzz.files import DAMAGES, READERS, check_file, fill
 from tests.fuzz.functions import FUNCTION_CALLS
 from tests.fuzz.judgements import JUDGEMENTS
 from tests.fuzz.oracle import Call, check_call, watched
+from tests.fuzz.scans import SCANS
 from tests.fuzz.settings import METHODS
 from tests.fuzz.values import ODD
 
-EVERY = {**CALLS, **JUDGEMENTS}
+EVERY = {**CALLS, **JUDGEMENTS, **SCANS}
 FUZZ = int(os.environ.get("FUZZ", "1"))
 
 
