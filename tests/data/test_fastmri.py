@@ -86,10 +86,12 @@ def test_one_coil_and_two_dimensional_mask(tmp_path: Path) -> None:
     mask = np.ones((ROWS, COLUMNS), np.float32)
     mask[3, 4] = 0
     arrays = {"kspace": kspace()[:, 0].numpy(), "mask": mask, "reconstruction_esc": images().abs().numpy()}
+    arrays["s_maps"] = MAPS[None, :1].expand(SLICES, -1, -1, -1).numpy()
     raw = read_fastmri(write_hdf5(tmp_path / "a.h5", arrays))[0]
     assert raw.kspace.shape == (1, ROWS, COLUMNS) and raw.kspace[0, 3, 4] == 0
     assert torch.equal(raw.mask, torch.from_numpy(mask) == 1)
     assert raw.reference is not None
+    assert raw.maps is not None and torch.equal(raw.maps, MAPS[:1])
 
 
 @pytest.mark.parametrize("oversampling", [1, 2])

@@ -103,6 +103,8 @@ def test_partial_echo_keeps_its_oversampling(tmp_path: Path) -> None:
     torch.testing.assert_close(raw.kspace, torch.where(expected, kspace(2)[2], 0), **CLOSE)
     assert raw.facts["readout_oversampling"] == 2
     assert raw.geometry == Geometry(raw.geometry.spacing) and raw.geometry.spacing == pytest.approx(SPACING)
+    plain = header(2, reconSpace=header().encoding[0].encodedSpace)  # an image of all that was encoded
+    assert "readout_oversampling" not in read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", echoes, plain))[2].facts
 
 
 def test_noise_is_as_strong_as_in_the_image(tmp_path: Path) -> None:
