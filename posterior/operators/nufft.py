@@ -53,6 +53,10 @@ class NonUniformFFT:
         padded = torch.fft.ifft2(spectrum, norm="forward").roll((rows // 2, columns // 2), (-2, -1))
         return self.scale * padded[..., :rows, :columns]
 
+    def overlap(self, weights: Tensor) -> Tensor:
+        """Sums over frequencies near each, by the product of their kernels, of weights (B, N, K)."""
+        return _interpolate(_interpolate(weights, self.writing, self.reading), self.reading, self.writing)
+
 
 def gram_spectrum(frequencies: Tensor, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
     r"""The multiplier λ (B, 2H, 2W) by which FᴴF acts: it is a convolution, and a circular one on twice the grid.
