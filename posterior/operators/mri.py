@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from posterior.checks import checked
 from posterior.errors import ShapeError
+from posterior.linalg import SpectralFunction
 from posterior.operators.coils import CoilOperator, as_channels
 from posterior.operators.fourier import centred_fft, centred_ifft
 from posterior.operators.masks import MaskedOperator
+
+_LARGEST = 2**22  # entries of the matrices of all rows: 32 MiB in float32
 
 
 class MultiCoilMRI(CoilOperator, MaskedOperator):
@@ -18,6 +23,10 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
     A complex image is two real channels, its real and its imaginary part; measurements are complex. Where
     \(\sum_c |S_c|^2 = 1\), as maps are usually normalised, or 0, as outside the head, ‖A‖ ≤ 1. One coil of sensitivity
     1 is `maps` of ones. A stack of slices is a batch of B measurements, with maps, and a mask, of each.
+
+    A mask of whole columns leaves the rows of an image apart: AᵀA is a W × W matrix for each. Where these have at most
+    2²² entries, as at 160 × 160, functions of AᵀA are exact, by their eigenvectors, and `knows_spectrum` is true; with
+    other masks they are expanded in Chebyshev polynomials.
 
     Args:
         maps: Coil sensitivities S, complex, (C, H, W) or (B, C, H, W), one set for each measurement.
@@ -39,10 +48,39 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
                 "same for all coils"
             )
         self._set_mask(torch.ones(maps.shape[-2:]) if mask is None else mask)
+        columns = bool((self._whole_mask() == self._whole_mask()[..., :1, :]).all())
+        self.knows_spectrum = columns and math.prod(maps.shape[-2:]) * maps.shape[-1] <= _LARGEST
 
     def norm(self) -> Tensor:
         """As in the base class, or the largest root of the maps' sum of squares if that is less: ‖A‖ of the full F."""
         return torch.minimum(super().norm(), self._maps.square().sum((-4, -1)).flatten(-2).amax(-1).sqrt())
+
+    def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
+        """f(AᵀA) x, row by row where the mask takes whole columns of an image that is not too large."""
+        if not self.knows_spectrum:
+            return super().gram_function(function, x)
+        values, vectors = self._cached("rows", self._rows)
+        image = torch.complex(*x.unbind(-3))
+        if values.ndim == 2:
+            factors, rows = function(values), "hvu"
+        else:  # f may depend on the measurement as the eigenvalues do: each takes its own f at its own
+            own = [function(one) for one in values]
+            factors, rows = torch.stack([f[b] if f.ndim == 3 else f for b, f in enumerate(own)]), "bhvu"
+            image = image.expand(torch.broadcast_shapes(image.shape, values.shape))
+        vectors, lead = vectors.to(image.dtype), "..." + rows[:-2]
+        parts = torch.einsum(f"{rows},{lead}v->{lead}u", vectors.conj(), image)
+        return as_channels(torch.einsum(f"{rows},{lead}u->{lead}v", vectors, factors.to(x.dtype) * parts))
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues ([B,] H, W) and eigenvectors ([B,] H, W, W) of AᵀA for each row of an image."""
+        maps = self.maps.to(torch.complex128).movedim(-3, -2)
+        mask = self._whole_mask()[..., 0, :].double()
+        mask = mask[..., 0, :] if mask.ndim == 3 else mask  # all coils have the same
+        eye = torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)
+        waves = centred_fft(eye.unsqueeze(-2)).squeeze(-2)  # F of one row, a symmetric matrix
+        filters = (waves.conj() * mask.unsqueeze(-2)) @ waves
+        values, vectors = torch.linalg.eigh((maps.mH @ maps) * filters.unsqueeze(-3))
+        return values.clamp_min(0), vectors
 
     def _forward(self, x: Tensor) -> Tensor:
         return self._masked(centred_fft(self._coil_images(x)))
