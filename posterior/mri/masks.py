@@ -67,9 +67,10 @@ def equispaced_mask(
     Arguments and errors are those of `random_mask`; there are about W/R columns beside the middle.
     """
     height, width = _sides(shape)
-    first = float(_uniform((1,), seed)) * acceleration
-    columns = _middle((width,), calibration, acceleration).clone()
-    columns[torch.arange(first, width, acceleration, dtype=torch.float64).long().clamp_max(width - 1)] = True
+    columns = _middle((width,), calibration, acceleration)
+    _budget(torch.zeros_like(columns), acceleration)
+    places = acceleration * (float(_uniform((1,), seed)) + torch.arange(width, dtype=torch.float64))
+    columns[places[places < width].long()] = True
     return columns.expand(height, width).clone()
 
 
@@ -130,7 +131,7 @@ def radial_mask(
     Arguments and errors are those of `gaussian_mask`; the first angle is drawn, and the last spoke is in full.
     """
     height, width = _sides(shape)
-    mask = _middle((height, width), calibration, acceleration).clone()
+    mask = _middle((height, width), calibration, acceleration)
     wanted, first = _budget(mask, acceleration), float(_uniform((1,), seed)) * math.pi
     along = torch.linspace(-1, 1, 4 * max(height, width) + 1, dtype=torch.float64) * math.sqrt(0.5)
     for spoke in itertools.count():  # they come to every point in the end
@@ -177,7 +178,7 @@ def calibration_region(mask: Tensor) -> tuple[int, int]:
         ShapeError: It is not (H, W).
         InvalidValueError: The zero frequency is not measured.
     """
-    if mask.ndim != 2:
+    if mask.ndim != 2 or mask.numel() == 0:
         raise ShapeError(f"calibration_region needs a mask (H, W), got {tuple(mask.shape)}")
     # In the order in which a growing middle takes them: 0, −1, 1, −2, …
     rows, columns = (_offsets(n).to(mask.device) for n in mask.shape)
