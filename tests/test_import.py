@@ -7,7 +7,7 @@ import pytest
 
 HEAVY = (
     "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas",
-    "h5py", "nibabel", "ismrmrd", "pydicom",
+    "sigpy", "numba", "h5py", "nibabel", "ismrmrd", "pydicom",
 )  # fmt: skip
 
 
@@ -16,7 +16,7 @@ HEAVY = (
     [
         (
             "posterior, posterior.data, posterior.diagnostics, posterior.figures, posterior.metrics, "
-            "posterior.operators, posterior.priors, posterior.training, samplers, samplers.map",
+            "posterior.mri, posterior.operators, posterior.priors, posterior.training, samplers, samplers.map",
             (*HEAVY, "jsonargparse", "yaml"),
         ),
         ("posterior.app.cli", HEAVY),
