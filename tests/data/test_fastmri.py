@@ -190,6 +190,11 @@ def test_half_written(tmp_path: Path, chunks: tuple[int, ...] | None) -> None:
         read_fastmri(path)
 
 
+def test_group_of_that_name(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="a.h5: `kspace` is a group, not a dataset"):
+        read_fastmri(write_hdf5(tmp_path / "a.h5", {"kspace/0": np.ones(3)}))
+
+
 def test_memory_of_a_slice(tmp_path: Path) -> None:
     many = {"kspace": np.ones((50, 4, 64, 64), np.complex64)}  # 6.5 MB
     path = write_hdf5(tmp_path / "a.h5", many)
