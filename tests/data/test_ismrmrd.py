@@ -250,9 +250,16 @@ def _whole(name: str, **changes: Any) -> Any:
     return header(**{name: space})
 
 
+def _bandwidth(value: float) -> Any:
+    head = header()
+    head.acquisitionSystemInformation.relativeReceiverNoiseBandwidth = value
+    return head
+
+
 @pytest.mark.parametrize(
     ("head", "message"),
     [
+        (_bandwidth(-1.0), "makes no sense: .* the receiver's bandwidth -1.0"),
         (header(trajectory=xsd.trajectoryType.RADIAL), "holds a radial scan; only Cartesian ones are read"),
         (_whole("encodedSpace", z=8), "holds a three-dimensional scan, of 8 partitions"),
         (_whole("encodedSpace", fieldOfView_mm=xsd.fieldOfViewMm(x=0.0, y=1.0, z=1.0)), "makes no sense: the matrix"),
