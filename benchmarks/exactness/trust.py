@@ -23,9 +23,22 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import (
-    DAPS, DDNM, DDRM, DPS, MMPS, TMPD, AuxiliaryGibbs, DiffPIR, KineticLangevin, PiGDM, PnPDM, PredictorCorrector,
-    ReplicaExchange, Sampler, TemperedSMC,
-)  # fmt: skip
+    DAPS,
+    DDNM,
+    DDRM,
+    DPS,
+    MMPS,
+    TMPD,
+    AuxiliaryGibbs,
+    DiffPIR,
+    KineticLangevin,
+    PiGDM,
+    PnPDM,
+    PredictorCorrector,
+    ReplicaExchange,
+    Sampler,
+    TemperedSMC,
+)
 
 FINDING = ""
 SIZE, NEAR, FAR = 64, 1.3, 3.0
