@@ -37,8 +37,14 @@ from tests.problems import (
 from tests.samplers.case import Case, counts_problem
 from tests.samplers.latent.generators import bent_batch
 
+
+def several_levels(batch: int = 1) -> Posterior:
+    """A mixture that takes several levels, and not the same number for all measurements."""
+    return mixture_problem(batch, noise_std=0.3)
+
+
 SHARED_CASES = {
-    "TemperedSMC": Case(TemperedSMC(accuracy="fast", population=24)),
+    "TemperedSMC": Case(TemperedSMC(accuracy="fast", population=24), several_levels),
     "TemperedSMC, refused moves": Case(TemperedSMC(accuracy="fast", population=16), counts_problem),
     "TemperedSMC, latents": Case(TemperedSMC(accuracy="fast", population=16), bent_batch),
 }
