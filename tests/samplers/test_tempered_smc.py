@@ -270,6 +270,15 @@ def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
         assert any(f"({name})" in text for text in reasons)
 
 
+@pytest.mark.parametrize(("population", "fewest"), [(8, 4), (64, 8), (128, 16), (256, 20), (1024, 20)])
+def test_lineages_that_are_few_for_a_population_warn(population: int, fewest: int) -> None:
+    info = {"effective_samples": 8.0, "island_r_hat": 1.0, "log_evidence_error": 0.1}
+    told = {name: torch.tensor([value, value]) for name, value in info.items()}
+    told["lineages"] = torch.tensor([fewest - 1.0, fewest])
+    reasons = TemperedSMC(population=population).reasons(HARD, told, num_samples=8)
+    assert torch.stack(list(reasons.values())).any(0).tolist() == [True, False]
+
+
 def test_one_lineage_is_worth_one_sample() -> None:
     # Whatever the particles are: nothing tells how far they have drifted apart. Half of 8 are 1/(8/8 + 1/4 − 1/8).
     sampler, problem = TemperedSMC(accuracy="fast", population=8, exact_denoise=True), mixture_problem(2)
