@@ -33,7 +33,7 @@ _FEWEST = 3  # moves at β = 1, unless a kernel's patience is less
 _STEPS = 2  # of a kinetic move, for each network call of a draw of p(x0 | z)
 _MOVES = 0.9  # moves accepted before the temperature changes again, on average
 # Beyond these the samples are not to be trusted (docs/exactness.md has how often each is right).
-_INFLATION, _LINEAGES, _FEWEST_LINEAGES, _R_HAT, _EVIDENCE = 4.0, 20, 4, 1.1, 0.7
+_WORTH, _MIXED, _LINEAGES, _FEWEST_LINEAGES, _R_HAT = 0.25, 0.5, 20, 5, 1.1
 _PROGRESS = 0.85  # moves at β = 1 end when a kernel's patience has left more of what the inflation exceeds 1 by
 _CAVEAT = (
     "the number of levels is foretold from a few samples of the prior, to some 30 %; the "
@@ -265,12 +265,12 @@ class TemperedSMC(Sampler[PopulationState]):
         return x, {name: values.to(x.dtype) for name, values in figures.items()}
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
-        few = info["effective_samples"] * _INFLATION < num_samples
-        # A small population is meant to be rough.
-        fewest = min(_LINEAGES, max(_FEWEST_LINEAGES, self.draws_at_once(num_samples) // 8))
+        worth = info["effective_samples"] / num_samples  # of an independent sample, each
+        # Few lineages are enough where they have mixed, as far as some can tell. That the evidence is uncertain is no
+        # fault of the samples: it comes with its error.
+        few = (info["lineages"] < _FEWEST_LINEAGES) | ((info["lineages"] < _LINEAGES) & (worth < _MIXED))
         return {
-            "the samples stand for few independent ones (effective_samples)": few,
-            "the samples descend from few samples of the prior (lineages)": info["lineages"] < fewest,
+            "the samples stand for few independent ones (effective_samples)": worth < _WORTH,
+            "the samples descend from few samples of the prior (lineages)": few,
             "islands of particles disagree on where the posterior is (island_r_hat)": info["island_r_hat"] > _R_HAT,
-            "the evidence is uncertain (log_evidence_error)": info["log_evidence_error"] > _EVIDENCE,
         }

@@ -229,7 +229,7 @@ def test_a_hopeless_run_warns() -> None:
     exact = HARD.prior.posterior(HARD.likelihood, HARD.y).log_evidence
     assert ((samples.info["log_evidence"] - exact).abs() > 3).double().mean() > 0.9
     assert samples.info["warned"].all()
-    for name in ("effective_samples", "lineages", "island_r_hat", "log_evidence_error"):
+    for name in ("effective_samples", "lineages", "island_r_hat"):
         assert any(f"({name})" in text for text in samples.warnings)
     assert all("TemperedSMC" in text and "larger population" in text for text in samples.warnings)
 
@@ -258,25 +258,24 @@ def test_an_easy_run_does_not_warn() -> None:
         assert sampler.sample(problem, 64, progress=False).warnings == ()
 
 
-def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
-    fine = {"effective_samples": 26.0, "lineages": 20.0, "island_r_hat": 1.09, "log_evidence_error": 0.69}
-    beyond = {"effective_samples": 24.0, "lineages": 19.0, "island_r_hat": 1.11, "log_evidence_error": 0.71}
-    for name in fine:
-        info = {k: torch.tensor([v, beyond[name] if k == name else v]) for k, v in fine.items()}
-        reasons = TemperedSMC().reasons(HARD, info, num_samples=100)
-        assert {text: values.tolist() for text, values in reasons.items()} == {
-            text: [False, f"({name})" in text] for text in reasons
-        }
-        assert any(f"({name})" in text for text in reasons)
-
-
-@pytest.mark.parametrize(("population", "fewest"), [(8, 4), (64, 8), (128, 16), (256, 20), (1024, 20)])
-def test_lineages_that_are_few_for_a_population_warn(population: int, fewest: int) -> None:
-    info = {"effective_samples": 8.0, "island_r_hat": 1.0, "log_evidence_error": 0.1}
-    told = {name: torch.tensor([value, value]) for name, value in info.items()}
-    told["lineages"] = torch.tensor([fewest - 1.0, fewest])
-    reasons = TemperedSMC(population=population).reasons(HARD, told, num_samples=8)
-    assert torch.stack(list(reasons.values())).any(0).tolist() == [True, False]
+@pytest.mark.parametrize(
+    ("name", "effective", "lineages", "r_hat"),
+    [
+        (None, 51.0, 5.0, 1.09),
+        (None, 26.0, 20.0, 1.09),
+        ("effective_samples", 24.0, 20.0, 1.0),
+        ("lineages", 100.0, 4.0, 1.0),
+        ("lineages", 49.0, 19.0, 1.0),  # they have not mixed, as far as some can tell
+        ("island_r_hat", 100.0, 100.0, 1.11),
+    ],
+)
+def test_each_figure_warns_beyond_its_limit_and_not_before(
+    name: str | None, effective: float, lineages: float, r_hat: float
+) -> None:
+    values = {"effective_samples": effective, "lineages": lineages, "island_r_hat": r_hat, "log_evidence_error": 3.0}
+    info = {key: torch.tensor([value]) for key, value in values.items()}
+    reasons = TemperedSMC().reasons(HARD, info, num_samples=100)
+    assert [text for text, holds in reasons.items() if holds] == [text for text in reasons if f"({name})" in text]
 
 
 def test_one_lineage_is_worth_one_sample() -> None:
