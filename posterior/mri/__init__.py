@@ -1,5 +1,6 @@
 """Magnetic resonance imaging: what goes with the operators `MultiCoilMRI` and `NonCartesianMRI`."""
 
+from posterior.mri.augmentation import augmented, complex_images
 from posterior.mri.coils import birdcage_maps, random_maps
 from posterior.mri.espirit import espirit_maps
 from posterior.mri.kspace import central, mix_coils, mvue, rss
@@ -21,9 +22,11 @@ from posterior.mri.trajectories import density_weights, radial_trajectory
 __all__ = [
     "MASKS",
     "Simulation",
+    "augmented",
     "birdcage_maps",
     "calibration_region",
     "central",
+    "complex_images",
     "compression_matrix",
     "density_weights",
     "equispaced_mask",
