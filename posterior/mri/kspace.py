@@ -67,12 +67,12 @@ def mix_coils(matrix: Tensor, values: Tensor) -> Tensor:
 
 @checked
 def mvue(kspace: Tensor, maps: Tensor) -> Tensor:
-    r"""The unbiased image of least variance, of fully sampled k-space with white noise.
+    r"""The image that coils make together of fully sampled k-space, as a reference.
 
     $$ \hat x = \sum_c \bar S_c F^{-1} y_c \Big/ \sqrt{\sum_c |S_c|^2} $$
 
-    It is Sᴴ F⁻¹ y where \(\sum_c |S_c|^2 = 1\), and 0 where no coil sees anything. Of undersampled k-space, zeros in
-    what was not measured, it is the zero-filled image.
+    Where \(\sum_c |S_c|^2 = 1\) it is Sᴴ F⁻¹ y, the unbiased estimate of least variance under white noise; where no
+    coil sees anything it is 0. Of undersampled k-space, zeros in what was not measured, it is the zero-filled image.
 
     Args:
         kspace: (..., C, H, W), centred.

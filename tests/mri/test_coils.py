@@ -23,6 +23,12 @@ def test_random_maps_are_no_birdcage() -> None:
     assert torch.allclose(maps.abs().square().sum(0), torch.ones(40, 48, dtype=torch.float64))
     assert torch.equal(maps, random_maps(6, 40, 48, seed=2, dtype=torch.float64))
     assert not torch.allclose(maps, random_maps(6, 40, 48, seed=3, dtype=torch.float64))
+    for coil, size in enumerate(maps.abs()):  # each sees best what is on its side, at its end of the image
+        row, column = divmod(int(size.argmax()), 48)
+        up, right = row / 39 * 2 - 1, column / 47 * 2 - 1
+        turn = math.atan2(up, right) - math.pi / 3 * coil
+        assert float(size.max()) > 0.6 and math.hypot(up, right) > 0.8
+        assert abs(math.remainder(turn, 2 * math.pi)) < math.pi / 3
     powers = maps.abs().square().mean((1, 2))
     assert float(powers.max()) > 1.2 * float(powers.min())  # of a birdcage they are alike, but for the aspect
     steps = torch.cat([maps.diff(dim=1).flatten(), maps.diff(dim=2).flatten()]).abs()

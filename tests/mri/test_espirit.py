@@ -96,6 +96,12 @@ def test_what_does_not_fit_is_refused(
         espirit_maps(kspace, region)
 
 
+def test_a_coefficient_that_is_zero_by_chance_is_no_fault() -> None:
+    kspace = scan(birdcage_maps(4, HEIGHT, WIDTH))
+    kspace[1, HEIGHT // 2 + 3, WIDTH // 2] = 0
+    assert bool(espirit_maps(kspace, (24, 24)).any())
+
+
 def test_a_middle_smaller_than_a_patch_is_refused() -> None:
     with pytest.raises(InvalidValueError, match=re.escape("patches of 5 × 5; got 4 × 8")):
         espirit_maps(torch.ones(2, 8, 8) + 0j, (4, 8), kernel=5)

@@ -90,5 +90,8 @@ def test_what_was_not_measured_tells_nothing_of_noise() -> None:
     middle[15:25] = 1
     with pytest.raises(InvalidValueError, match="needs 32 coefficients in the border, got 0"):
         noise_std_from_border(noise * middle[:, None] * middle)
+    assert noise_std_from_border(noise[:1, :4, :8], border=0.5).shape == ()  # of all 32
+    with pytest.raises(InvalidValueError, match="got 28"):
+        noise_std_from_border(noise[:1, :4, :7], border=0.5)
     with pytest.raises(InvalidValueError, match="border to be a finite number in"):
         noise_std_from_border(noise, border=0.7)
