@@ -200,7 +200,7 @@ class _Implicit(torch.autograd.Function):
         return solution
 
     @staticmethod
-    @once_differentiable  # type: ignore[misc]
+    @once_differentiable
     def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
         (solution,) = ctx.saved_tensors
         right = ctx.solve(slope)

@@ -23,8 +23,21 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import (
-    DAPS, DDNM, DDRM, DPS, MMPS, TMPD, AuxiliaryGibbs, DiffPIR, KineticLangevin, PiGDM, PnPDM, PredictorCorrector,
-    ReplicaExchange, Sampler, TemperedSMC,
+    DAPS,
+    DDNM,
+    DDRM,
+    DPS,
+    MMPS,
+    TMPD,
+    AuxiliaryGibbs,
+    DiffPIR,
+    KineticLangevin,
+    PiGDM,
+    PnPDM,
+    PredictorCorrector,
+    ReplicaExchange,
+    Sampler,
+    TemperedSMC,
 )  # fmt: skip
 
 FINDING = ""

@@ -43,11 +43,11 @@ class NormalisedUNet(nn.Module):
         widths = [width * 2**level for level in range(pools + 1)]
         self.down = nn.ModuleList([_convolutions(channels, width)])
         self.down.extend([_convolutions(features // 2, features) for features in widths[1:]])
-        self.up = nn.ModuleList()
+        self.larger, self.up = nn.ModuleList(), nn.ModuleList()
         for features in reversed(widths[:-1]):
-            larger = nn.ConvTranspose2d(2 * features, features, 2, stride=2, bias=False)
-            larger = nn.Sequential(larger, nn.InstanceNorm2d(features), nn.LeakyReLU(0.2))
-            self.up.append(nn.ModuleList([larger, _convolutions(2 * features, features)]))
+            transposed = nn.ConvTranspose2d(2 * features, features, 2, stride=2, bias=False)
+            self.larger.append(nn.Sequential(transposed, nn.InstanceNorm2d(features), nn.LeakyReLU(0.2)))
+            self.up.append(_convolutions(2 * features, features))
         self.last = nn.Conv2d(width, channels, 1)
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)  # type: ignore[arg-type]
@@ -64,7 +64,7 @@ class NormalisedUNet(nn.Module):
             h = layer(h if level == 0 else functional.avg_pool2d(h, 2))
             skips.append(h)
         skips.pop()
-        for larger, layer in self.up:  # type: ignore[misc]
+        for larger, layer in zip(self.larger, self.up, strict=True):
             h = layer(torch.cat([larger(h), skips.pop()], 1))
         return self.last(h)[..., top : top + height, left : left + width].to(x.dtype) * std
 
