@@ -17,6 +17,8 @@ from posterior.operators.coils import as_channels
 from posterior.operators.fourier import centred_fft, centred_ifft
 from posterior.operators.mri import MultiCoilMRI
 
+_TOLERANCE = 1e-12  # of conjugate gradients: so small that they take all of their steps
+
 
 class ReconstructionNetwork(nn.Module):
     r"""A map from a measurement and its operator to an image, \((y, A) \mapsto x\), whose output scales as y does.
@@ -95,7 +97,7 @@ class MoDLNetwork(ReconstructionNetwork):
         x = seen
         for _ in range(self.iterations):
             z = x + self.network(x)
-            x = shifted_inverse(operator.gram, weight, seen + weight * z, 3, self.products, 1e-6)
+            x = shifted_inverse(operator.gram, weight, seen + weight * z, 3, self.products, _TOLERANCE)
         return x
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from posterior.checks import Count, Positive, Range, checked
+from posterior.checks import Count, Positive, Range, Size, checked
 from posterior.errors import ShapeError
 from posterior.mri.coils import random_maps
 from posterior.mri.espirit import espirit_maps
@@ -43,6 +43,7 @@ def undersampled_scans(
     acceleration: Annotated[float, Range(1)] = 4.0,
     snr: Positive = 20.0,
     num_coils: Count = 8,
+    calibration: Size | None = None,
 ) -> Scans:
     r"""Scan images, each with coils, a mask and noise of its own, and estimate coil maps from each measurement.
 
@@ -53,7 +54,8 @@ def undersampled_scans(
         images: Complex images as two channels, (B, 2, H, W).
         noise: Source of randomness of B rows.
         mask: The family of masks, a name of `MASKS`.
-        acceleration, snr: As for masks, and for `simulate`.
+        acceleration, calibration: As for the masks.
+        snr: As for `simulate`.
         num_coils: C.
 
     Raises:
@@ -67,7 +69,7 @@ def undersampled_scans(
     seeds = [int(2**31 * u) for u in noise.use("scan").uniform()[0]]
     x = torch.complex(*images.unbind(1))
     coils = torch.stack([random_maps(num_coils, height, width, seed, images.dtype) for seed in seeds])
-    masks = torch.stack([MASKS[mask]((height, width), acceleration, seed=seed) for seed in seeds])
+    masks = torch.stack([MASKS[mask]((height, width), acceleration, calibration, seed) for seed in seeds])
     masks = masks[:, None].to(images.device)
     full = centred_fft(coils.to(x.device) * x[:, None])
     white = torch.view_as_complex(noise.use("noise").normal((*full.shape[1:], 2))[0].to(images))

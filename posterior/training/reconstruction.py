@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from posterior.checks import Count, Positive, Range, checked
+from posterior.checks import Count, Positive, Range, Size, checked
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.mri.reconstruction import NETWORKS, ReconstructionNetwork
 from posterior.mri.scans import MaskKind, Scans, undersampled_scans
@@ -39,6 +39,7 @@ def train_reconstruction(
     acceleration: Annotated[float, Range(1)] = 4.0,
     snr: Positive = 20.0,
     num_coils: Count = 8,
+    calibration: Size | None = None,
     steps: Count = 8000,
     batch_size: Count = 1,
     learning_rate: Positive = 1e-3,
@@ -58,7 +59,7 @@ def train_reconstruction(
         augment: Makes of N of the training images, and noise of N rows, the images (N, 2, H, W) of a step.
         network: "unet", "modl" or "varnet", see `posterior.mri.reconstruction`.
         settings: Arguments of the network that are not its defaults.
-        mask, acceleration, snr, num_coils: Of the scans, see `undersampled_scans`.
+        mask, acceleration, snr, num_coils, calibration: Of the scans, see `undersampled_scans`.
 
     The other arguments are those of `train`.
 
@@ -66,7 +67,9 @@ def train_reconstruction(
         ShapeError: Images are not (N, 2, H, W).
         InvalidValueError: There are no images for validation, or a setting is out of range.
     """
-    scan: dict[str, Any] = dict(mask=mask, acceleration=acceleration, snr=snr, num_coils=num_coils)
+    scan: dict[str, Any] = dict(
+        mask=mask, acceleration=acceleration, snr=snr, num_coils=num_coils, calibration=calibration
+    )
     if validation.ndim != 4 or validation.shape[1] != 2:
         raise ShapeError(f"validation images are (M, 2, H, W), got {tuple(validation.shape)}")
     if len(validation) == 0:

@@ -101,7 +101,7 @@ class ConvDecoder(Solver):
 
     def _fit(self, y: Tensor, operator: MultiCoilMRI, noise: Noise, bar: tqdm) -> tuple[Tensor, Tensor]:
         """The image (1, 2, H, W) of one measurement, and its losses (steps,)."""
-        shape = operator.event_shape[1:]
+        shape, measured = operator.event_shape[1:], int(operator.num_measured)
         with torch.random.fork_rng():
             decoder = Decoder(self.channels, self.depth, shape).to(y.real)
         decoder.draw(noise)
@@ -113,7 +113,7 @@ class ConvDecoder(Solver):
         for _ in range(self.steps):
             with torch.enable_grad():
                 x = scale * decoder(z)
-                loss = (y - operator(x)).abs().square().sum() / operator.num_measured
+                loss = (y - operator(x)).abs().square().sum() / measured
                 optimiser.zero_grad()
                 loss.backward()
             optimiser.step()
