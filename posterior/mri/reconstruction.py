@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import InvalidValueError
+from posterior.checks import Count, check_value
 from posterior.io.folders import construct, entry, load_weights, read_config, registered, save_folder
 from posterior.linalg import shifted_inverse
 from posterior.networks.normalised_unet import NormalisedUNet
@@ -27,15 +27,12 @@ class ReconstructionNetwork(nn.Module):
         settings: What the network is built with, by name: integers of at least 1.
 
     Raises:
-        InvalidValueError: A setting is less than 1.
+        InvalidValueError: A setting is no such integer.
     """
 
     def __init__(self, **settings: int) -> None:
         super().__init__()
-        if min(settings.values()) < 1:
-            wrong = ", ".join(f"{name}={value}" for name, value in settings.items())
-            raise InvalidValueError(f"{type(self).__name__} needs settings of at least 1; got {wrong}")
-        self.config = settings
+        self.config = {name: check_value(type(self).__name__, name, value, Count) for name, value in settings.items()}
 
     def forward(self, y: Tensor, operator: MultiCoilMRI) -> Tensor:
         """Images (B, 2, H, W) of measurements (B, C, H, W), with maps whose sum of squares is 1 or 0 in each pixel."""

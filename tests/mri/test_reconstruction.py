@@ -149,5 +149,6 @@ def test_three_networks_of_about_two_million_parameters() -> None:
 
 
 def test_settings_are_checked() -> None:
-    with pytest.raises(InvalidValueError, match="MoDLNetwork needs settings of at least 1; got .*iterations=0"):
-        MoDLNetwork(iterations=0)
+    for wrong in (0, 2.5):
+        with pytest.raises(InvalidValueError, match="MoDLNetwork needs iterations to be an integer ≥ 1; got"):
+            MoDLNetwork(iterations=wrong)  # type: ignore[arg-type]

@@ -45,9 +45,10 @@ def test_the_loss_by_hand() -> None:
 
 @pytest.mark.parametrize("network", SMALL)
 def test_every_network_learns_to_be_better_than_what_it_begins_with(network: str, tmp_path: Path) -> None:
-    run(tmp_path, network, steps=25, evaluate_every=1, learning_rate=0.02, batch_size=2)
+    # The rate is high because the first 40 of 200 steps of warm-up are all that there are.
+    run(tmp_path, network, steps=40, evaluate_every=5, learning_rate=0.5, batch_size=2, snr=5.0)
     figures = [line["validation nmse"] for line in log(tmp_path)]
-    assert min(figures) < 0.9 * figures[0]
+    assert min(figures) < 0.95 * figures[0]
 
 
 def test_the_network_that_is_returned_is_the_best_of_the_log(tmp_path: Path) -> None:
@@ -67,9 +68,9 @@ def test_images_are_made_anew_in_each_step(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("posterior.training.reconstruction.undersampled_scans", scanned)
     run(tmp_path, "unet", SLICES[:1], augment=augmented, steps=2)
-    shown = seen[2:]  # after the validation images and the first loss
-    assert all(images.shape == (1, 2, 24, 20) for images in shown)
-    assert not torch.allclose(shown[-1], shown[-2], atol=0.01)
+    shown = torch.cat(seen[1:])  # after the validation images; the first step's again, by which checkpoints are known
+    assert shown.shape[1:] == (2, 24, 20)
+    assert len(shown.unique(dim=0)) == 2
 
 
 def test_a_folder_of_other_scans_is_refused(tmp_path: Path) -> None:
