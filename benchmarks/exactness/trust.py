@@ -38,7 +38,7 @@ from samplers import (
     ReplicaExchange,
     Sampler,
     TemperedSMC,
-)  # fmt: skip
+)
 
 FINDING = ""
 SIZE, NEAR, FAR = 64, 1.3, 3.0
