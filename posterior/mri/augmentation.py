@@ -8,11 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from posterior.errors import ShapeError
+from posterior.checks import checked
+from posterior.errors import InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators.fourier import centred_fft, centred_ifft
 
 
+@checked
 def augmented(slices: Tensor, noise: Noise) -> Tensor:
     r"""Slices moved, bent, of another contrast and intensity, as complex images of half the resolution.
 
@@ -29,13 +31,15 @@ def augmented(slices: Tensor, noise: Noise) -> Tensor:
         Real and imaginary parts (N, 2, H/2, W/2).
 
     Raises:
-        ShapeError: slices has another shape, or sides that are no multiples of 4.
+        ShapeError: slices has another shape, or sides that are no multiples of 4; or the noise has other rows.
+        InvalidValueError: A magnitude is negative, not finite, or no floating-point number.
     """
-    _check(slices)
+    _check(slices, noise)
     images = complex_images(_deformed(slices, noise), noise)
     return images * (0.1 * _normal(noise, "scale", 1)).exp()[:, :, None, None]
 
 
+@checked
 def complex_images(slices: Tensor, noise: Noise) -> Tensor:
     r"""Slices \(m\) with a smooth random phase \(\varphi\), seen by the middle half of k-space in each direction.
 
@@ -44,7 +48,7 @@ def complex_images(slices: Tensor, noise: Noise) -> Tensor:
     with C the crop that halves the resolution, as a scanner does, and q the 0.99-quantile of the magnitude: 1 is then
     the unit in which images are given. Arguments, result and errors are those of `augmented`.
     """
-    _check(slices)
+    _check(slices, noise)
     height, width = slices.shape[-2:]
     turn = 2 * math.pi * noise.use("turn").uniform()[0].to(slices)
     phase = turn[:, None, None] + 1.5 * _smooth(noise, "phase", 1, (4, 4), (height, width))[:, 0].to(slices)
@@ -91,6 +95,10 @@ def _smooth(noise: Noise, name: str, channels: int, nodes: tuple[int, int], shap
     return functional.interpolate(values, shape, mode="bicubic", align_corners=True)
 
 
-def _check(slices: Tensor) -> None:
+def _check(slices: Tensor, noise: Noise) -> None:
     if slices.ndim != 4 or slices.shape[1] != 1 or any(side % 4 or not side for side in slices.shape[2:]):
         raise ShapeError(f"slices are (N, 1, H, W), H and W multiples of 4; got shape {tuple(slices.shape)}")
+    if noise.lead != (1, len(slices)):
+        raise ShapeError(f"{len(slices)} slices need noise of as many rows, one draw each; got {noise.lead}")
+    if not slices.is_floating_point() or bool((slices < 0).any()):
+        raise InvalidValueError(f"slices are magnitudes, at least 0 and floating-point; got {slices.dtype} numbers")

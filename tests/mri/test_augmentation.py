@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from posterior.errors import ShapeError
+from posterior.errors import InvalidValueError, ShapeError
 from posterior.mri import augmented, complex_images
 from posterior.noise import Noise
 
@@ -126,3 +126,13 @@ def test_shapes_that_are_no_slices(shape: tuple[int, ...]) -> None:
     for function in (augmented, complex_images):
         with pytest.raises(ShapeError, match=r"N, 1, H, W"):
             function(torch.zeros(shape), Noise.of(0, 2))
+
+
+def test_noise_and_values_that_do_not_fit() -> None:
+    slices = torch.ones(2, 1, 8, 8)
+    for function in (augmented, complex_images):
+        with pytest.raises(ShapeError, match="2 slices need noise of as many rows"):
+            function(slices, Noise.of(0, 3))
+        for wrong in (-slices, slices.long(), slices * torch.nan):
+            with pytest.raises(InvalidValueError, match="slices"):
+                function(wrong, Noise.of(0, 2))
