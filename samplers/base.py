@@ -23,6 +23,7 @@ from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
+from samplers.invariance import verdicts_by_moving
 from samplers.plan import Calls, Plan, fitted, plan_of
 from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
@@ -263,12 +264,14 @@ class Sampler(Generic[StateT]):
         latent = z if isinstance(problem, LatentPosterior) else None
         events = z if latent is None else x  # a likelihood is of the prior's own events, which latent diffusion decodes
         reasons = self.reasons(problem, trace | last, run.wanted)
+        nfe = run.nfe()  # the verdict's calls are not the sampler's
         verdict = judge(posed, events, reasons, self.advice, run.stopped(state, trace))
-        verdict = run.verdicts(verdict, ended.state)
+        by_moving = verdicts_by_moving(posed, events, self.advice)
+        verdict = run.verdicts([one.joined(other) for one, other in zip(verdict, by_moving, strict=True)], ended.state)
         info = ended.trace | {name: run.spread(values) for name, values in last.items()}
         info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
         latent = None if latent is None else run.spread(latent, 1)
-        return Samples(run.spread(x, 1), *run.nfe(), info, self.num_chains, latent, verdict, run.provenance())
+        return Samples(run.spread(x, 1), *nfe, info, self.num_chains, latent, verdict, run.provenance())
 
     def _moments(
         self, problem: Posterior, num_samples: int, seed: int, batch_size: int | None,

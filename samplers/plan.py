@@ -9,6 +9,7 @@ import torch
 
 from posterior.errors import TooSlowError
 from posterior.problem import Posterior
+from samplers.invariance import moving_calls
 from samplers.stopwatch import Stopwatch
 
 _ESTIMATE = 1.3  # what a number of calls that is estimated may be off by
@@ -42,7 +43,7 @@ class Plan:
         measurements, num_samples: How many measurements, and draws of each (1 of a solver).
         nfe, nfe_grad: Network evaluations forward and backward, a draw.
         caveat: Why these are not exact; empty where they are.
-        seconds: Time of all network calls, from one that was timed.
+        seconds: Time of all network calls, those of the verdict among them, from one that was timed.
         memory: Bytes of the draws and of the network's work at their peak, without its weights, to a factor of two.
         warnings: What speaks against the run.
     """
@@ -129,7 +130,8 @@ def plan_of(
     seconds, memory = 0.0, 0.0
     if calls.forward:
         there = stopwatch.pace(at_once, False)
-        seconds, memory = there.seconds * (calls.forward - calls.backward) * count, there.memory * at_once
+        forward = calls.forward - calls.backward + moving_calls(problem, num_samples)
+        seconds, memory = there.seconds * forward * count, there.memory * at_once
     if calls.backward:
         both = stopwatch.pace(at_once, True)
         seconds, memory = seconds + both.seconds * calls.backward * count, both.memory * at_once

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-HEAVY = ("matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas")
+HEAVY = ("matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas", "sigpy", "numba", "h5py")
 
 
 @pytest.mark.parametrize(
@@ -13,7 +13,7 @@ HEAVY = ("matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pa
     [
         (
             "posterior, posterior.data, posterior.diagnostics, posterior.figures, posterior.metrics, "
-            "posterior.operators, posterior.priors, posterior.training, samplers, samplers.map",
+            "posterior.mri, posterior.operators, posterior.priors, posterior.training, samplers, samplers.map",
             (*HEAVY, "jsonargparse", "yaml"),
         ),
         ("posterior.app.cli", HEAVY),

@@ -1,6 +1,48 @@
-"""Magnetic resonance imaging: what goes with the operator `MultiCoilMRI`."""
+"""Magnetic resonance imaging: what goes with the operators `MultiCoilMRI` and `NonCartesianMRI`."""
 
 from posterior.mri.augmentation import augmented, complex_images
-from posterior.mri.coils import birdcage_maps
+from posterior.mri.coils import birdcage_maps, random_maps
+from posterior.mri.espirit import espirit_maps
+from posterior.mri.kspace import central, mix_coils, mvue, rss
+from posterior.mri.masks import (
+    MASKS,
+    calibration_region,
+    equispaced_mask,
+    gaussian_columns_mask,
+    gaussian_mask,
+    poisson_mask,
+    radial_mask,
+    random_mask,
+    true_acceleration,
+)
+from posterior.mri.noise import compression_matrix, noise_std_from_border, whitening_matrix
+from posterior.mri.simulate import Simulation, simulate
+from posterior.mri.trajectories import density_weights, radial_trajectory
 
-__all__ = ["augmented", "birdcage_maps", "complex_images"]
+__all__ = [
+    "MASKS",
+    "Simulation",
+    "augmented",
+    "birdcage_maps",
+    "calibration_region",
+    "central",
+    "complex_images",
+    "compression_matrix",
+    "density_weights",
+    "equispaced_mask",
+    "espirit_maps",
+    "gaussian_columns_mask",
+    "gaussian_mask",
+    "mix_coils",
+    "mvue",
+    "noise_std_from_border",
+    "poisson_mask",
+    "radial_mask",
+    "radial_trajectory",
+    "random_maps",
+    "random_mask",
+    "rss",
+    "simulate",
+    "true_acceleration",
+    "whitening_matrix",
+]

@@ -8,6 +8,7 @@ from posterior.operators.downsampling import Downsampling
 from posterior.operators.fourier import Fourier
 from posterior.operators.magnitude import Magnitude
 from posterior.operators.mri import MultiCoilMRI
+from posterior.operators.non_cartesian import NonCartesianMRI
 from posterior.operators.pixels import Grayscale, Identity, Inpainting
 from posterior.operators.random import GaussianMeasurement
 from posterior.operators.stack import Stack
@@ -28,6 +29,7 @@ __all__ = [
     "Magnitude",
     "Matrix",
     "MultiCoilMRI",
+    "NonCartesianMRI",
     "Operator",
     "Stack",
 ]

@@ -1,21 +1,32 @@
-"""Magnetic resonance imaging: Fourier coefficients of an image seen through the sensitivities of receiver coils."""
+"""Cartesian magnetic resonance imaging: Fourier coefficients of an image seen through several coils."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
 
 from posterior.checks import checked
-from posterior.errors import InvalidValueError, ShapeError
+from posterior.errors import ShapeError
+from posterior.linalg import SpectralFunction
+from posterior.operators.coils import CoilOperator, as_channels
 from posterior.operators.fourier import centred_fft, centred_ifft
 from posterior.operators.masks import MaskedOperator
 
+_LARGEST = 2**22  # entries of the matrices of all rows: 32 MiB in float32
 
-class MultiCoilMRI(MaskedOperator):
+
+class MultiCoilMRI(CoilOperator, MaskedOperator):
     r"""Cartesian MRI with several coils, \(y_c = M F (S_c \odot x)\), F the centred orthonormal Fourier transform.
 
     A complex image is two real channels, its real and its imaginary part; measurements are complex. Where
-    \(\sum_c |S_c|^2 = 1\), as maps are usually normalised, ‖A‖ ≤ 1. One coil of sensitivity 1 is `maps` of ones.
+    \(\sum_c |S_c|^2 = 1\), as maps are usually normalised, or 0, as outside the head, ‖A‖ ≤ 1. One coil of sensitivity
+    1 is `maps` of ones. A stack of slices is a batch of B measurements, with maps, and a mask, of each.
+
+    A mask of whole columns leaves the rows of an image apart: AᵀA is a W × W matrix for each. Where these have at most
+    2²² entries, as at 160 × 160, functions of AᵀA are exact, by their eigenvectors, and `knows_spectrum` is true; with
+    other masks they are expanded in Chebyshev polynomials.
 
     Args:
         maps: Coil sensitivities S, complex, (C, H, W) or (B, C, H, W), one set for each measurement.
@@ -28,36 +39,54 @@ class MultiCoilMRI(MaskedOperator):
             has no coefficient.
     """
 
-    is_complex = True
-    _maps: Tensor
-
     @checked
     def __init__(self, maps: Tensor, mask: Tensor | None = None) -> None:
-        if maps.ndim not in (3, 4):
-            raise ShapeError(f"the maps of MultiCoilMRI have shape {tuple(maps.shape)}; expected ([B,] C, H, W)")
-        if not maps.is_complex() or not bool(maps.any()):
-            raise InvalidValueError(f"the maps of MultiCoilMRI must be complex and not all zero, got {maps.dtype}")
-        super().__init__((2, *maps.shape[-2:]), tuple(maps.shape[-3:]))
-        # As pairs of real numbers, so that .to(torch.float64) converts them.
-        self.register_batched("_maps", torch.view_as_real(maps.resolve_conj()).clone(), 4)
+        super().__init__(maps, maps.shape[-2:])
+        if mask is not None and mask.ndim > 2 and mask.shape[-3] != 1:  # a mask (B, H, W) is none for each coil
+            raise ShapeError(
+                f"the mask of MultiCoilMRI has shape {tuple(mask.shape)}; expected (W,), (H, W) or (B, 1, H, W), the "
+                "same for all coils"
+            )
         self._set_mask(torch.ones(maps.shape[-2:]) if mask is None else mask)
-
-    @property
-    def maps(self) -> Tensor:
-        """Coil sensitivities ([B,] C, H, W)."""
-        return torch.view_as_complex(self._maps)
+        columns = bool((self._whole_mask() == self._whole_mask()[..., :1, :]).all())
+        self.knows_spectrum = columns and math.prod(maps.shape[-2:]) * maps.shape[-1] <= _LARGEST
 
     def norm(self) -> Tensor:
         """As in the base class, or the largest root of the maps' sum of squares if that is less: ‖A‖ of the full F."""
         return torch.minimum(super().norm(), self._maps.square().sum((-4, -1)).flatten(-2).amax(-1).sqrt())
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
+        """f(AᵀA) x, row by row where the mask takes whole columns of an image that is not too large."""
+        if not self.knows_spectrum:
+            return super().gram_function(function, x)
+        values, vectors = self._cached("rows", self._rows)
         image = torch.complex(*x.unbind(-3))
-        return self._masked(centred_fft(self.maps * image.unsqueeze(-3)))
+        if values.ndim == 2:
+            factors, rows = function(values), "hvu"
+        else:  # f may depend on the measurement as the eigenvalues do: each takes its own f at its own
+            own = [function(one) for one in values]
+            factors, rows = torch.stack([f[b] if f.ndim == 3 else f for b, f in enumerate(own)]), "bhvu"
+            image = image.expand(torch.broadcast_shapes(image.shape, values.shape))
+        vectors, lead = vectors.to(image.dtype), "..." + rows[:-2]
+        parts = torch.einsum(f"{rows},{lead}v->{lead}u", vectors.conj(), image)
+        return as_channels(torch.einsum(f"{rows},{lead}u->{lead}v", vectors, factors.to(x.dtype) * parts))
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues ([B,] H, W) and eigenvectors ([B,] H, W, W) of AᵀA for each row of an image."""
+        maps = self.maps.to(torch.complex128).movedim(-3, -2)
+        mask = self._whole_mask()[..., 0, :].double()
+        mask = mask[..., 0, :] if mask.ndim == 3 else mask  # all coils have the same
+        eye = torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)
+        waves = centred_fft(eye.unsqueeze(-2)).squeeze(-2)  # F of one row, a symmetric matrix
+        filters = (waves.conj() * mask.unsqueeze(-2)) @ waves
+        values, vectors = torch.linalg.eigh((maps.mH @ maps) * filters.unsqueeze(-3))
+        return values.clamp_min(0), vectors
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._masked(centred_fft(self._coil_images(x)))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        image = (self.maps.conj() * centred_ifft(self._masked(y))).sum(-3)
-        return torch.stack([image.real, image.imag], -3)
+        return self._combined(centred_ifft(self._masked(y)))
 
     def gram(self, x: Tensor) -> Tensor:
         """AᵀA x, with images moved to the origin of plain Fourier transforms instead of every coil."""
@@ -66,8 +95,7 @@ class MultiCoilMRI(MaskedOperator):
         spectrum = torch.fft.fft2(maps * image)
         self._check_count(spectrum)
         image = (maps.conj() * torch.fft.ifft2(mask * spectrum)).sum(-3)
-        image = torch.fft.fftshift(image, dim=(-2, -1))
-        return torch.stack([image.real, image.imag], -3)
+        return as_channels(torch.fft.fftshift(image, dim=(-2, -1)))
 
 
 def _to_origin(values: Tensor) -> Tensor:

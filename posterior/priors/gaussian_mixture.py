@@ -80,10 +80,10 @@ class GaussianMixturePrior(ScorePrior):
         self.register_buffer("basis", basis)
         centred = flat - (weights / weights.sum()) @ flat
         spread = (weights / weights.sum()) @ centred.square() + variances.mean()
-        self.sigma_data = float(spread.mean().sqrt())
+        self.sigma_data = spread.mean().sqrt().item()
         # Ten times the radius of the prior: so noisy an image no longer tells the components apart.
         radius = (centred.square().sum(1).max() + variances.max()).sqrt()
-        self.sigma_max = 10 * max(float(radius), 1e-3)
+        self.sigma_max = 10 * max(radius.item(), 1e-3)
         self.sigma_min = 1e-6 * self.sigma_data  # exact at any level: rounding is the only limit
 
     @checked

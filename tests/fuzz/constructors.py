@@ -41,6 +41,8 @@ def _of_operator(value: Any) -> bool:
 SHAPE = several(COUNT)
 EVENT = (3, 4, 4)
 MATRIX = torch.tensor([[1.0, 0.6], [0.2, 0.3]])
+MAPS = torch.ones(2, 3, 4, dtype=torch.complex64)
+COMPLEX = torch.complex64, torch.complex128
 FLOATING = torch.float16, torch.bfloat16, torch.float32, torch.float64
 IMAGE_SHAPE = several(COUNT, 2)
 BOUNDARY = either("circular", "reflect")
@@ -90,6 +92,15 @@ OPERATORS: dict[str, Call] = {
         matrix=numbers(lambda shape: len(shape) == 2, *FLOATING), event_shape=either(None, SHAPE),
     ),
     "Magnitude": _operator(operators.Magnitude, {"operator": Matrix(MATRIX)}, operator=_of_operator),
+    "MultiCoilMRI": _operator(
+        operators.MultiCoilMRI, {"maps": MAPS},
+        maps=numbers(lambda shape: len(shape) in (3, 4), *COMPLEX), mask=either(None, numbers()),
+    ),
+    "NonCartesianMRI": _operator(
+        operators.NonCartesianMRI, {"maps": MAPS, "trajectory": torch.tensor([[0.0, 1.0], [1.5, -0.5]])},
+        maps=numbers(lambda shape: len(shape) in (3, 4), *COMPLEX),
+        trajectory=numbers(lambda shape: len(shape) in (2, 3)),
+    ),
     "Composition": _operator(
         operators.Composition, {"outer": Matrix(MATRIX), "inner": Matrix(MATRIX)},
         outer=_of_operator, inner=_of_operator,

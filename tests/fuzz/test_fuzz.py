@@ -18,11 +18,12 @@ from tests.fuzz.constructors import CONSTRUCTORS
 from tests.fuzz.files import DAMAGES, READERS, check_file, fill
 from tests.fuzz.functions import FUNCTION_CALLS
 from tests.fuzz.judgements import JUDGEMENTS
+from tests.fuzz.mri import MRI
 from tests.fuzz.oracle import Call, check_call, watched
 from tests.fuzz.settings import METHODS
 from tests.fuzz.values import ODD
 
-EVERY = {**CALLS, **JUDGEMENTS}
+EVERY = {**CALLS, **JUDGEMENTS, **MRI}
 FUZZ = int(os.environ.get("FUZZ", "1"))
 
 
@@ -63,7 +64,7 @@ def test_arguments_of_constructors(which: tuple[str, str], value: str) -> None:
     check_call(CONSTRUCTORS[which[0]], which[1], ODD[value]())
 
 
-@times(400)
+@times(500)
 @given(which=arguments_of(EVERY), value=odd_values)
 def test_arguments_of_calls(folder: Path, which: tuple[str, str], value: str) -> None:
     check_call(EVERY[which[0]], which[1], ODD[value]())

@@ -76,19 +76,19 @@ def test_slices_are_mirrored_in_the_first_axis_alone() -> None:
 
 
 def test_slices_are_moved_stretched_sheared_turned_and_bent() -> None:
-    """Bounds are four standard errors, √(1/2n) = 7 % each, from what the settings give; those of bends are wider."""
+    """Bounds are about four standard errors, √(1/2n) = 7 % each, from what the settings give together."""
     noise = Noise.of(0, COUNT)
     broad, covariance = moments(augmented(spot(0, 0, 36, 36).expand(COUNT, -1, -1, -1), noise))
     for axis, side in enumerate(SIDES):
         assert 0.76 < float(broad[:, axis].std()) / (0.02 * side / 2) < 1.3  # what is left of a bend adds 6 %
     ratio = (covariance[:, 0, 0] / covariance[:, 1, 1]).log() / 4
-    assert 0.03 < float(ratio.std()) < 0.06  # 0.04, and bends of 0.02
+    assert 0.037 < float(ratio.std()) < 0.062  # 0.04, and of bends 0.03
     slant = covariance[:, 0, 1] / (covariance[:, 0, 0] * covariance[:, 1, 1]).sqrt()
-    assert 0.042 < float(slant.std()) < 0.065  # of the shear 0.04, of the rest 0.035
+    assert 0.05 < float(slant.std()) < 0.078  # of the shear 0.04, of the rest 0.045
 
     corners = [spot(side * 50, side * 50, 4, 4).expand(COUNT, -1, -1, -1) for side in (-1, 0, 1)]
     upper, narrow, lower = (moments(augmented(slices, noise))[0] for slices in corners)
-    assert 2 < 2 * float((narrow - broad).std()) < 3.3  # bends of 3 pixels at their nodes; without them 1.6
+    assert 2.1 < 2 * float((narrow - broad).std()) < 3.4  # bends of 2.5 pixels, and of shades 1.6
     assert 0.055 < float((upper - lower).norm(dim=1).log().std()) < 0.1  # 0.06, and shapes and bends
 
     _, covariance = moments(augmented(spot(0, 0, 8, 40).expand(COUNT, -1, -1, -1), noise))

@@ -29,6 +29,7 @@ MODULES = (
     "posterior/priors/reverse_diffusion.py",
     "posterior/likelihoods/*.py",
     "posterior/operators/*.py",
+    "posterior/mri/*.py",
 )
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 

@@ -46,6 +46,38 @@ def test_all_of_k_space_through_normalised_maps_keeps_lengths() -> None:
     assert_close(operator.gram(x), x, 1e-12)
 
 
+@pytest.mark.parametrize("columns", [None, torch.tensor([1, 0, 1, 1, 0])])
+def test_where_no_coil_sees_anything_noise_stays_as_it_is(columns: Tensor | None) -> None:
+    maps = birdcage_maps(3, 4, 5, dtype=torch.float64)
+    head = Noise.of(2, dtype=torch.float64).uniform((4, 5))[0, 0] < 0.6
+    mask = Noise.of(0, 1).use("mask").uniform((4, 5))[0, 0] < 0.5 if columns is None else columns
+    operator = MultiCoilMRI(maps * head, mask)
+    check_operator(operator)
+    assert operator.knows_spectrum == (columns is not None)
+    x = random_images(operator)
+    assert_close(operator.gram_function(lambda v: (1 - 0.9 * v).sqrt(), x)[:, ~head], x[:, ~head], 1e-12)
+    assert float(operator.norm()) <= 1 + 1e-12
+
+
+@pytest.mark.parametrize("batch", ["maps", "masks", "both"])
+def test_whole_columns_of_each_measurement(batch: str) -> None:
+    maps = torch.view_as_complex(Noise.of(0, 1, dtype=torch.float64).normal((3, 2, 3, 4, 2))[0, 0])
+    masks = torch.tensor([[1, 0, 1, 0], [0, 1, 1, 1], [1, 0, 0, 0]])[:, None, None].expand(3, 1, 3, 4)
+    operator = MultiCoilMRI(maps if batch != "masks" else maps[0], masks if batch != "maps" else masks[0, 0])
+    assert operator.knows_spectrum
+    check_operator(operator)
+
+
+def test_images_too_large_for_a_matrix_of_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = torch.tensor([1, 0, 1, 1, 0, 0])
+    exact = MultiCoilMRI(MAPS, columns).double()
+    monkeypatch.setattr("posterior.operators.mri._LARGEST", 4 * 6**2 - 1)
+    expanded = MultiCoilMRI(MAPS, columns).double()
+    assert exact.knows_spectrum and not expanded.knows_spectrum
+    x = random_images(exact, 2)
+    assert_close(exact.gram_function(torch.exp, x), expanded.gram_function(torch.exp, x), 1e-11)
+
+
 def test_one_coil_of_whole_columns() -> None:
     columns = torch.tensor([1, 0, 1, 1, 0])
     operator = MultiCoilMRI(torch.ones(1, 4, 5, dtype=torch.complex128), columns)
@@ -62,6 +94,7 @@ def test_one_coil_of_whole_columns() -> None:
         (torch.zeros(2, 4, 4, dtype=torch.complex64), None, InvalidValueError, "not all zero"),
         (MAPS, torch.ones(5, 6), ShapeError, "mask of MultiCoilMRI has shape"),
         (MAPS, torch.zeros(4, 6), InvalidValueError, "measures nothing"),
+        (MAPS, torch.ones(3, 4, 6), ShapeError, r"expected \(W,\), \(H, W\) or \(B, 1, H, W\)"),
     ],
 )
 def test_what_does_not_fit_is_refused(maps: Tensor, mask: Tensor | None, error: type[Exception], words: str) -> None:

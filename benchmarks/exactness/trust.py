@@ -1,0 +1,115 @@
+"""How often the verdict speaks of samples that are far from their posterior, and of samples that are near to it.
+
+Every run is 64 samples of one measurement of the [benchmark of verdicts](verdicts.md): half of a Gaussian field, a
+blurred one, a mixture of 25 modes, and digits as an exact prior. The samplers are the library's, with the settings that
+the table names. The error is the sliced Wasserstein distance to 1,000 exact samples, divided by that of 64 exact ones
+(mean of four sets), so that 1 is as good as exact sampling. A run is spoken of if its verdict is not "sound".
+Thresholds were set on other problems (numbers 100,000 and above); rates have 95 % Clopper–Pearson intervals. Problems
+300 to 305, seeds 0. Cost: half an hour on one core; --quick: seconds.
+"""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from typing import Any, NamedTuple
+
+from benchmarks.common.pages import page, run
+from benchmarks.exactness.verdicts import DOUBLE, LANGEVIN, cells, rate
+from posterior.diagnostics import sliced_wasserstein
+from posterior.errors import NotFiniteError, TrustWarning
+from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
+from posterior.problem import Posterior
+from posterior.tables import markdown_table
+from samplers import (
+    DAPS,
+    DDNM,
+    DDRM,
+    DPS,
+    MMPS,
+    TMPD,
+    AuxiliaryGibbs,
+    DiffPIR,
+    KineticLangevin,
+    PiGDM,
+    PnPDM,
+    PredictorCorrector,
+    ReplicaExchange,
+    Sampler,
+    TemperedSMC,
+)
+
+FINDING = ""
+SIZE, NEAR, FAR = 64, 1.3, 3.0
+SAMPLERS: tuple[Sampler[Any], ...] = (
+    TemperedSMC("fast"), TemperedSMC(), KineticLangevin("fast"), KineticLangevin(), KineticLangevin(modes=True),
+    AuxiliaryGibbs(), ReplicaExchange(), LANGEVIN, PiGDM(), MMPS(), TMPD(), DPS(steps=200), DAPS(), DiffPIR(), DDNM(),
+    DDRM(), PnPDM(), PredictorCorrector(),
+)  # fmt: skip
+
+
+class Run(NamedTuple):
+    """A run: who made it of what, its error by that of exact samples, and the level of its verdict."""
+
+    sampler: str
+    cell: str
+    error: float
+    level: str
+
+
+def one(method: Sampler[Any], cell: str, problem: Posterior) -> Run:
+    """One run of one measurement."""
+    name = repr(method) if isinstance(method, KineticLangevin | TemperedSMC) else method.name
+    sets = [problem.prior.posterior(problem.likelihood, problem.y).sample(SIZE, seed=k)[:, 0] for k in range(1, 5)]
+    reference = problem.prior.posterior(problem.likelihood, problem.y).sample(1000, seed=0)[:, 0]
+    exact = statistics.mean(float(sliced_wasserstein(points, reference, 100)) for points in sets)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        try:
+            samples = method.sample(problem, SIZE, progress=False)
+        except NotFiniteError:
+            return Run(name, cell, float("inf"), "not the posterior")
+    return Run(name, cell, float(sliced_wasserstein(samples.x[:, 0], reference, 100)) / exact, samples.verdict[0].level)
+
+
+def main(quick: bool) -> str:
+    """The rates, as Markdown."""
+    known = {name: pair for name, pair in cells().items() if isinstance(pair[1], GaussianLikelihood)}
+    if quick:
+        known = {"modes": known["modes"]}
+    runs = []
+    for cell, (prior, likelihood) in known.items():
+        for number in range(300, 301 if quick else 306):
+            noise = Noise.of(7, [number], dtype=DOUBLE)
+            truth = prior.exact_sample(1, noise.use("truth"))[0]
+            problem = Posterior(prior, likelihood, likelihood.simulate(truth, noise), [number])
+            runs += [one(method, cell, problem) for method in (SAMPLERS[:4:3] if quick else SAMPLERS)]
+            print(*runs[-len(SAMPLERS) :], sep="\n", flush=True)
+    parts = {
+        f"error above {FAR:g}": [r for r in runs if r.error > FAR],
+        f"error of {NEAR:g} to {FAR:g}": [r for r in runs if NEAR <= r.error <= FAR],
+        f"error below {NEAR:g}": [r for r in runs if r.error < NEAR],
+    }
+    rates = [[name, rate([r.level for r in found]) if found else "–"] for name, found in parts.items()]
+    rows = []
+    for name in dict.fromkeys(r.sampler for r in runs):
+        row = [f"`{name}`"]
+        for cell in known:
+            found = [r for r in runs if (r.sampler, r.cell) == (name, cell)]
+            spoken = sum(r.level != "sound" for r in found)
+            row.append(f"{statistics.median(r.error for r in found):.2f} ({spoken}/{len(found)})")
+        rows.append(row)
+    return page(
+        "Trust",
+        FINDING,
+        [
+            markdown_table(["samples with an", "spoken of [95 %]"], rates, align="ll"),
+            markdown_table(["median error (spoken of)", *known], rows, align="l"),
+        ],
+        __doc__ or "",
+    )
+
+
+if __name__ == "__main__":
+    run(main, "trust.md", __doc__ or "")

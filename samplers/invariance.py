@@ -1,0 +1,128 @@
+"""Whether samples are of the posterior, by a move that would leave its law as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
+from posterior.problem import Posterior
+from posterior.verdict import Level, Verdict
+from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, largest_rho
+from samplers.curvature import Curvature, is_linear_gaussian
+from samplers.kernel import Move
+
+_MOVED, _STEPS = 16, 6  # samples that are moved at the most, and network calls for each
+_SURE = 4.0  # standard errors beyond which a change is one
+_DOUBTFUL, _WRONG = 0.2, 0.5  # changes, in squared lengths of a step
+
+
+class Change(NamedTuple):
+    r"""How a move changes a mean square \(E\|v\|^2\), of which it would leave the posterior's as it is.
+
+    Attributes:
+        size: \(\sum(\|v'\|^2 - \|v\|^2) / \sum\|v' - v\|^2\) over samples, (B,). Of samples whose variance is 1 + e of
+            the right one it is between −e and −e/2, whatever the number of dimensions and their scales.
+        deviation: Its standard errors, as those of a Gaussian that is as improbable, (B,).
+    """
+
+    size: Tensor
+    deviation: Tensor
+
+
+def moving_calls(problem: Posterior, num_samples: int) -> int:
+    """Network calls that the move takes for a measurement, which are not among those of the sampler."""
+    return 2 * _STEPS * min(num_samples, _MOVED) if _applies(problem) else 0
+
+
+@dataclass(frozen=True)
+class MirroredNoise(Noise):
+    """A source of the same draws for the second half of the samples as for the first, with their signs reversed.
+
+    What is linear in the noise averages out between the halves, and hides nothing that is not.
+    """
+
+    @classmethod
+    def of_source(cls, noise: Noise) -> MirroredNoise:
+        """For as many samples as another source has."""
+        return cls(noise.keys, noise.draws, noise.step, noise.stream, noise.dtype)
+
+    def normal(self, shape: Sequence[int] = ()) -> Tensor:
+        """(2S, B, *shape)."""
+        half = Noise(self.keys, self.draws[: len(self.draws) // 2], self.step, self.stream, self.dtype).normal(shape)
+        return torch.cat([half, -half])
+
+
+@torch.no_grad()
+def verdicts_by_moving(problem: Posterior, x: Tensor, advice: str) -> tuple[Verdict, ...]:
+    r"""The verdict on samples by one `auxiliary_move` of some of them, on a score prior with a linear-Gaussian problem.
+
+    The move leaves p(x | y) invariant. So for samples x of it, and x′ where they are moved to, \(E f(x') = E f(x)\) for
+    every f, given y: this sees a wrong spread in directions that y does not show, and no misfit of the model can hide
+    or feign it. Looked at are the residual y − Ax and the distance of x from the prior's mean. It does not see modes
+    that are missed, since a move stays in its mode.
+
+    Args:
+        problem: Prior, likelihood and measurements.
+        x: Samples (S, B, *event_shape).
+        advice: What to do about samples that are not of the posterior.
+    """
+    verdicts = [Verdict()] * len(problem)
+    if not _applies(problem) or len(x) < 2:
+        return tuple(verdicts)
+    curvature = Curvature(problem, x[0])
+    rho = largest_rho(problem, curvature, torch.ones(len(problem), dtype=x.dtype, device=x.device))
+    judged = ((rho >= problem.prior.sigma_min) & x.isfinite().flatten(2).all(2).all(0)).nonzero().flatten()
+    if not len(judged):
+        return tuple(verdicts)
+    changes = _changes(problem.select(judged), x[_evenly(x), judged[:, None]].transpose(0, 1), rho[judged])
+    for what, change in changes.items():
+        for b, size, deviation in zip(judged.tolist(), *(part.tolist() for part in change), strict=True):
+            if abs(deviation) > _SURE and abs(size) > _DOUBTFUL:
+                level: Level = "not the posterior" if abs(size) > _WRONG else "doubtful"
+                text = (
+                    f"a move that leaves the posterior as it is {'raises' if size > 0 else 'lowers'} the samples' mean "
+                    f"{what}, by {abs(size):.2g} squared steps ({abs(deviation):.0f} standard errors)"
+                )
+                verdicts[b] = verdicts[b].joined(Verdict(level, (text,), advice or "take TemperedSMC"))
+    return tuple(verdicts)
+
+
+def _applies(problem: Posterior) -> bool:
+    return isinstance(problem.prior, ScorePrior) and is_linear_gaussian(problem)
+
+
+def _evenly(x: Tensor) -> Tensor:
+    """Indices of the samples that are moved."""
+    count = min(len(x), _MOVED)
+    return torch.arange(count, device=x.device) * len(x) // count
+
+
+def _changes(problem: Posterior, x: Tensor, rho: Tensor) -> dict[str, Change]:
+    one = torch.ones_like(rho)
+    x = torch.cat([x, x])  # each is moved twice
+    noise = MirroredNoise.of_source(problem.noise(0, len(x)).use("verdict by moving"))
+    before = Move(x, problem.log_likelihood(x), noise.use("epsilon").normal(problem.event_shape))
+    moved = auxiliary_move(problem, before, one, rho, Curvature(problem, x[0]), PriorSampling(_STEPS), noise).x
+    residuals = [problem.likelihood.residual(problem.likelihood.noiseless(image), problem.y) for image in (x, moved)]
+    centre = problem.prior.mean().to(x)
+    return {
+        "squared residual": change(*residuals),
+        "squared distance from the prior's mean": change(x - centre, moved - centre),
+    }
+
+
+def change(before: Tensor, after: Tensor) -> Change:
+    """The change of samples that were moved twice (2S, B, ...), the second time by the noise of the first reversed."""
+    squares = (v.flatten(2).abs().double().square().sum(2) for v in (before, after, after - before))
+    old, new, step = (square.unflatten(0, (2, -1)).mean(0) for square in squares)
+    difference, free = new - old, len(old) - 1
+    t = difference.mean(0) * len(old) ** 0.5 / difference.std(0)
+    # Wallace 1959, Bounds on normal approximations to Student's and the chi-square distributions, AMS 30.
+    deviation = t.sign() * (free * (t.square() / free).log1p()).sqrt() * (8 * free + 1) / (8 * free + 3)
+    return Change(difference.sum(0) / step.sum(0), deviation)
