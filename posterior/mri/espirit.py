@@ -67,7 +67,7 @@ def espirit_maps(
 
 def _maps(middle: Tensor, shape: tuple[int, int], kernel: int, threshold: float, crop: float) -> Tensor:
     """Maps (C, H, W) of one slice, given the middle of its k-space."""
-    coils = len(middle)
+    coils, middle = len(middle), middle / middle.abs().amax()  # squares of k-space in small units may leave the range
     patches = middle.unfold(1, kernel, 1).unfold(2, kernel, 1).permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2)
     squares, vectors = torch.linalg.eigh(patches @ patches.mH)
     basis = vectors[:, squares > threshold**2 * squares[-1]].reshape(coils, kernel, kernel, -1)
