@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,13 @@ def _read_slice(path: Path, index: int, rows: int, header: MRIHeader | None, fac
 
 
 @checked
-def write_fastmri(path: str | Path, mean: Real, std: Real | None = None, draws: Real | None = None) -> None:
+def write_fastmri(
+    path: str | Path,
+    mean: Real,
+    std: Real | None = None,
+    draws: Real | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
     """Write reconstructions as fastMRI's evaluation reads them, magnitudes under the key `reconstruction`.
 
     Args:
@@ -106,6 +113,7 @@ def write_fastmri(path: str | Path, mean: Real, std: Real | None = None, draws: 
         mean: (N, H, W), real.
         std: (N, H, W), real, under the key `std`, which the evaluation passes over.
         draws: (S, N, H, W), real, under the key `draws`, likewise.
+        attributes: Numbers, texts, and lists of either, which become attributes of the file.
 
     Raises:
         ShapeError, InvalidValueError, NotFiniteError: Arrays are of other shapes, complex, or not finite.
@@ -119,6 +127,7 @@ def write_fastmri(path: str | Path, mean: Real, std: Real | None = None, draws: 
         for key, values in arrays.items():
             if values is not None:
                 file[key] = values.detach().cpu().float().numpy()
+        file.attrs.update(attributes or {})
 
 
 def _check_shape(path: Path, key: str, found: Shape, allowed: tuple[Shape, ...], other: str = "`kspace`") -> None:
