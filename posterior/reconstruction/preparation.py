@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from posterior.checks import Shape, Values, checked
+from posterior.checks import Shape, checked
 from posterior.data import Geometry, RawSlice
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.linalg import conjugate_gradients
@@ -77,12 +77,12 @@ class Prepared:
 
 
 @checked
-def prepare(raw: RawSlice, shape: Shape | None = None, maps: Values | None = None) -> Prepared:
+def prepare(raw: RawSlice, shape: Shape | None = None) -> Prepared:
     r"""Whiten a slice's noise, find its coil maps, bring it to a matrix, and scale it.
 
-    With a noise scan coils are mixed by \(|\det W|^{-1/C}\, W\), W the `whitening_matrix`, so that values keep their unit
-    and σ is \(|\det W|^{-1/C}\); without one σ is estimated from the border of k-space, for equal and independent noise
-    of the coils. Maps are those given, the slice's own, or ESPIRiT's of the fully sampled middle. They are divided by
+    With a noise scan coils are mixed by \(|\det W|^{-1/C}\, W\), W the `whitening_matrix`, so that values keep their
+    unit and σ is \(|\det W|^{-1/C}\); without one σ is estimated from the border of k-space, for equal and independent
+    noise of the coils. Maps are the slice's own, or ESPIRiT's of the fully sampled middle. They are divided by
     \(\sqrt{\sum_c |S_c|^2}\), so that images are root-sum-of-squares magnitudes.
 
     The scale is the 0.99-quantile of the image's magnitude, which priors for MRI have as 1. The image is the MVUE; of
@@ -92,25 +92,24 @@ def prepare(raw: RawSlice, shape: Shape | None = None, maps: Values | None = Non
         raw: The slice.
         shape: (H, W) of the image, the middle of k-space, or with zeros around it that count as not measured: the field
             of view stays, pixels have another size. That of k-space unless given.
-        maps: Coil sensitivities (C, H, W) on the grid of k-space, complex.
 
     Raises:
-        ShapeError: Maps are of another shape than k-space.
+        ShapeError: The shape is not (H, W).
         InvalidValueError: There are no maps and too few rows or columns of the middle are measured in full to estimate
             any; or too few of the border for σ; or the noise scan does not tell the noise of all coils.
     """
     kspace, mask = raw.kspace, raw.mask.expand(raw.kspace.shape[-2:])
-    known, maps_from = (raw.maps, "file") if maps is None else (maps, "maps given")
-    if known is not None and known.shape != kspace.shape:
-        raise ShapeError(f"{raw.source}: maps are {tuple(known.shape)}, k-space is {tuple(kspace.shape)}")
+    size = tuple(kspace.shape[-2:] if shape is None else shape)
+    if len(size) != 2:
+        raise ShapeError(f"a slice is reconstructed on (H, W) pixels; got the shape {size}")
+    known, maps_from = raw.maps, "file"
     try:
         whitening, std, noise_from = _noise(raw)
         if whitening is not None:
             kspace = mix_coils(whitening, kspace)
             known = None if known is None else mix_coils(whitening, known)
-        size = tuple(kspace.shape[-2:] if shape is None else shape)
-        factor = (size[0] * size[1] / kspace[0].numel()) ** 0.5
-        kspace, std, mask = kspace_on(kspace, size), std * factor, mask_on(mask, size)
+        std = std * (size[0] * size[1] / kspace[0].numel()) ** 0.5  # as k-space is scaled
+        kspace, mask = kspace_on(kspace, size), mask_on(mask, size)
         if known is None:
             known, maps_from = _estimated_maps(kspace, mask, std)
         else:
@@ -168,15 +167,15 @@ def _estimated_maps(kspace: Tensor, mask: Tensor, std: float) -> tuple[Tensor, s
     rows, columns = calibration_region(mask)
     if min(rows, columns) < _FEWEST:
         raise InvalidValueError(
-            f"coil maps are estimated from the middle of k-space, of which {rows} × {columns} are measured in full, and "
-            f"at least {_FEWEST} × {_FEWEST} must be; give coil maps"
+            f"coil maps are estimated from the middle of k-space, of which {rows} × {columns} are measured in full; "
+            f"it takes {_FEWEST} × {_FEWEST}: give coil maps"
         )
     maps = espirit_maps(kspace, (rows, columns), noise_std=std)
     if not bool(maps.any()):
         raise InvalidValueError(
             "coil maps are estimated from the middle of k-space, which is noise alone; give coil maps"
         )
-    return maps, f"ESPIRiT, {rows} × {columns}"
+    return maps, f"ESPIRiT of the middle {rows} × {columns}"
 
 
 def _cg_sense(operator: MultiCoilMRI, y: Tensor, steps: int) -> Tensor:

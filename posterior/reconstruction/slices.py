@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posterior.checks import Count, Level, checked
+from posterior.checks import Count, Level, Size, checked
 from posterior.data import RawSlice
 from posterior.diagnostics.quality import quality
 from posterior.errors import IncompatibleError, InvalidValueError
@@ -76,7 +76,7 @@ def reconstruct(
     num_samples: Count = 19,
     batch: Count = 1,
     shape: Sequence[Count] | None = None,
-    maps: Sequence[Any] | None = None,
+    slices: Sequence[Size] | None = None,
     seed: int = 0,
     batch_size: Count | None = None,
     progress: bool = True,
@@ -94,7 +94,7 @@ def reconstruct(
         num_samples: Samples of each slice; a 90 % interval needs 19.
         batch: Slices at a time.
         shape: (H, W) on which to reconstruct, as for `prepare`.
-        maps: Coil sensitivities (C, H, W) of each slice.
+        slices: Numbers of the slices, from 0 on; all unless given.
         seed: Seed of the method.
         batch_size: Images in one network call at the most.
         progress: Whether to show progress bars.
@@ -106,29 +106,31 @@ def reconstruct(
     Raises:
         IncompatibleError: The prior's images are not complex or of another shape than the slices', or the method gives
             no samples.
-        InvalidValueError: There are not as many maps as slices; or what `prepare` raises.
+        InvalidValueError: There is no slice of a number; or what `prepare` raises.
         NotFiniteError: The samples of all slices of a batch are NaN or infinite.
         CheckpointMismatchError: What is kept of a slice is of another run.
     """
-    if maps is not None and len(maps) != len(scan):
-        raise InvalidValueError(f"there are coil maps of {len(maps)} slices, and {len(scan)} slices")
+    chosen = list(range(len(scan)) if slices is None else slices)
+    if not chosen or max(chosen) >= len(scan) or len(set(chosen)) < len(chosen):
+        raise InvalidValueError(f"slices are some of 0 … {len(scan) - 1}, each once; got {chosen}")
     folder = None if checkpoints is None else Path(checkpoints)
     settings = {"method": fingerprint(method), "number of samples": str(num_samples), "seed": str(seed)}
-    for first in range(0, len(scan), batch):
-        numbers = list(range(first, min(first + batch, len(scan))))
-        given = [prepare(scan[i], shape, None if maps is None else maps[i]) for i in numbers]
+    for first in range(0, len(chosen), batch):
+        numbers = chosen[first : first + batch]
+        given = [prepare(scan[number], shape) for number in numbers]
         for one in given:
             _check_shape(one, prior)
         problem = _problem(given, prior, numbers)
         files = [_Kept(folder, problem, b, settings) for b in range(len(numbers))]
-        found = [file.load() for file in files]
-        if missing := [b for b, content in enumerate(found) if content is None]:
+        found = {b: content for b, file in enumerate(files) if (content := file.load()) is not None}
+        if missing := [b for b in range(len(files)) if b not in found]:
             part = problem.select(missing)
             samples = _samples(method, part, folder, num_samples, seed, batch_size, progress)
             for row, b in enumerate(missing):
                 found[b] = _content(samples, row, part)
                 files[b].save(found[b])
-        for number, one, content in zip(numbers, given, found, strict=True):
+        for b, (number, one) in enumerate(zip(numbers, given, strict=True)):
+            content = found[b]
             verdict = Verdict(content["level"], tuple(content["findings"]), content["remedy"])
             x = one.scale * content["x"]
             yield Reconstruction(number, one, x, content["misfit"], content["calls"], verdict)
@@ -144,9 +146,9 @@ def _check_shape(prepared: Prepared, prior: Prior) -> None:
     if prior.event_shape[1:] != (height, width):
         wanted = prior.event_shape[1:]
         raise IncompatibleError(
-            f"{prepared.source}: the image has {height} × {width} pixels{_spacing(prepared, (height, width))}, the prior "
-            f"gives {wanted[0]} × {wanted[1]}: ask for the matrix [{wanted[0]},{wanted[1]}] to reconstruct it from the "
-            f"middle of k-space, with pixels of another size{_spacing(prepared, wanted)}"
+            f"{prepared.source}: the image has {height} × {width} pixels{_spacing(prepared, (height, width))}, the "
+            f"prior gives {wanted[0]} × {wanted[1]}: ask for the matrix [{wanted[0]},{wanted[1]}] to reconstruct it "
+            f"from the middle of k-space, with pixels of another size{_spacing(prepared, wanted)}"
         )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from posterior.checks import Count, checked
 from posterior.data import Geometry, write_fastmri, write_nifti
@@ -50,7 +51,10 @@ def write_volumes(
     for path in paths:
         check_writable(path)  # before the work
     seen: list[dict[str, Any]] = []
-    mean, std, places, draws = [], [], [], None
+    mean: list[Tensor] = []
+    std: list[Tensor] = []
+    places: list[Geometry | None] = []
+    draws: Tensor | None = None
     with TemporaryDirectory(dir=folder) as waiting:
         for one in slices:
             own = one.draws.float()
