@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Count, Level, Size, checked
-from posterior.data import RawSlice
+from posterior.data import RawFile, RawSlice
 from posterior.diagnostics.quality import quality
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.identity import problem_identity
@@ -69,7 +69,7 @@ class Reconstruction:
 
 @checked
 def reconstruct(
-    scan: Sequence[RawSlice],
+    scan: RawFile | Sequence[RawSlice],
     prior: Prior,
     method: Method,
     *,
