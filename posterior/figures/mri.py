@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from posterior.checks import Count, checked
+from posterior.errors import InvalidValueError
 from posterior.figures.page import ALARM, PALE, Page, Panel, house_style
 from posterior.figures.panels import number, show_heat, show_measurement, show_picture
 from posterior.figures.parts import FEWEST, GAUSSIAN_WIDTH, LEVEL, evenly
@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 _WHITE = 0.995  # quantile of the mean that is shown as white
 
 
-@checked
-def mri_figure(one: Reconstruction, title: str = "", num_samples: Count = 4) -> Figure:
+def mri_figure(one: Reconstruction, title: str = "", num_samples: int = 4) -> Figure:
     """Zero-filled image, CG-SENSE, posterior mean, spread, samples and k-space of one slice, all as magnitudes.
 
     Pictures have one scale of grey, in the unit of the file; the colours of standard deviation and interval stand in
@@ -32,7 +31,12 @@ def mri_figure(one: Reconstruction, title: str = "", num_samples: Count = 4) -> 
         one: The slice, as `reconstruct` yields it.
         title: Heading of the figure.
         num_samples: How many samples to show.
+
+    Raises:
+        InvalidValueError: num_samples < 1.
     """
+    if num_samples < 1:
+        raise InvalidValueError(f"num_samples is at least 1, got {num_samples}")
     prepared, mean, draws = one.prepared, one.mean(), one.draws
     white = float(mean.flatten().quantile(_WHITE)) or 1.0
     std = one.std() if len(draws) > 1 else None

@@ -42,8 +42,8 @@ def espirit_maps(
         kernel: k; half the shorter side of the middle, and at most 6, unless given.
         threshold: Singular values of the patches below this share of the largest are noise.
         crop: Eigenvalue up to which there is no image.
-        noise_std: σ in each real component; singular values that white noise alone has, up to
-            \(\sqrt 2 \sigma (\sqrt{P} + \sqrt{C k^2})\) of P patches, are noise as well.
+        noise_std: σ in each real component; singular values up to \(\sigma(\sqrt{P} + \sqrt{C k^2})\), about those of
+            white noise in P patches that overlap, are noise as well.
 
     Returns:
         Maps (..., C, H, W).
@@ -75,8 +75,11 @@ def _maps(
     coils = len(middle)
     patches = middle.unfold(1, kernel, 1).unfold(2, kernel, 1).permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2)
     squares, vectors = torch.linalg.eigh(patches @ patches.mH)
-    noise = 2 * noise_std**2 * (math.sqrt(patches.shape[1]) + math.sqrt(patches.shape[0])) ** 2
-    basis = vectors[:, squares > (threshold**2 * squares[-1]).clamp(min=noise)].reshape(coils, kernel, kernel, -1)
+    noise = noise_std**2 * (math.sqrt(patches.shape[1]) + math.sqrt(patches.shape[0])) ** 2
+    kept = squares > (threshold**2 * squares[-1]).clamp(min=noise)
+    if not bool(kept.any()):
+        return middle.new_zeros(coils, *shape)
+    basis = vectors[:, kept].reshape(coils, kernel, kernel, -1)
     convolution = _correlation(basis) / kernel**2
     rows, columns = (_waves(n, convolution) for n in shape)
     strongest = torch.linalg.eigh(middle.flatten(1) @ middle.flatten(1).mH)[1][:, -1]

@@ -13,7 +13,7 @@ from torch import Tensor
 from posterior.checks import Count, Level, Size, checked
 from posterior.data import RawFile, RawSlice
 from posterior.diagnostics.quality import quality
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.errors import IncompatibleError, InvalidValueError, PosteriorError
 from posterior.identity import problem_identity
 from posterior.io.checkpoint import Identity, open_checkpoint
 from posterior.io.fingerprint import fingerprint
@@ -180,7 +180,7 @@ def _samples(
     try:
         samples = method(problem, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress)
     except BaseException as error:
-        if folder is not None:
+        if folder is not None and any(folder.glob("*.pt")) and not isinstance(error, PosteriorError):
             error.add_note(f"slices that were finished are kept in {folder}: run the same again to go on")
         raise
     if not isinstance(samples, Samples):

@@ -154,7 +154,7 @@ def test_files_without_a_middle(mask: torch.Tensor, message: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kspace": noise(4, 32, 28)}, "which is noise alone; give coil maps"),
+        ({"kspace": noise(4, 32, 28)}, "a head: the image is zero in nearly all pixels"),
         ({"noise": torch.zeros(4, 100) * 1j}, "a head: whitening_matrix: in the noise scan a coil is silent"),
         ({"noise": noise(4, 2)}, "at least as many noise samples as coils"),
     ],

@@ -15,7 +15,7 @@ from posterior.data import load_images, read_kspace, read_nifti, write_cfl, writ
 from posterior.errors import IncompatibleError, InvalidValueError, UnknownNameError
 from posterior.figures import mri_figure, sample_sheet, save_figure
 from posterior.io.writing import check_writable, write_text
-from posterior.mri import MASKS, calibration_region, random_maps, simulate, true_acceleration
+from posterior.mri import MASKS, random_maps, simulate, true_acceleration
 from posterior.operators.coils import as_channels
 from posterior.priors.zoo import load_prior
 from posterior.reconstruction import Reconstruction, coil_maps, facts_of, reconstruct, write_volumes
@@ -122,10 +122,9 @@ def mri_simulate(
     }  # fmt: skip
     reference = torch.linalg.vector_norm(made.image, dim=1)
     write_kspace(out, made.kspace * measured, measured, reference=reference, attributes=facts)
-    size, middle = " × ".join(map(str, measured.shape)), " × ".join(map(str, calibration_region(measured)))
     print(
-        f"{len(magnitude)} simulated slices of {size}, {num_coils} coils, SNR {snr:g}; mask {mask}, nominal R "
-        f"{acceleration:g}, true R {true_acceleration(measured):.2f}, of the middle {middle} in full\nsaved to {out}"
+        f"{len(magnitude)} simulated slices of {' × '.join(map(str, measured.shape))}, {num_coils} coils, SNR {snr:g}; "
+        f"mask {mask}, nominal R {acceleration:g}, true R {true_acceleration(measured):.2f}\nsaved to {out}"
     )
 
 
