@@ -6,8 +6,8 @@ import sys
 import pytest
 
 HEAVY = (
-    "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas", "sigpy", "numba",
-    "h5py", "nibabel", "ismrmrd", "pydicom",
+    "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas",
+    "sigpy", "numba", "h5py", "nibabel", "ismrmrd", "pydicom",
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from posterior.checks import Real, Values, checked
 from posterior.data.geometry import Geometry, check_estimates, check_magnitudes
 from posterior.data.hdf5 import find_dataset, find_numbers, open_hdf5, to_native
 from posterior.data.kspace import RawFile, RawSlice, crop_oversampling, crop_readout
-from posterior.data.mri_header import MRIHeader, read_mri_header
+from posterior.data.mri_header import read_mri_header
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
 from posterior.io.extras import require
 from posterior.io.writing import atomic_write
@@ -49,10 +49,12 @@ def read_fastmri(path: str | Path) -> RawFile:
         header = None
         if _HEADER in file:
             header = read_mri_header(find_dataset(file, _HEADER, path)[()], f"{path}: `{_HEADER}`")
-        rows = image[0]
+        rows, geometry = image[0], None
         if header is not None:
-            rows, samples, columns = header.rows, *header.matrix[:2]
-            _check_shape(path, "kspace", image, ((samples, columns), (rows, columns)), f"`{_HEADER}`")
+            rows, columns = header.rows, header.matrix[1]
+            _check_shape(path, "kspace", image, ((header.matrix[0], image[1]), (rows, image[1])), f"`{_HEADER}`")
+            # The field of view is that of the distance of lines, however many there are of them.
+            geometry = Geometry((*header.spacing[:2], header.spacing[2] * columns / image[1]))
         if "mask" in file:
             mask = find_numbers(file, "mask", path, "biuf", (1, 2))
             _check_shape(path, "mask", mask.shape, (image[1:], image))
@@ -73,10 +75,10 @@ def read_fastmri(path: str | Path) -> RawFile:
                 _check_shape(path, key, found, ((shape[0], *found[1:]),))
         facts = {} if header is None else header.facts
         facts |= {name: _plain(value) for name, value in file.attrs.items()}
-    return RawFile(path, shape[0], lambda index: _read_slice(path, index, rows, header, facts))
+    return RawFile(path, shape[0], lambda index: _read_slice(path, index, rows, geometry, facts))
 
 
-def _read_slice(path: Path, index: int, rows: int, header: MRIHeader | None, facts: dict[str, Any]) -> RawSlice:
+def _read_slice(path: Path, index: int, rows: int, geometry: Geometry | None, facts: dict[str, Any]) -> RawSlice:
     with open_hdf5(path, _WHAT) as file:
         kspace = to_native(file["kspace"][index])
         kspace = kspace[None] if kspace.ndim == 2 else kspace
@@ -93,7 +95,7 @@ def _read_slice(path: Path, index: int, rows: int, header: MRIHeader | None, fac
         mask=mask,
         maps=maps if maps is None else crop_readout(maps, rows),
         reference=reference,
-        geometry=None if header is None else Geometry(header.spacing),
+        geometry=geometry,
         facts=facts | {"slice": index},
     )
 

@@ -71,7 +71,7 @@ def read_mri_header(text: Any, source: str) -> MRIHeader:
         raise FileFormatError(f"{source} holds a {type(text).__name__}, not the text of an ISMRMRD header")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # a number that is none is a warning, and the text in its place
+            warnings.simplefilter("ignore")  # of text in the place of numbers: those that count are checked below
             document = xsd.CreateFromDocument(text)
     except Exception as error:  # of the parser of XML, of its binding to classes, and of classes that lack a field
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -87,13 +87,17 @@ def _header(document: Any, source: str) -> MRIHeader:
     matrix = (encoded.matrixSize.x, encoded.matrixSize.y, encoded.matrixSize.z)
     fields = (encoded.fieldOfView_mm.x, encoded.fieldOfView_mm.y, encoded.fieldOfView_mm.z)
     lengths = (*fields, image.fieldOfView_mm.x)
-    if min(matrix) < 1 or not all(0 < length < math.inf for length in lengths) or lengths[0] > matrix[0] * lengths[3]:
-        raise FileFormatError(
-            f"{source} makes no sense: the matrix {matrix}, its fields of view {fields} mm and the image's, "
-            f"{lengths[3]} mm along the readout"
-        )
     parallel, limits, system = encoding.parallelImaging, encoding.encodingLimits, document.acquisitionSystemInformation
-    mode = parallel and parallel.calibrationMode and parallel.calibrationMode.value
+    bandwidth = (system and system.relativeReceiverNoiseBandwidth) or 1.0
+    acceleration = parallel and parallel.accelerationFactor.kspace_encoding_step_1
+    _check_numbers(source, *matrix, *lengths, bandwidth, acceleration or 1)
+    sensible = all(0 < value < math.inf for value in (*lengths, bandwidth))
+    if min(matrix) < 1 or not sensible or lengths[0] > matrix[0] * lengths[3]:
+        raise FileFormatError(
+            f"{source} makes no sense: the matrix {matrix}, its fields of view {fields} mm, the image's along the "
+            f"readout {lengths[3]} mm, and the receiver's bandwidth {bandwidth}"
+        )
+    mode = parallel and parallel.calibrationMode and getattr(parallel.calibrationMode, "value", "other")
     facts = {
         "vendor": system and system.systemVendor,
         "model": system and system.systemModel,
@@ -106,12 +110,12 @@ def _header(document: Any, source: str) -> MRIHeader:
         matrix=matrix,
         spacing=(fields[2] / matrix[2], fields[0] / matrix[0], fields[1] / matrix[1]),
         oversampling=max(1.0, fields[0] / image.fieldOfView_mm.x),
-        trajectory=encoding.trajectory.value,
+        trajectory=getattr(encoding.trajectory, "value", str(encoding.trajectory)),
         lines=_limits(limits.kspace_encoding_step_1, "kspace_encoding_step_1", source),
         slices=_limits(limits.slice, "slice", source),
-        acceleration=parallel and parallel.accelerationFactor.kspace_encoding_step_1,
+        acceleration=acceleration,
         embedded=mode in (None, "embedded"),
-        noise_bandwidth=(system and system.relativeReceiverNoiseBandwidth) or 1.0,
+        noise_bandwidth=bandwidth,
         facts={name: value for name, value in facts.items() if value},
     )
 
@@ -119,6 +123,13 @@ def _header(document: Any, source: str) -> MRIHeader:
 def _limits(limits: Any, name: str, source: str) -> Limits | None:
     if limits is None:
         return None
+    _check_numbers(source, limits.minimum, limits.maximum, limits.center)
     if not 0 <= limits.minimum <= limits.maximum:
         raise FileFormatError(f"{source}: `{name}` runs from {limits.minimum} to {limits.maximum}")
     return Limits(limits.minimum, limits.maximum, limits.center)
+
+
+def _check_numbers(source: str, *values: Any) -> None:
+    for value in values:
+        if not isinstance(value, int | float):
+            raise FileFormatError(f"{source} has {value!r} in the place of a number")

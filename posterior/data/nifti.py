@@ -53,10 +53,7 @@ def read_nifti(path: str | Path) -> Volume:
         header.check_fix(logger=_SILENT, error_level=_FAULT)
         values = _values(path, header, content)
         affine, placed = header.get_best_affine(), int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
-        unit = header.get_xyzt_units()[0]
-        if unit not in _MILLIMETRES:
-            raise FileFormatError(f"{path} has lengths in {unit!r}; expected mm")
-        affine = np.diag([_MILLIMETRES[unit]] * 3 + [1.0]) @ _FLIP @ affine
+        affine = np.diag([_MILLIMETRES[header.get_xyzt_units()[0]]] * 3 + [1.0]) @ _FLIP @ affine
         try:
             geometry = Geometry.from_affine(affine[:, _ORDER])
         except InvalidValueError as error:

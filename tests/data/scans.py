@@ -109,10 +109,12 @@ def noise_scan(samples: int = 400) -> ismrmrd.Acquisition:
 def write_ismrmrd(
     path: Path, acquisitions: Sequence[ismrmrd.Acquisition] | None = None, head: xsd.ismrmrdHeader | None = None
 ) -> Path:
-    with ismrmrd.Dataset(str(path), mode="w") as dataset:
-        dataset.write_xml_header(xsd.ToXML(header() if head is None else head))
-        for acquisition in lines() if acquisitions is None else acquisitions:
-            dataset.append_acquisition(acquisition)
+    path.unlink(missing_ok=True)
+    dataset = ismrmrd.Dataset(str(path))
+    dataset.write_xml_header(xsd.ToXML(header() if head is None else head))
+    for acquisition in lines() if acquisitions is None else acquisitions:
+        dataset.append_acquisition(acquisition)
+    dataset.close()
     return path
 
 

@@ -44,6 +44,18 @@ def test_two_phase_encodings_and_a_pattern(tmp_path: Path) -> None:
     torch.testing.assert_close(raw.kspace, torch.where(expected, kspace()[0], 0))
 
 
+def test_header_with_the_command_before_the_dimensions(tmp_path: Path) -> None:
+    """Sections stand in any order; points that were not measured do not make their column unmeasured."""
+    values = kspace()[0].numpy().transpose(1, 2, 0).copy()
+    values[3, :] = 0
+    path = write_bart(tmp_path / "a", values, [ROWS, COLUMNS, 1, COILS])
+    title, sizes, *others = path.with_suffix(".hdr").read_text().splitlines()
+    path.with_suffix(".hdr").write_text("\n".join([*others, title, sizes]))
+    raw = read_bart(path)[0]
+    assert torch.equal(raw.mask, (torch.arange(ROWS) != 3)[:, None].expand(-1, COLUMNS))
+    torch.testing.assert_close(raw.kspace, kspace()[0] * raw.mask)
+
+
 def test_arrays_are_written_columns_first(tmp_path: Path) -> None:
     """What numpy reads of it, by the header that BART's own scripts split at spaces."""
     write_cfl(tmp_path / "new" / "a.cfl", VALUES)

@@ -27,6 +27,18 @@ SLANTED = ((0.0, 0.6, 0.8), (0.0, 0.8, -0.6), (1.0, 0.0, 0.0))  # the normal is 
 PLACED = Geometry(SPACING, (10.0, -20.0, 30.0), SLANTED)
 
 
+DESCRIPTIONS = {
+    "mean": "posterior mean",
+    "std": "posterior standard deviation",
+    "draw_01": "posterior draw 1 of 2",
+    "draw_02": "posterior draw 2 of 2",
+}
+MAY_BE_EMPTY = (  # and must be there, in both kinds of image (type 2 of the standard)
+    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "Laterality",
+    "AccessionNumber", "ReferringPhysicianName", "PatientOrientation",
+)  # fmt: skip
+
+
 @pytest.fixture(autouse=True)
 def strict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Values that break DICOM's rules for them are errors of pydicom, when they are written and when they are read."""
@@ -49,11 +61,14 @@ def test_pydicom_reads_what_is_written(tmp_path: Path, geometry: Geometry) -> No
             np.testing.assert_allclose(pixels, truths[name][index].numpy(), atol=0.51 * resolution)
             assert [float(s) for s in dataset.PixelSpacing] == pytest.approx(SPACING[1:])
             assert dataset.InstanceNumber == index + 1 and dataset.PatientName == ""
+            assert dataset.SeriesDescription == dataset.DerivationDescription == DESCRIPTIONS[name]
+            assert [attribute for attribute in MAY_BE_EMPTY if attribute not in dataset] == []
             series.add(dataset.SeriesInstanceUID)
             instances.add(dataset.SOPInstanceUID)
             studies.add(dataset.StudyInstanceUID)
             if geometry is PLACED:
                 assert dataset.SOPClassUID == pydicom.uid.MRImageStorage
+                assert "PatientPosition" in dataset and "PositionReferenceIndicator" in dataset
                 place = np.array([10, -20, 30]) + 5 * index * np.array(SLANTED[0])
                 np.testing.assert_allclose(np.array(dataset.ImagePositionPatient, float), place, atol=1e-6)
                 along = np.array([*SLANTED[2], *SLANTED[1]])  # as columns are counted, and as rows are

@@ -68,6 +68,14 @@ def test_cropped_before_with_the_header_of_the_scan(tmp_path: Path) -> None:
     torch.testing.assert_close(read_fastmri(write_hdf5(tmp_path / "a.h5", arrays))[0].kspace, kspace()[0])
 
 
+def test_header_of_other_lines_and_odd_facts(tmp_path: Path) -> None:
+    """Lines have the distance of the field of view, and what is not used need not be right."""
+    text = xsd.ToXML(header()).replace("<y>10</y>", "<y>12</y>")
+    text = text.replace("<TR>500.0</TR>", "<TR>long</TR>")
+    raw = read_fastmri(write_hdf5(tmp_path / "a.h5", fastmri_arrays() | {"ismrmrd_header": text}))[0]
+    assert raw.pixel_spacing == pytest.approx(SPACING[1:]) and raw.facts["TR_ms"] == ["long"]
+
+
 def test_mask_and_partial_fourier(tmp_path: Path) -> None:
     """What the mask leaves out, and columns that were padded with zeros, are not measured."""
     arrays = fastmri_arrays()
@@ -124,7 +132,8 @@ def _poke(key: str, value: float) -> Any:
     return change
 
 
-NARROW = xsd.ToXML(header()).replace("<y>10</y>", "<y>11</y>")
+TALL = xsd.ToXML(header()).replace("<x>24</x>", "<x>26</x>")
+WORD = xsd.ToXML(header()).replace("<x>480.0</x>", "<x>wide</x>")
 FAULTS: dict[str, tuple[Any, type[Exception], str]] = {
     "no kspace": (lambda arrays: arrays.pop("kspace"), FileFormatError, "has no dataset `kspace`; it has ismrmrd_head"),
     "real": (_set("kspace", np.ones((3, 4, 24, 10))), FileFormatError, "`kspace` holds float64; expected complex"),
@@ -142,7 +151,8 @@ FAULTS: dict[str, tuple[Any, type[Exception], str]] = {
     "reference": (_poke("reconstruction_rss", np.inf), NotFiniteError, "slice 1: reference: NaN or infinity"),
     "header": (_set("ismrmrd_header", b"<ismrmrdHeader>"), FileFormatError, "`ismrmrd_header` is no ISMRMRD header"),
     "number": (_set("ismrmrd_header", 3.0), FileFormatError, "`ismrmrd_header` holds a float64, not the text"),
-    "width": (_set("ismrmrd_header", NARROW), FileFormatError, "does not fit `ismrmrd_header`; expected"),
+    "height": (_set("ismrmrd_header", TALL), FileFormatError, r"not fit `ismrmrd_header`; expected \(26, 10\) or \(13"),
+    "word": (_set("ismrmrd_header", WORD), FileFormatError, "`ismrmrd_header` has 'wide' in the place of a number"),
 }  # fmt: skip
 
 
@@ -188,6 +198,11 @@ def test_half_written(tmp_path: Path, chunks: tuple[int, ...] | None) -> None:
     missing = "2 of 3" if chunks else "1 of 1"
     with pytest.raises(FileFormatError, match=f"of `kspace` {missing} parts were never written; .* half written"):
         read_fastmri(path)
+
+
+def test_group_of_that_name(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match="a.h5: `kspace` is a group, not a dataset"):
+        read_fastmri(write_hdf5(tmp_path / "a.h5", {"kspace/0": np.ones(3)}))
 
 
 def test_memory_of_a_slice(tmp_path: Path) -> None:

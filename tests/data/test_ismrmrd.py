@@ -146,6 +146,17 @@ def test_contrasts_are_images(tmp_path: Path) -> None:
     assert file[4].source.endswith("contrast 1, slice 1")
 
 
+def test_one_slice(tmp_path: Path) -> None:
+    limits = header().encoding[0].encodingLimits
+    limits.slice = xsd.limitType(minimum=0, maximum=0, center=0)
+    file = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", lines()[:COLUMNS], header(encodingLimits=limits)))
+    assert len(file) == 1
+    torch.testing.assert_close(file[0].kspace, kspace()[0], **CLOSE)
+    limits.slice = xsd.limitType(minimum=2, maximum=1, center=0)
+    with pytest.raises(FileFormatError, match="`dataset/xml`: `slice` runs from 2 to 1"):
+        read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", lines(), header(encodingLimits=limits)))
+
+
 def test_what_is_no_part_of_the_image_is_counted(tmp_path: Path) -> None:
     wrong = lines()[0]
     wrong.data[:] = 100
@@ -239,9 +250,16 @@ def _whole(name: str, **changes: Any) -> Any:
     return header(**{name: space})
 
 
+def _bandwidth(value: float) -> Any:
+    head = header()
+    head.acquisitionSystemInformation.relativeReceiverNoiseBandwidth = value
+    return head
+
+
 @pytest.mark.parametrize(
     ("head", "message"),
     [
+        (_bandwidth(-1.0), "makes no sense: .* the receiver's bandwidth -1.0"),
         (header(trajectory=xsd.trajectoryType.RADIAL), "holds a radial scan; only Cartesian ones are read"),
         (_whole("encodedSpace", z=8), "holds a three-dimensional scan, of 8 partitions"),
         (_whole("encodedSpace", fieldOfView_mm=xsd.fieldOfViewMm(x=0.0, y=1.0, z=1.0)), "makes no sense: the matrix"),

@@ -76,6 +76,14 @@ def test_what_nibabel_writes_is_read(tmp_path: Path, kind: Any, dtype: Any) -> N
     np.testing.assert_allclose(first, second, atol=1e-5)
 
 
+@pytest.mark.parametrize(("unit", "length"), [("mm", 1.0), ("meter", 1000.0), ("micron", 0.001), ("unknown", 1.0)])
+def test_lengths_in_other_units(tmp_path: Path, unit: str, length: float) -> None:
+    image = nibabel.Nifti1Image(DATA, np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.header.set_xyzt_units(unit)
+    nibabel.save(image, tmp_path / "a.nii")
+    assert read_nifti(tmp_path / "a.nii").geometry.spacing == pytest.approx((4 * length, 3 * length, 2 * length))
+
+
 def _saved(path: Path, data: Any, **changes: Any) -> Path:
     content = nibabel.Nifti1Image(data, np.diag([2.0, 2.0, 3.0, 1.0])).to_bytes()
     header = nibabel.Nifti1Header.from_fileobj(io.BytesIO(content), check=False)

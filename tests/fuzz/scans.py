@@ -56,9 +56,9 @@ def _written(
 
 
 def _series(**arguments: Any) -> Any:
-    shutil.rmtree("series", ignore_errors=True)
-    write_dicom("series", **arguments)
-    return read_dicom("series/mean").values
+    shutil.rmtree("written", ignore_errors=True)
+    write_dicom("written", **arguments)
+    return read_dicom("written/mean").values
 
 
 SCANS: dict[str, Call] = {
