@@ -12,7 +12,7 @@ from posterior.app.commands.demo import demo
 from posterior.app.commands.fairness import fairness_study
 from posterior.app.commands.mri import mri_coils, mri_recon, mri_simulate
 from posterior.app.commands.priors import CONVERTERS, priors_list, priors_show
-from posterior.app.commands.train import train_flow, train_score, train_vae
+from posterior.app.commands.train import train_flow, train_mri, train_score, train_vae
 from posterior.app.parsing import one_line_errors, parse
 
 _DESCRIPTION = "Draw posterior samples in imaging inverse problems, say how far they can be trusted, compare with MAP."
@@ -21,7 +21,13 @@ COMMANDS: dict[str, Any] = {
     "demo": demo,
     "sample": sample,
     "solve": solve,
-    "train": {"_help": "Train a prior of your own.", "score": train_score, "vae": train_vae, "flow": train_flow},
+    "train": {
+        "_help": "Train a prior of your own, or a network that reconstructs scans.",
+        "score": train_score,
+        "vae": train_vae,
+        "flow": train_flow,
+        "mri": train_mri,
+    },
     "priors": {
         "_help": "See what the shipped priors are, check one, or convert a checkpoint to one.",
         "list": priors_list,

@@ -12,13 +12,14 @@ from posterior.data.ismrmrd import read_ismrmrd
 from posterior.data.kspace import RawFile, RawSlice
 from posterior.data.nifti import read_nifti, write_nifti
 from posterior.data.raw import read_kspace
-from posterior.data.shipped import load_digits, load_fashion
+from posterior.data.shipped import load_brain, load_digits, load_fashion
 
 __all__ = [
     "Geometry",
     "RawFile",
     "RawSlice",
     "Volume",
+    "load_brain",
     "load_digits",
     "load_fashion",
     "load_images",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from posterior.errors import UnknownNameError
 from posterior.io.readers import read_arrays
 
 Split = Literal["held_out", "training"]
+Slab = Literal["training", "validation", "test"]
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
@@ -53,6 +54,30 @@ def load_fashion(split: Split = "held_out") -> tuple[Tensor, Tensor]:
         Xiao, Rasul & Vollgraf 2017, Fashion-MNIST, arXiv:1708.07747 (MIT).
     """
     return _load("fashion", split)
+
+
+def load_brain(slab: Slab = "test") -> Tensor:
+    """Axial slices of a T1-weighted scan of the head, 1 mm apart, of slabs that are at least 10 mm from each other.
+
+    The volume is Colin27, the average of 27 scans of one subject. Of its 181 slices, from below, number 16 to 33, 64 to
+    101 and 136 to 151 are for training (72), 44 to 53 for validation (10) and 112 to 125 for tests (14).
+
+    Args:
+        slab: Which of the three.
+
+    Returns:
+        Magnitudes (N, 1, 192, 224) in [0, 1], pixels of 1 mm: rows from left to right, columns from back to front.
+
+    Raises:
+        UnknownNameError: There is no such slab.
+
+    References:
+        Holmes, Hoge, Collins, Woods, Toga & Evans 1998, Enhancement of MR Images Using Registration for Signal
+        Averaging, J. Comput. Assist. Tomogr. 22(2).
+    """
+    if slab not in get_args(Slab):
+        raise UnknownNameError(f"no slab of the brain is called {slab!r}; there are {', '.join(get_args(Slab))}")
+    return torch.from_numpy(read_arrays(_ASSETS / f"brain_{slab}.npz")["x"]).float() / 255
 
 
 def _load(what: str, split: str) -> tuple[Tensor, Tensor]:

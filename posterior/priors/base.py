@@ -340,3 +340,11 @@ class ScorePrior(Prior):
     ) -> ScorePrior:
         """A prior of a function D(x, σ), called with x (N, *event_shape) and sigma (N,); see `FunctionPrior`."""
         return ScorePrior._of_function(denoise, event_shape, sigma_max, sigma_min, sigma_data, dtype, device, probe)
+
+
+def check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
+    """(smallest, largest value); raises `InvalidValueError` unless the first is below the second."""
+    low, high = value_range
+    if not low < high:
+        raise InvalidValueError(f"value_range is (smallest, largest value), got {value_range}")
+    return low, high

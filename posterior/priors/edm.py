@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from posterior.checks import Positive, Shape, checked
 from posterior.errors import IncompatibleError
-from posterior.priors.base import ScorePrior
+from posterior.priors.base import ScorePrior, check_value_range
 from posterior.shapes import expand_right
 
 
@@ -27,17 +27,19 @@ class EDMPrior(ScorePrior):
         event_shape: Shape of one image.
         sigma_data: Standard deviation of the images' entries.
         sigma_min, sigma_max: Noise levels between which the network was trained.
+        value_range: Smallest and largest value of an image.
         clip: Whether D is projected; not for images without bounds, such as latents.
 
     Raises:
-        InvalidValueError: sigma_min < sigma_max, positive, does not hold, or another argument is none of the above.
+        InvalidValueError: value_range is empty, sigma_min < sigma_max, positive, does not hold, or another argument is
+            none of the above.
 
     References:
         Karras, Aittala, Aila & Laine 2022, Elucidating the Design Space of Diffusion-Based Generative Models,
         arXiv:2206.00364.
     """
 
-    settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max")
+    settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max", "value_range")
 
     @checked
     def __init__(
@@ -48,11 +50,12 @@ class EDMPrior(ScorePrior):
         sigma_data: Positive,
         sigma_min: Positive = 0.002,
         sigma_max: Positive = 80.0,
+        value_range: tuple[float, float] = (-1.0, 1.0),
         clip: bool = True,
     ) -> None:
         super().__init__()
         self.network, self.clip = network, clip
-        self.event_shape = tuple(event_shape)
+        self.event_shape, self.value_range = tuple(event_shape), check_value_range(value_range)
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
         self.check_levels()
 

@@ -7,8 +7,7 @@ import math
 from torch import Tensor, nn
 
 from posterior.checks import Positive, Shape, checked
-from posterior.errors import InvalidValueError
-from posterior.priors.base import ScorePrior
+from posterior.priors.base import ScorePrior, check_value_range
 from posterior.shapes import expand_right
 
 
@@ -108,11 +107,3 @@ class VPSDEPrior(ScorePrior):
         level = expand_right(sigma, len(self.event_shape))
         inputs, label = x * (1 + level**2).rsqrt(), 999 * self.time(sigma)
         return x - level * self.through(self.network, inputs, label.to(self.dtype))
-
-
-def check_value_range(value_range: tuple[float, float]) -> tuple[float, float]:
-    """(smallest, largest value); raises `InvalidValueError` unless the first is below the second."""
-    low, high = value_range
-    if not low < high:
-        raise InvalidValueError(f"value_range is (smallest, largest value), got {value_range}")
-    return low, high

@@ -118,7 +118,7 @@ def _build(folder: Path, event_shape: Sequence[int] | None) -> Prior:
     prior_class = registered(config, _saved_classes(), path)
     network = build_network(entry(config, "network", dict, path), path)
     values = entry(config, "settings", dict, path)
-    if set(values) != set(prior_class.settings):
+    if not set(values) <= set(prior_class.settings):
         raise FileFormatError(
             f"{path}: the settings of {prior_class.__name__} are {sorted(prior_class.settings)}, but the file has "
             f"{sorted(values)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,7 @@ from posterior.checks import Count, Positive, Range, checked
 from posterior.errors import InvalidValueError
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
+from posterior.priors.base import ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.shapes import expand_right
 from posterior.training.loop import save_samples, train
@@ -40,7 +41,12 @@ def denoising_loss(prior: nn.Module, images: Tensor, noise: Noise) -> Tensor:
 
 @torch.no_grad()
 def held_out_denoising_error(
-    prior: EDMPrior, images: Tensor, levels: Sequence[float] = HELD_OUT_LEVELS, *, seed: int = 0, batch_size: int = 250
+    prior: ScorePrior,
+    images: Tensor,
+    levels: Sequence[float] = HELD_OUT_LEVELS,
+    *,
+    seed: int = 0,
+    batch_size: int = 250,
 ) -> dict[str, float]:
     r"""Mean squared denoising error per entry, \(E\|D(x + \sigma\varepsilon, \sigma) - x\|^2/n\), at each level."""
     source = Noise.of(seed, len(images), device=prior.device)
@@ -61,6 +67,8 @@ def train_score(
     folder: str | Path,
     *,
     held_out: Tensor | None = None,
+    augment: Callable[[Tensor, Noise], Tensor] | None = None,
+    value_range: tuple[float, float] = (-1.0, 1.0),
     widths: Sequence[Count] = (64, 64, 128),
     blocks: Count = 1,
     patch: Count = 2,
@@ -74,12 +82,15 @@ def train_score(
     device: str = "cpu",
     progress: bool = True,
 ) -> EDMPrior:
-    """Train a score prior on images (N, C, H, W) in [−1, 1]; resumes from what is in `folder`.
+    """Train a score prior on images (N, C, H, W) in `value_range`; resumes from what is in `folder`.
 
     Draws of the averaged weights are saved as `samples-<step>.png` beside the log.
 
     Args:
         held_out: Images whose denoising error is logged while training goes on.
+        augment: Makes of N of the training images, and noise of N rows, the images (N, C, H, W) of a step; `images` may
+            then have another shape and other values than the prior's.
+        value_range: Smallest and largest value of an image.
         widths, blocks, patch, dropout: The network, see `UNet`.
 
     The other arguments are those of `train`.
@@ -88,17 +99,21 @@ def train_score(
         ShapeError: The images' sides are no multiples of `patch`.
         InvalidValueError: The images are none, or all one constant; or a setting is out of range.
     """
-    sigma_data = float(images.std()) if images.numel() > 1 else 0.0
-    if images.ndim != 4 or not 0 < sigma_data < math.inf:
+    examples = augment(images, Noise.of(seed, len(images))) if augment else images
+    sigma_data = float(examples.std()) if examples.numel() > 1 else 0.0
+    if examples.ndim != 4 or not 0 < sigma_data < math.inf:
         raise InvalidValueError(
             "images are (N, C, H, W), with a standard deviation that is positive and finite; got shape "
-            f"{tuple(images.shape)} and {sigma_data:g}"
+            f"{tuple(examples.shape)} and {sigma_data:g}"
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # modules draw their first weights from the global generator
-        network = UNet(images.shape[1], widths, blocks, patch, dropout)
-    prior = EDMPrior(network, tuple(images.shape[1:]), sigma_data=sigma_data)
+        network = UNet(examples.shape[1], widths, blocks, patch, dropout)
+    prior = EDMPrior(network, tuple(examples.shape[1:]), sigma_data=sigma_data, value_range=value_range)
     prior.to(device).to(memory_format=torch.channels_last)
+
+    def loss(model: nn.Module, batch: Tensor, noise: Noise) -> Tensor:
+        return denoising_loss(model, augment(batch, noise.use("augmentation")) if augment else batch, noise)
 
     def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
         assert isinstance(averaged, EDMPrior)
@@ -107,7 +122,7 @@ def train_score(
 
     return train(  # type: ignore[return-value]
         prior,
-        denoising_loss,
+        loss,
         images,
         folder,
         steps=steps,

@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -5,9 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from posterior.data import load_digits, load_fashion, load_images
+from posterior.data import load_brain, load_digits, load_fashion, load_images
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError, UnknownNameError
 
+ASSETS = Path(__file__).resolve().parents[2] / "posterior/assets"
 RNG = np.random.default_rng(0)
 
 
@@ -42,6 +44,23 @@ def test_shipped(load) -> None:
     assert classes.bincount().tolist() == 10 * [200]
     with pytest.raises(UnknownNameError, match="'held_out' and 'training'"):
         load("test")
+
+
+def test_slabs_of_the_brain() -> None:
+    counts = {"training": 72, "validation": 10, "test": 14}
+    slices = {}
+    for slab, count in counts.items():
+        images = load_brain(slab)
+        assert images.shape == (count, 1, 192, 224)
+        assert images.dtype == torch.float32
+        assert images.min() == 0
+        assert 0.5 < images.max() <= 1
+        slices[slab] = np.load(ASSETS / f"brain_{slab}.npz")["z"].astype(int)
+        assert len(slices[slab]) == count
+    for one, other in itertools.combinations(slices.values(), 2):  # 10 mm lie between slices 11 mm apart
+        assert np.abs(one[:, None] - other).min() >= 11
+    with pytest.raises(UnknownNameError, match="training, validation, test"):
+        load_brain("held_out")
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])

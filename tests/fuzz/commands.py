@@ -40,6 +40,11 @@ COMMANDS: dict[str, list[str]] = {
         "train", "flow", "--data=x.npz", "--out=trained-flow", "--levels=[1]", "--widths=[4]", "--dense=1",
         "--dense_width=4", "--dropout=0.0", "--steps=1", "--batch_size=2", QUIET,
     ],
+    "train mri": [
+        "train", "mri", "--data=bytes.npy", "--validation=bytes.npy", "--out=trained-mri", "--network=unet",
+        "--mask=random", "--acceleration=2", "--calibration=2", "--snr=20", "--num_coils=2", "--steps=1",
+        "--batch_size=1", "--learning_rate=0.001", QUIET,
+    ],
     "priors check": [
         "priors", "check", "./score", "--levels=[0.5]", "--steps=3", "--num_images=2", "--num_draws=2", QUIET,
     ],

@@ -18,8 +18,10 @@ from posterior.errors import FileFormatError, PosteriorError
 from posterior.fairness import load_classifier, save_classifier
 from posterior.fairness.classifiers import Classifier
 from posterior.io.readers import read_array, read_arrays, read_json, read_safetensors, read_torch
+from posterior.mri import MoDLNetwork, birdcage_maps, load_network, save_network
 from posterior.networks.classifiers import ConvNet
 from posterior.noise import Noise
+from posterior.operators import MultiCoilMRI
 from posterior.priors import ScorePrior
 from posterior.priors.checkpoints import convert_edm, convert_ncsnv2, convert_score_sde, convert_stylegan2
 from samplers.guided import DDNM
@@ -30,6 +32,8 @@ from tests.fuzz.judgements import MOMENTS, SAMPLES
 from tests.fuzz.oracle import finite, watched
 from tests.fuzz.scans import PLACE, VALUES
 from tests.samplers.map.generators import small_problem
+
+SCANNED = MoDLNetwork(2, 1, 1, 2)
 
 
 class Reader(NamedTuple):
@@ -63,6 +67,7 @@ def fill() -> None:
         torch.manual_seed(0)
         network = ConvNet(1, 2, (4,))
     save_classifier(Classifier(network.eval(), ["a", "b"], (1, 8, 8)), "classifier")
+    save_network(SCANNED, "network")
     weights = {"conv.weight": torch.ones(2, 2), "bias": torch.ones(2)}
     write_nifti("volume.nii.gz", VALUES, PLACE)
     write_dicom("series", VALUES, PLACE)
@@ -82,6 +87,12 @@ def _prior(path: Path) -> Tensor:
 def _classifier(path: Path) -> Tensor:
     classifier = load_classifier(path.parent)
     return classifier(torch.zeros(1, *classifier.event_shape))
+
+
+def _network(path: Path) -> Tensor:
+    return load_network(path.parent)(
+        torch.ones(1, 2, 6, 6, dtype=torch.complex64), MultiCoilMRI(birdcage_maps(2, 6, 6))
+    )
 
 
 def _converted(convert: Callable[..., Path], **options: Any) -> Callable[[Path], Tensor]:
@@ -115,6 +126,8 @@ READERS: dict[str, Reader] = {
     "load_prior, generator's weights": Reader("generator/weights.safetensors", _prior),
     "load_classifier, config": Reader("classifier/config.json", _classifier),
     "load_classifier, weights": Reader("classifier/weights.safetensors", _classifier),
+    "load_network, config": Reader("network/config.json", _network),
+    "load_network, weights": Reader("network/weights.safetensors", _network),
     "checkpoint": Reader(
         "run.ckpt", lambda path: DDNM(steps=3).sample(problem(), 2, progress=False, checkpoint=path).x
     ),

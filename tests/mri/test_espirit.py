@@ -37,6 +37,13 @@ def test_maps_of_a_head_are_found(maps: Tensor) -> None:
     assert float(MultiCoilMRI(found, random_mask((HEIGHT, WIDTH), 4)).norm()) <= 1 + 1e-5
 
 
+@pytest.mark.parametrize("unit", [1e-25, 1e25])
+def test_maps_do_not_depend_on_the_unit(unit: float) -> None:
+    kspace = scan(random_maps(3, HEIGHT, WIDTH, seed=2))
+    alike = agreement(espirit_maps(unit * kspace, (16, 16)), espirit_maps(kspace, (16, 16)))[OBJECT > 0]
+    assert float(alike.min()) > 1 - 1e-3
+
+
 def test_sigpy_finds_the_same_maps() -> None:
     kspace = scan(random_maps(6, HEIGHT, WIDTH, seed=2))
     theirs, eigenvalues = EspiritCalib(

@@ -145,7 +145,8 @@ def test_a_config_that_makes_no_sense_is_refused(folder: Path, text: str, messag
         (["settings", "sigma_data"], "0.5", "'sigma_data' is '0.5', not a positive number"),
         (["settings", "sigma_max"], float("nan"), "'sigma_max' is nan"),
         (["settings", "event_shape"], [1, -8], "'event_shape' is"),
-        (["settings", "value_range"], [-1, 1], "settings of EDMPrior are"),
+        (["settings", "value_range"], [1, -1], "cannot build a EDMPrior .*smallest, largest"),
+        (["settings", "value_range"], [-1, float("inf")], "'value_range' is"),
     ],
 )
 def test_settings_and_classes_are_checked(folder: Path, keys: list[str], value: object, message: str) -> None:

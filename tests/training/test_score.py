@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import InvalidValueError, ShapeError
+from posterior.errors import CheckpointMismatchError, InvalidValueError, ShapeError
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
@@ -97,6 +97,42 @@ def test_a_step_in_bfloat16(tmp_path: Path) -> None:
     prior = train_score(stripes(8), tmp_path, widths=(8,), steps=2, batch_size=4, progress=False)
     assert prior.dtype == torch.float32
     assert all(bool(p.isfinite().all()) for p in prior.parameters())
+
+
+def pairs(lines: Tensor, noise: Noise) -> Tensor:
+    """Images (N, 2, 4, 4) of lines (N, 4), with noise on top."""
+    return lines[:, None, None].expand(-1, 2, 4, 4) + 0.5 * noise.normal((2, 4, 4))[0]
+
+
+def test_images_are_made_anew_in_each_step(tmp_path: Path) -> None:
+    """Of lines, here; a run that was stopped goes on with those of the next step."""
+    lines, batches = stripes(8)[:, 0, :, 0], []
+
+    def watched(chosen: Tensor, noise: Noise) -> Tensor:
+        if len(batches) == stop:
+            raise KeyboardInterrupt
+        batches.append(pairs(chosen, noise))
+        return batches[-1]
+
+    def run(folder: Path, augment: Callable[[Tensor, Noise], Tensor] = watched) -> Tensor:
+        prior = train_score(
+            lines, folder, augment=augment, value_range=(-3.0, 3.0), widths=(8,), steps=3, batch_size=4,
+            evaluate_every=2, progress=False,
+        )  # fmt: skip
+        assert (prior.event_shape, prior.value_range) == ((2, 4, 4), (-3.0, 3.0))
+        assert prior.sigma_data == pytest.approx(float(batches[0].std()), rel=0.5)
+        return torch.cat([p.flatten() for p in prior.parameters()])
+
+    stop = -1
+    whole = run(tmp_path / "whole")
+    assert len({float(batch.sum()) for batch in batches if len(batch) == 4}) == 3
+    batches, stop = [], len(batches) - 1
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "stopped")
+    stop = -1
+    assert torch.equal(run(tmp_path / "stopped"), whole)
+    with pytest.raises(CheckpointMismatchError, match="values of the loss"):
+        run(tmp_path / "whole", lambda chosen, noise: 1.1 * pairs(chosen, noise))
 
 
 def test_images_that_make_no_sense(tmp_path: Path) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from posterior.errors import InvalidValueError
 from posterior.networks.refinenet import RefineNet
+from posterior.priors.base import check_value_range
 from posterior.priors.checkpoints.reading import Format, Tensors, read
-from posterior.priors.sde import VESDEPrior, check_value_range
+from posterior.priors.sde import VESDEPrior
 from posterior.priors.zoo import save_prior
 
 _FORMAT = Format("a network of NCSNv2", mark="begin_conv.", converter="convert_ncsnv2")

@@ -1,0 +1,46 @@
+"""Train the prior `brain`: python -m benchmarks.mri.train_brain FOLDER.
+
+Ctrl-C stops it; the same command goes on from FOLDER/checkpoint.pt, to the same weights. The prior is written to FOLDER
+at the end, in half precision; with --steps the number that was reached it is that of a run which was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from posterior.data import load_brain
+from posterior.data.shipped import Slab
+from posterior.mri import augmented, complex_images
+from posterior.noise import Noise
+from posterior.priors.zoo import save_prior
+from posterior.training import train_score
+
+
+def still_images(slab: Slab) -> Tensor:
+    """The slices of a slab as they are, with two phases each: complex images (N, 2, 96, 112)."""
+    magnitudes = load_brain(slab).repeat_interleave(2, 0)
+    return complex_images(magnitudes, Noise.of(0, len(magnitudes)))
+
+
+def main() -> None:
+    """Train, or go on."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="where the prior, its checkpoint, log and sample sheets go")
+    parser.add_argument("--steps", type=int, default=24_000, help="steps in all, over which the step size decays")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    prior = train_score(
+        load_brain("training"), arguments.folder, held_out=still_images("validation"), augment=augmented,
+        value_range=(-2.0, 2.0), widths=(32, 64, 128, 192), dropout=0.0, steps=arguments.steps, batch_size=24,
+        evaluate_every=1000, autocast=False,
+    )  # fmt: skip
+    save_prior(prior.half(), arguments.folder)
+
+
+if __name__ == "__main__":
+    main()
