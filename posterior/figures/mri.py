@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 _WHITE = 0.995  # quantile of the mean that is shown as white
 
 
-def mri_figure(one: Reconstruction, title: str = "", num_samples: int = 4) -> Figure:
-    """Zero-filled image, CG-SENSE, posterior mean, spread, samples and k-space of one slice, all as magnitudes.
+def mri_figure(
+    one: Reconstruction, title: str = "", others: Mapping[str, Tensor] | None = None, num_samples: int = 4
+) -> Figure:
+    """Zero-filled image, posterior mean, spread, samples and k-space of one slice, images as magnitudes.
 
     Pictures have one scale of grey, in the unit of the file; the colours of standard deviation and interval stand in
     the ratio 1 : 3.29, so that a Gaussian posterior looks the same in both.
@@ -30,6 +33,7 @@ def mri_figure(one: Reconstruction, title: str = "", num_samples: int = 4) -> Fi
     Args:
         one: The slice, as `reconstruct` yields it.
         title: Heading of the figure.
+        others: Images (2, H, W) of other methods, by name.
         num_samples: How many samples to show.
 
     Raises:
@@ -54,7 +58,7 @@ def mri_figure(one: Reconstruction, title: str = "", num_samples: int = 4) -> Fi
     measured = prepared.mask.expand(prepared.y.shape)
     upper_row: list[tuple[str, Panel]] = [
         ("zero-filled", picture(_magnitude(prepared.zero_filled()), captions[0])),
-        ("CG-SENSE", picture(_magnitude(prepared.cg_sense()))),
+        *((name, picture(_magnitude(image))) for name, image in (others or {}).items()),
         ("posterior mean", picture(mean)),
         ("standard deviation", partial(show_heat, std, scale, 2)),
         ("width of 90 % interval", partial(show_heat, width, GAUSSIAN_WIDTH * scale, FEWEST)),

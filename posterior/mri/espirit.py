@@ -72,11 +72,12 @@ def _maps(
     middle: Tensor, shape: tuple[int, int], kernel: int, threshold: float, crop: float, noise_std: float
 ) -> Tensor:
     """Maps (C, H, W) of one slice, given the middle of its k-space."""
-    coils, middle = len(middle), middle / middle.abs().amax()  # squares of k-space in small units may leave the range
+    coils, unit = len(middle), middle.abs().amax()
+    middle = middle / unit  # squares of k-space in small units may leave the range
     patches = middle.unfold(1, kernel, 1).unfold(2, kernel, 1).permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2)
     squares, vectors = torch.linalg.eigh(patches @ patches.mH)
-    noise = noise_std**2 * (math.sqrt(patches.shape[1]) + math.sqrt(patches.shape[0])) ** 2
-    kept = squares > (threshold**2 * squares[-1]).clamp(min=noise)
+    noise = noise_std / unit * (math.sqrt(patches.shape[1]) + math.sqrt(patches.shape[0]))
+    kept = squares > torch.maximum(threshold**2 * squares[-1], noise.square())
     if not bool(kept.any()):
         return middle.new_zeros(coils, *shape)
     basis = vectors[:, kept].reshape(coils, kernel, kernel, -1)

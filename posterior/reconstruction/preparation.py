@@ -25,8 +25,7 @@ from posterior.reconstruction.grid import kspace_on, maps_on, mask_on, placed_on
 
 _FEWEST = 6  # rows and columns of a middle from which maps are estimated
 _QUANTILE = 0.99
-_STEPS, _STEPS_OF_SCALE = 10, 5  # of conjugate gradients; noise grows with them, aliasing falls
-_TOLERANCE = 1e-4
+_STEPS, _TOLERANCE = 5, 1e-4  # of conjugate gradients; noise grows with steps, aliasing falls
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,11 +57,6 @@ class Prepared:
     whitening: Tensor | None
 
     @property
-    def operator(self) -> MultiCoilMRI:
-        """The forward operator."""
-        return MultiCoilMRI(self.maps, self.mask)
-
-    @property
     def acceleration(self) -> float:
         """The true acceleration: frequencies over those that are measured."""
         return true_acceleration(self.mask)
@@ -70,10 +64,6 @@ class Prepared:
     def zero_filled(self) -> Tensor:
         """The image of what was measured, zeros elsewhere, in the unit of the file: (2, H, W)."""
         return self.scale * mvue(self.y, self.maps)
-
-    def cg_sense(self) -> Tensor:
-        """The least-squares image after few steps of conjugate gradients, in the unit of the file: (2, H, W)."""
-        return self.scale * _cg_sense(self.operator, self.y, _STEPS)
 
 
 @checked
@@ -86,7 +76,7 @@ def prepare(raw: RawSlice, shape: Shape | None = None) -> Prepared:
     \(\sqrt{\sum_c |S_c|^2}\), so that images are root-sum-of-squares magnitudes.
 
     The scale is the 0.99-quantile of the image's magnitude, which priors for MRI have as 1. The image is the MVUE; of
-    undersampled k-space, whose zero-filled MVUE is too dark by a fifth, five steps of CG-SENSE stand for it.
+    undersampled k-space, whose zero-filled MVUE is too dark by a fifth, five steps of conjugate gradients stand for it.
 
     Args:
         raw: The slice.
@@ -118,7 +108,7 @@ def prepare(raw: RawSlice, shape: Shape | None = None) -> Prepared:
         raise InvalidValueError(f"{raw.source}: {error}") from error
     length = known.abs().square().sum(0).sqrt()
     known = torch.where(length > 0, known / torch.where(length > 0, length, 1.0), 0.0)
-    image = _cg_sense(MultiCoilMRI(known, mask), kspace, _STEPS_OF_SCALE)
+    image = _unfolded(MultiCoilMRI(known, mask), kspace)
     scale = float(torch.linalg.vector_norm(image, dim=0).flatten().quantile(_QUANTILE))
     if not scale > 0:
         raise InvalidValueError(f"{raw.source}: the image is zero in nearly all pixels; no scale can be taken from it")
@@ -178,6 +168,6 @@ def _estimated_maps(kspace: Tensor, mask: Tensor, std: float) -> tuple[Tensor, s
     return maps, f"ESPIRiT of the middle {rows} × {columns}"
 
 
-def _cg_sense(operator: MultiCoilMRI, y: Tensor, steps: int) -> Tensor:
-    """CG-SENSE: least squares, stopped early."""
-    return conjugate_gradients(lambda v: (operator.gram(v), v), operator.adjoint(y), 3, steps, _TOLERANCE)
+def _unfolded(operator: MultiCoilMRI, y: Tensor) -> Tensor:
+    """The least-squares image (2, H, W), stopped early."""
+    return conjugate_gradients(lambda v: (operator.gram(v), v), operator.adjoint(y), 3, _STEPS, _TOLERANCE)

@@ -118,9 +118,7 @@ def reconstruct(
     for first in range(0, len(chosen), batch):
         numbers = chosen[first : first + batch]
         given = [prepare(scan[number], shape) for number in numbers]
-        for one in given:
-            _check_shape(one, prior)
-        problem = _problem(given, prior, numbers)
+        problem = problem_of(given, prior, numbers)
         files = [_Kept(folder, problem, b, settings) for b in range(len(numbers))]
         found = {b: content for b, file in enumerate(files) if (content := file.load()) is not None}
         if missing := [b for b in range(len(files)) if b not in found]:
@@ -134,6 +132,25 @@ def reconstruct(
             verdict = Verdict(content["level"], tuple(content["findings"]), content["remedy"])
             x = one.scale * content["x"]
             yield Reconstruction(number, one, x, content["misfit"], content["calls"], verdict)
+
+
+def problem_of(given: Sequence[Prepared], prior: Prior, numbers: Sequence[int]) -> Posterior:
+    """The problem that prepared slices of these numbers are to a method, on the prior's device.
+
+    Raises:
+        IncompatibleError: The prior's images are not complex or of another shape than the slices', or slices differ in
+            their number of coils.
+    """
+    for one in given:
+        _check_shape(one, prior)
+    coils = {len(one.y) for one in given}
+    if len(coils) > 1:
+        raise IncompatibleError(f"{given[0].source} and the slices after it differ in coils, {coils}; take batch 1")
+    maps, masks = torch.stack([one.maps for one in given]), torch.stack([one.mask for one in given])[:, None]
+    operator = MultiCoilMRI(maps, masks).to(prior.device)
+    std = torch.tensor([one.noise_std for one in given], device=prior.device)
+    y = torch.stack([one.y for one in given]).to(prior.device)
+    return Posterior(prior, GaussianLikelihood(operator, std), y, ids=numbers)
 
 
 def _check_shape(prepared: Prepared, prior: Prior) -> None:
@@ -158,19 +175,6 @@ def _spacing(prepared: Prepared, shape: tuple[int, ...]) -> str:
         return ""
     sizes = zip(prepared.geometry.pixel_spacing, prepared.mask.shape, shape, strict=True)
     return f" ({' × '.join(f'{spacing * n / m:.2f}' for spacing, n, m in sizes)} mm)"
-
-
-def _problem(given: Sequence[Prepared], prior: Prior, numbers: Sequence[int]) -> Posterior:
-    device = prior.device
-    coils = {len(one.y) for one in given}
-    if len(coils) > 1:
-        raise IncompatibleError(f"{given[0].source} and the slices after it differ in coils, {coils}; take batch 1")
-    operator = MultiCoilMRI(
-        torch.stack([one.maps for one in given]), torch.stack([one.mask for one in given])[:, None]
-    ).to(device)
-    std = torch.tensor([one.noise_std for one in given], device=device)
-    y = torch.stack([one.y for one in given]).to(device)
-    return Posterior(prior, GaussianLikelihood(operator, std), y, ids=numbers)
 
 
 def _samples(

@@ -29,7 +29,8 @@ def size_of(image: Tensor) -> Tensor:
 
 def test_all_that_is_shown() -> None:
     result = one()
-    figure = mri_figure(result, "a scan, slice 0")
+    other = 30 * Noise.of(1).normal((2, HEIGHT, WIDTH))[0, 0]
+    figure = mri_figure(result, "a scan, slice 0", {"CG-SENSE": other})
     shown = texts(figure)
     labels = ("zero-filled", "CG-SENSE", "posterior mean", "standard deviation", "width of 90 % interval", "k-space")
     for label in (*labels, "a scan, slice 0", *(f"sample {i} of 20" for i in (1, 7, 14, 20))):
@@ -39,7 +40,7 @@ def test_all_that_is_shown() -> None:
     assert len(panels) == 10
     white = float(result.mean().flatten().quantile(0.995))
     prepared = result.prepared
-    images = [size_of(prepared.zero_filled()), size_of(prepared.cg_sense()), result.mean()]
+    images = [size_of(prepared.zero_filled()), size_of(other), result.mean()]
     for panel, image in zip(panels, images, strict=False):
         np.testing.assert_allclose(panel[..., 0], (image / white).clamp(0, 1), atol=1e-6)
     np.testing.assert_allclose(panels[3], result.std(), atol=1e-5)

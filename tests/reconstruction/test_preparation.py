@@ -25,7 +25,6 @@ def test_without_noise_and_fully_sampled_images_are_the_truth_in_the_file_s_unit
     prepared = prepare(raw(IMAGE, mask=None, std=0.0, noise=STD * noise(COILS, 4000)))
     # whitening by a nearly diagonal matrix of an estimate: to a few percent of 1/√4000
     torch.testing.assert_close(prepared.zero_filled(), IMAGE, rtol=0.1, atol=2)
-    torch.testing.assert_close(prepared.cg_sense(), prepared.zero_filled(), rtol=1e-3, atol=1e-2)
     assert prepared.scale == pytest.approx(float(size_of(prepared.zero_filled()).quantile(0.99)), rel=1e-3)
     assert float(size_of(prepared.zero_filled() / prepared.scale).quantile(0.99)) == pytest.approx(1, rel=1e-3)
 
@@ -154,7 +153,7 @@ def test_files_without_a_middle(mask: torch.Tensor, message: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kspace": noise(4, 32, 28)}, "a head: the image is zero in nearly all pixels"),
+        ({"kspace": noise(4, 32, 28)}, "a head: (the image is zero in nearly all pixels|.* is noise alone)"),
         ({"noise": torch.zeros(4, 100) * 1j}, "a head: whitening_matrix: in the noise scan a coil is silent"),
         ({"noise": noise(4, 2)}, "at least as many noise samples as coils"),
     ],

@@ -17,10 +17,12 @@ from posterior.figures import mri_figure, sample_sheet, save_figure
 from posterior.io.writing import check_writable, write_text
 from posterior.mri import MASKS, random_maps, simulate, true_acceleration
 from posterior.operators.coils import as_channels
+from posterior.priors.base import Prior
 from posterior.priors.zoo import load_prior
-from posterior.reconstruction import Reconstruction, coil_maps, facts_of, reconstruct, write_volumes
+from posterior.reconstruction import Reconstruction, coil_maps, facts_of, problem_of, reconstruct, write_volumes
 from posterior.verdict import Verdict, sentences
 from samplers import KineticLangevin
+from samplers.baselines import CGSense
 
 _NIFTI = (".nii", ".nii.gz")
 _TABLE = "summary.csv"
@@ -64,7 +66,7 @@ def mri_recon(
     model, sampler = load_prior(prior, device=default_device()), KineticLangevin(accuracy)
     count = len(scan) if slices is None else len(slices)
     check_writable(out / _TABLE)  # before the work
-    told = _Told(out)
+    told = _Told(out, model)
     attributes = {"scan": str(file), "prior": prior, "sampler": repr(sampler), "seed": seed}
     with without_trust_warnings():
         each = reconstruct(
@@ -164,17 +166,21 @@ class _Told:
 
     Args:
         out: Folder for the figures and the table.
+        prior: That of the samples.
     """
 
-    def __init__(self, out: Path) -> None:
-        self.out = out
+    def __init__(self, out: Path, prior: Prior) -> None:
+        self.out, self.prior = out, prior
         self.rows: list[dict[str, Any]] = []
         self.verdicts: list[Verdict] = []
 
     def tell(self, one: Reconstruction) -> Reconstruction:
         """Draw a slice, and print what is said of it."""
         facts = {"slice": one.number, **facts_of(one)}
-        save_figure(mri_figure(one, facts["source"]), self.out / f"{one.number:03d}.png")
+        problem = problem_of([one.prepared], self.prior, [one.number])
+        sense = CGSense(replicas=0).solve(problem, progress=False).x[0].cpu()
+        figure = mri_figure(one, facts["source"], {"CG-SENSE": one.prepared.scale * sense})
+        save_figure(figure, self.out / f"{one.number:03d}.png")
         print(
             f"{facts['source']}: true R {facts['true_acceleration']:.2f}; noise {facts['noise_std']:.3g}, from the "
             f"{facts['noise_from']}; coil maps: {facts['maps_from']}; misfit {one.misfit:.2f} σ; {one.verdict.level}"
