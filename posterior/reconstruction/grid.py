@@ -31,15 +31,21 @@ def maps_on(maps: Tensor, shape: Shape) -> Tensor:
     return torch.einsum("ph,qw,chw->cpq", rows, columns, maps)
 
 
-def placed_on(geometry: Geometry, old: Shape, shape: Shape) -> Geometry:
-    """The geometry of the same field of view: pixel (⌊H/2⌋, ⌊W/2⌋) stays where it is."""
+def placed_on(geometry: Geometry, old: Shape, shape: Shape, window: Shape) -> Geometry:
+    """The geometry of the middle of another matrix of the same field of view: pixel (⌊H/2⌋, ⌊W/2⌋) stays in place.
+
+    Args:
+        geometry: That of `old` rows and columns.
+        old, shape: Rows and columns of the field of view, before and after.
+        window: Of those, how many there are in the end.
+    """
     spacing = [s * n / m for s, n, m in zip(geometry.pixel_spacing, old, shape, strict=True)]
     new = (geometry.spacing[0], spacing[0], spacing[1])
     if geometry.origin is None or geometry.axes is None:
         return Geometry(new)
     axes, origin = np.array(geometry.axes), np.array(geometry.origin)
     for axis in (1, 2):
-        origin = origin + (old[axis - 1] // 2 * geometry.spacing[axis] - shape[axis - 1] // 2 * new[axis]) * axes[axis]
+        origin = origin + (old[axis - 1] // 2 * geometry.spacing[axis] - window[axis - 1] // 2 * new[axis]) * axes[axis]
     return Geometry.placed(new, origin, axes)
 
 

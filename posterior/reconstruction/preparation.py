@@ -13,9 +13,9 @@ from posterior.errors import InvalidValueError, ShapeError
 from posterior.linalg import conjugate_gradients
 from posterior.mri import (
     calibration_region,
+    central,
     espirit_maps,
     mix_coils,
-    mvue,
     noise_std_from_border,
     true_acceleration,
     whitening_matrix,
@@ -34,9 +34,9 @@ class Prepared:
 
     Attributes:
         source: The file and the image in it.
-        y: k-space (C, H, W), complex, whitened, divided by `scale`.
+        y: k-space (C, H′, W′), complex, whitened, divided by `scale`.
         maps: Coil sensitivities (C, H, W) that go with it, \(\sum_c |S_c|^2\) 1, or 0 where there is no image.
-        mask: True where k-space is measured, (H, W).
+        mask: True where k-space is measured, (H′, W′).
         noise_std: σ of y in each real component.
         scale: What an image is multiplied by to be in the unit of the file again.
         noise_from: What σ was taken from.
@@ -63,11 +63,11 @@ class Prepared:
 
     def zero_filled(self) -> Tensor:
         """The image of what was measured, zeros elsewhere, in the unit of the file: (2, H, W)."""
-        return self.scale * mvue(self.y, self.maps)
+        return self.scale * MultiCoilMRI(self.maps, self.mask, self.mask.shape).adjoint(self.y)
 
 
 @checked
-def prepare(raw: RawSlice, shape: Shape | None = None) -> Prepared:
+def prepare(raw: RawSlice, shape: Shape | None = None, window: Shape | None = None) -> Prepared:
     r"""Whiten a slice's noise, find its coil maps, bring it to a matrix, and scale it.
 
     With a noise scan coils are mixed by \(|\det W|^{-1/C}\, W\), W the `whitening_matrix`, so that values keep their
@@ -80,18 +80,21 @@ def prepare(raw: RawSlice, shape: Shape | None = None) -> Prepared:
 
     Args:
         raw: The slice.
-        shape: (H, W) of the image, the middle of k-space, or with zeros around it that count as not measured: the field
-            of view stays, pixels have another size. That of k-space unless given.
+        shape: (H′, W′) of the field of view: the middle of k-space, or with zeros around it that count as not measured.
+            Pixels have another size then. That of k-space unless given.
+        window: (H, W) of the image, the middle of the field of view, where there is nothing else in it: what lies
+            around it is not left out, but supposed to be empty. All of it unless given.
 
     Raises:
-        ShapeError: The shape is not (H, W).
+        ShapeError: The shape or the window is not (H, W), or the window is larger.
         InvalidValueError: There are no maps and too few rows or columns of the middle are measured in full to estimate
             any; or too few of the border for σ; or the noise scan does not tell the noise of all coils.
     """
     kspace, mask = raw.kspace, raw.mask.expand(raw.kspace.shape[-2:])
     size = tuple(kspace.shape[-2:] if shape is None else shape)
-    if len(size) != 2:
-        raise ShapeError(f"a slice is reconstructed on (H, W) pixels; got the shape {size}")
+    seen = size if window is None else tuple(window)
+    if len(size) != 2 or len(seen) != 2 or any(n > m for n, m in zip(seen, size, strict=True)):
+        raise ShapeError(f"a slice is reconstructed on (H, W) pixels, or a window in them; got {size} and {seen}")
     known, maps_from = raw.maps, "file"
     try:
         whitening, std, noise_from = _noise(raw)
@@ -106,9 +109,10 @@ def prepare(raw: RawSlice, shape: Shape | None = None) -> Prepared:
             known = maps_on(known, size)
     except InvalidValueError as error:
         raise InvalidValueError(f"{raw.source}: {error}") from error
+    known = central(known, seen)
     length = known.abs().square().sum(0).sqrt()
     known = torch.where(length > 0, known / torch.where(length > 0, length, 1.0), 0.0)
-    image = _unfolded(MultiCoilMRI(known, mask), kspace)
+    image = _unfolded(MultiCoilMRI(known, mask, size), kspace)
     scale = float(torch.linalg.vector_norm(image, dim=0).flatten().quantile(_QUANTILE))
     if not scale > 0:
         raise InvalidValueError(f"{raw.source}: the image is zero in nearly all pixels; no scale can be taken from it")
@@ -121,7 +125,7 @@ def prepare(raw: RawSlice, shape: Shape | None = None) -> Prepared:
         scale=scale,
         noise_from=noise_from,
         maps_from=maps_from,
-        geometry=None if raw.geometry is None else placed_on(raw.geometry, tuple(raw.kspace.shape[-2:]), size),
+        geometry=None if raw.geometry is None else placed_on(raw.geometry, tuple(raw.kspace.shape[-2:]), size, seen),
         whitening=whitening,
     )
 

@@ -76,6 +76,7 @@ def reconstruct(
     num_samples: Count = 19,
     batch: Count = 1,
     shape: Sequence[Count] | None = None,
+    window: bool = False,
     slices: Sequence[Size] | None = None,
     seed: int = 0,
     batch_size: Count | None = None,
@@ -93,7 +94,8 @@ def reconstruct(
         method: A sampler.
         num_samples: Samples of each slice; a 90 % interval needs 19.
         batch: Slices at a time.
-        shape: (H, W) on which to reconstruct, as for `prepare`.
+        shape: Rows and columns of the field of view, as for `prepare`; those of k-space unless given.
+        window: Whether the prior's images are the middle of the field of view, with nothing around them.
         slices: Numbers of the slices, from 0 on; all unless given.
         seed: Seed of the method.
         batch_size: Images in one network call at the most.
@@ -117,7 +119,7 @@ def reconstruct(
     settings = {"method": fingerprint(method), "number of samples": str(num_samples), "seed": str(seed)}
     for first in range(0, len(chosen), batch):
         numbers = chosen[first : first + batch]
-        given = [prepare(scan[number], shape) for number in numbers]
+        given = [prepare(scan[number], shape, prior.event_shape[1:] if window else None) for number in numbers]
         problem = problem_of(given, prior, numbers)
         files = [_Kept(folder, problem, b, settings) for b in range(len(numbers))]
         found = {b: content for b, file in enumerate(files) if (content := file.load()) is not None}
@@ -147,7 +149,7 @@ def problem_of(given: Sequence[Prepared], prior: Prior, numbers: Sequence[int]) 
     if len(coils) > 1:
         raise IncompatibleError(f"{given[0].source} and the slices after it differ in coils, {coils}; take batch 1")
     maps, masks = torch.stack([one.maps for one in given]), torch.stack([one.mask for one in given])[:, None]
-    operator = MultiCoilMRI(maps, masks).to(prior.device)
+    operator = MultiCoilMRI(maps, masks, given[0].mask.shape).to(prior.device)
     std = torch.tensor([one.noise_std for one in given], device=prior.device)
     y = torch.stack([one.y for one in given]).to(prior.device)
     return Posterior(prior, GaussianLikelihood(operator, std), y, ids=numbers)
@@ -155,7 +157,7 @@ def problem_of(given: Sequence[Prepared], prior: Prior, numbers: Sequence[int]) 
 
 def _check_shape(prepared: Prepared, prior: Prior) -> None:
     """Raise `IncompatibleError` unless a prior's images are those of a slice."""
-    height, width = prepared.mask.shape
+    height, width = prepared.maps.shape[-2:]
     if len(prior.event_shape) != 3 or prior.event_shape[0] != 2:
         raise IncompatibleError(
             f"MRI needs a prior of complex images, (2, H, W); this one gives images of shape {prior.event_shape}"
@@ -165,7 +167,8 @@ def _check_shape(prepared: Prepared, prior: Prior) -> None:
         raise IncompatibleError(
             f"{prepared.source}: the image has {height} × {width} pixels{_spacing(prepared, (height, width))}, the "
             f"prior gives {wanted[0]} × {wanted[1]}: ask for the matrix [{wanted[0]},{wanted[1]}] to reconstruct it "
-            f"from the middle of k-space, with pixels of another size{_spacing(prepared, wanted)}"
+            f"from the middle of k-space, with pixels of another size{_spacing(prepared, wanted)}, for the window in "
+            "the middle if there is nothing around it, or for both"
         )
 
 
@@ -173,7 +176,7 @@ def _spacing(prepared: Prepared, shape: tuple[int, ...]) -> str:
     """Size of the pixels on a matrix, in words."""
     if prepared.geometry is None:
         return ""
-    sizes = zip(prepared.geometry.pixel_spacing, prepared.mask.shape, shape, strict=True)
+    sizes = zip(prepared.geometry.pixel_spacing, prepared.maps.shape[-2:], shape, strict=True)
     return f" ({' × '.join(f'{spacing * n / m:.2f}' for spacing, n, m in sizes)} mm)"
 
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from posterior.data import Geometry
 from posterior.errors import InvalidValueError, PosteriorError, ShapeError
@@ -128,6 +129,24 @@ def test_pixels_of_another_size_stay_in_place() -> None:
     assert prepare(raw(IMAGE)).geometry is None
 
 
+@pytest.mark.parametrize("shape", [(13, 12), (26, 12)])
+def test_a_window_with_nothing_around_it(shape: tuple[int, int]) -> None:
+    """The image in a field of view of 13 × 12 pixels, whose pixel (6, 6) is its pixel (4, 3)."""
+    maps = random_maps(COILS, 13, 12, seed=2)
+    whole = functional.pad(IMAGE, (3, 3, 2, 3))
+    one = raw(whole, mask=None, std=0.0, maps=maps, noise=STD * noise(COILS, 4000), geometry=GEOMETRY)
+    prepared = prepare(one, shape, (8, 6))
+    assert prepared.maps.shape == (COILS, 8, 6) and prepared.mask.shape == shape == prepared.y.shape[1:]
+    middle = np.array([0, 4, 3, 1])
+    assert prepared.geometry is not None
+    np.testing.assert_allclose(prepared.geometry.affine() @ middle, GEOMETRY.affine() @ np.array([0, 6, 6, 1]))
+    if shape == (13, 12):
+        cropped = prepare(one).zero_filled()[:, 2:10, 3:9]
+        torch.testing.assert_close(prepared.zero_filled(), cropped, rtol=1e-4, atol=1e-3)
+        operator = MultiCoilMRI(prepared.maps, prepared.mask, shape)
+        torch.testing.assert_close(operator(cropped) / prepared.scale, prepared.y, rtol=1e-3, atol=1e-3)
+
+
 def test_the_zero_filled_image_is_the_mvue() -> None:
     one = raw(IMAGE)
     prepared = prepare(one)
@@ -166,7 +185,8 @@ def test_slices_that_tell_nothing(change: dict[str, torch.Tensor], message: str)
 
 
 def test_shapes_that_are_none() -> None:
-    with pytest.raises(ShapeError, match=r"on \(H, W\) pixels; got the shape \(4,\)"):
-        prepare(raw(IMAGE), (4,))
+    for shape, window in (((4,), None), (None, (4,)), (None, (9, 6)), ((7, 6), (8, 6))):
+        with pytest.raises(ShapeError, match=r"on \(H, W\) pixels, or a window in them; got \("):
+            prepare(raw(IMAGE), shape, window)
     with pytest.raises(InvalidValueError, match="shape"):
         prepare(raw(IMAGE), (0, 4))

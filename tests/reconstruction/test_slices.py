@@ -178,6 +178,16 @@ def test_a_prior_of_another_matrix_that_is_asked_for() -> None:
     assert next(each).mean().shape == (4, 12)
 
 
+def test_a_prior_of_the_middle_that_is_asked_for() -> None:
+    model = GaussianMixturePrior(torch.zeros(1, 2, 6, 4), std=1.0)
+    each = reconstruct(scan(), model, KineticLangevin("fast"), num_samples=2, window=True, progress=False)
+    one = next(each)
+    assert one.mean().shape == one.prepared.zero_filled().shape[1:] == (6, 4)
+    assert one.prepared.mask.shape == (HEIGHT, WIDTH)
+    both = reconstruct(scan(), model, KineticLangevin("fast"), num_samples=2, shape=(7, 9), window=True, progress=False)
+    assert next(both).prepared.mask.shape == (7, 9)
+
+
 def test_what_is_refused() -> None:
     few = replace(scan()[1], kspace=scan()[1].kspace[:2], maps=scan()[1].maps[:2], noise=scan()[1].noise[:2])
     with pytest.raises(IncompatibleError, match="differ in coils"):

@@ -36,6 +36,7 @@ def mri_recon(
     num_samples: int = 19,
     maps: Path | None = None,
     matrix: list[int] | None = None,
+    window: bool = False,
     slices: list[int] | None = None,
     batch: int = 1,
     out: Path = Path("results/mri"),
@@ -52,8 +53,9 @@ def mri_recon(
         num_samples: Samples of each slice; a 90 % interval needs 19.
         maps: Coil maps of your own, an array of BART with the dimensions of k-space, as `posterior mri coils` writes
             it; those in the file unless given, and if there are none they are estimated.
-        matrix: Rows and columns to reconstruct, as in [96,112], from the middle of k-space or with zeros around it; the
-            field of view stays, pixels have another size. Those of the file unless given.
+        matrix: Rows and columns of the field of view, as in [110,112], from the middle of k-space or with zeros around
+            it; pixels have another size then. Those of the file unless given.
+        window: Whether the prior's images are the middle of the field of view, with nothing around them.
         slices: Numbers of the slices, from 0 on, as in [3,4,5]; all unless given.
         batch: Slices at a time; memory is that of so many.
         out: Folder for reconstruction.h5, mean.nii.gz, std.nii.gz, draws.nii.gz, summary.csv, a figure of each slice,
@@ -70,8 +72,8 @@ def mri_recon(
     attributes = {"scan": str(file), "prior": prior, "sampler": repr(sampler), "seed": seed}
     with without_trust_warnings():
         each = reconstruct(
-            scan, model, sampler, num_samples=num_samples, slices=slices, batch=batch, shape=matrix, seed=seed,
-            batch_size=batch_size, progress=progress, checkpoints=out / "slices",
+            scan, model, sampler, num_samples=num_samples, slices=slices, batch=batch, shape=matrix, window=window,
+            seed=seed, batch_size=batch_size, progress=progress, checkpoints=out / "slices",
         )  # fmt: skip
         paths = write_volumes(map(told.tell, each), count, out, attributes)
     for sentence in sentences(sampler.name, [row["slice"] for row in told.rows], told.verdicts):

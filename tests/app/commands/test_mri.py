@@ -133,6 +133,17 @@ def test_a_scan_with_a_noise_scan_and_another_matrix(capsys: pytest.CaptureFixtu
     assert image.header["sform_code"] > 0
 
 
+def test_the_middle_of_a_larger_field_of_view(capsys: pytest.CaptureFixture[str]) -> None:
+    large = torch.nn.functional.pad(head(*SHAPE).float(), (4, 4, 3, 3))[None]
+    write_nifti("large.nii.gz", large, Geometry((5.0, 2.0, 2.0)))
+    main(["mri", "simulate", "large.nii.gz", "--acceleration=2", "--calibration=8", "--out=scan.h5"])
+    assert "or for both" in mistake(capsys, recon)
+    recon("--window")
+    assert nibabel.load("out/mean.nii.gz").shape == (20, 24, 1)
+    with Image.open("out/000.png") as figure:
+        assert min(figure.size) > 100
+
+
 @pytest.mark.parametrize("mask", ["equispaced", "gaussian-columns", "gaussian", "poisson", "radial"])
 def test_every_mask(mask: str) -> None:
     simulate(f"--mask={mask}", "--slices=[0]")
@@ -170,7 +181,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any] | None, list[str], dict[str, str], s
         lambda: simulate("--matrix=[20,20]"), [], {},
         "scan.h5, slice 0: the image has 20 × 20 pixels, the prior gives 24 × 20: ask for the matrix [24,20]",
     ),
-    "a wrong matrix": (simulate, ["--matrix=[24]"], {}, "on (H, W) pixels; got the shape (24,)"),
+    "a wrong matrix": (simulate, ["--matrix=[24]"], {}, "on (H, W) pixels, or a window in them; got (24,)"),
     "no matrix": (simulate, ["--matrix=large"], {}, "matrix cannot be 'large'; see posterior mri recon --help"),
     "no middle": (_no_middle, [], {}, "the zero frequency, (⌊H/2⌋, ⌊W/2⌋), is not measured"),
     "no slice": (simulate, ["--slices=[2]"], {}, "slices are some of 0 … 1, each once; got [2]"),
