@@ -28,7 +28,8 @@ def mri_figure(
     """Zero-filled image, posterior mean, spread, samples and k-space of one slice, images as magnitudes.
 
     Pictures have one scale of grey, in the unit of the file; the colours of standard deviation and interval stand in
-    the ratio 1 : 3.29, so that a Gaussian posterior looks the same in both.
+    the ratio 1 : 3.29, so that a Gaussian posterior looks the same in both, and reach to the largest value where a coil
+    sees the image.
 
     Args:
         one: The slice, as `reconstruct` yields it.
@@ -48,8 +49,9 @@ def mri_figure(
     if len(draws) >= FEWEST:
         lower, upper = one.interval(LEVEL)
         width = upper - lower
-    peaks = [0.0 if std is None else float(std.max()), 0.0 if width is None else float(width.max()) / GAUSSIAN_WIDTH]
-    scale = max(peaks) or 1.0
+    seen = prepared.maps.abs().sum(0) > 0  # elsewhere the spread is the prior's
+    spreads = [part[seen] for part in (std, None if width is None else width / GAUSSIAN_WIDTH) if part is not None]
+    scale = max((float(part.max()) for part in spreads), default=0.0) or 1.0
 
     def picture(image: Tensor, caption: str = "") -> Panel:
         return partial(show_picture, image[None], (0.0, white), caption=caption)
