@@ -167,7 +167,7 @@ def write_kspace(
     if bool((arrays["mask"] == arrays["mask"][0]).all()):
         arrays["mask"] = arrays["mask"][0]
     if reference is not None:
-        check_magnitudes("reference", reference, (len(kspace), *reference.shape[1:]))
+        check_magnitudes("reference", reference, (len(kspace), *kspace.shape[2:]))
         arrays["reconstruction_esc"] = reference.float()
     h5py = require("h5py", "mri")
     with atomic_write(path) as stream, h5py.File(stream, "w") as file:
