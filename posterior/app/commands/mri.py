@@ -114,8 +114,8 @@ def mri_simulate(
         raise UnknownNameError(f"no mask is called {mask!r}; there are {', '.join(MASKS)}")
     magnitude = _magnitudes(images)
     if slices is not None:
-        if wrong := [number for number in slices if not 0 <= number < len(magnitude)]:
-            raise InvalidValueError(f"slices are some of 0 … {len(magnitude) - 1}; got {wrong}")
+        if not slices or not all(0 <= number < len(magnitude) for number in slices):
+            raise InvalidValueError(f"slices are some of 0 … {len(magnitude) - 1}; got {slices}")
         magnitude = magnitude[slices]
     coils = random_maps(num_coils, magnitude.shape[-2], magnitude.shape[-1], seed=seed)
     made = simulate(magnitude, coils, snr, seed=seed, shape=matrix)

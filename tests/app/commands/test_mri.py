@@ -221,6 +221,7 @@ def test_nan_in_a_scan(capsys: pytest.CaptureFixture[str]) -> None:
         (["head.nii.gz", "--acceleration=100"], "acceleration 100 leaves"),
         (["head.nii.gz", "--snr=0"], "snr"),
         (["head.nii.gz", "--slices=[5]"], "slices are some of 0 … 1; got [5]"),
+        (["head.nii.gz", "--slices=[]"], "slices are some of 0 … 1; got []"),
         (["head.nii.gz", "--matrix=[48,40]"], "(48, 40) are not rows and columns within (2, 24, 20)"),
         (["colour.png"], "colour.png holds pictures in colour"),
     ],
