@@ -25,6 +25,7 @@ from samplers import KineticLangevin
 from samplers.baselines import CGSense
 
 _NIFTI = (".nii", ".nii.gz")
+_BART = (".cfl", ".hdr")
 _TABLE = "summary.csv"
 
 
@@ -64,6 +65,7 @@ def mri_recon(
         seed: Seed of the samples.
         progress: Whether to show progress bars.
     """
+    _check_apart(file, out / "reconstruction.h5")
     scan = read_kspace(file, maps)
     model, sampler = load_prior(prior, device=default_device()), KineticLangevin(accuracy)
     count = len(scan) if slices is None else len(slices)
@@ -112,6 +114,7 @@ def mri_simulate(
     """
     if mask not in MASKS:
         raise UnknownNameError(f"no mask is called {mask!r}; there are {', '.join(MASKS)}")
+    _check_apart(images, out)
     magnitude = _magnitudes(images)
     if slices is not None:
         if not slices or not all(0 <= number < len(magnitude) for number in slices):
@@ -140,6 +143,7 @@ def mri_coils(file: Path, *, out: Path = Path("results/maps.cfl")) -> None:
         out: Array of BART (cfl and hdr), with the dimensions of k-space; a picture beside it (png) shows magnitudes of
             the first slice.
     """
+    _check_apart(file, out)
     check_writable(out)  # before the work
     found = []
     for raw in read_kspace(file):
@@ -151,6 +155,13 @@ def mri_coils(file: Path, *, out: Path = Path("results/maps.cfl")) -> None:
     picture = out.with_suffix(".png")
     save_figure(sample_sheet(as_channels(found[0]), (0.0, 1.0), title="coil sensitivities, magnitude"), picture)
     print(f"saved to {out}; figure: {picture}")
+
+
+def _check_apart(file: Path, out: Path) -> None:
+    """Raise unless what is written is another file than what is read; BART has two with one stem."""
+    new, old = (path.resolve().with_suffix("") if path.suffix in _BART else path.resolve() for path in (out, file))
+    if new == old:
+        raise InvalidValueError(f"{out} would take the place of {file}, which is read; name another place by --out")
 
 
 def _magnitudes(path: Path) -> Tensor:

@@ -236,3 +236,18 @@ def test_mistakes_of_coils(capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no file nowhere.h5" in mistake(capsys, main, ["mri", "coils", "nowhere.h5"])
     write_ismrmrd(Path("scan.mrd"), [noise_scan(), *lines([1, 2, 8])])
     assert "zero frequency" in mistake(capsys, main, ["mri", "coils", "scan.mrd"])
+
+
+@pytest.mark.parametrize(
+    ("words", "kept"),
+    [
+        (["recon", "out/reconstruction.h5", "--out=out", "--prior=./complex"], "out/reconstruction.h5"),
+        (["coils", "kspace.hdr", "--out=kspace.cfl"], "kspace.hdr"),
+        (["simulate", "head.npy", "--out=./head.npy"], "head.npy"),
+    ],
+)
+def test_what_is_read_is_not_replaced(words: list[str], kept: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    Path(kept).write_text("data")
+    assert re.search("would take the place of .*, which is read", mistake(capsys, main, ["mri", *words]))
+    assert Path(kept).read_text() == "data"
