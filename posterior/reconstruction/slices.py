@@ -14,7 +14,7 @@ from posterior.checks import Count, Level, Size, checked
 from posterior.data import RawFile, RawSlice
 from posterior.diagnostics.quality import quality
 from posterior.errors import IncompatibleError, InvalidValueError, PosteriorError
-from posterior.identity import problem_identity
+from posterior.identity import model_identity
 from posterior.io.checkpoint import Identity, open_checkpoint
 from posterior.io.fingerprint import fingerprint
 from posterior.likelihoods import GaussianLikelihood
@@ -116,12 +116,16 @@ def reconstruct(
     if not chosen or max(chosen) >= len(scan) or len(set(chosen)) < len(chosen):
         raise InvalidValueError(f"slices are some of 0 … {len(scan) - 1}, each once; got {chosen}")
     folder = None if checkpoints is None else Path(checkpoints)
-    settings = {"method": fingerprint(method), "number of samples": str(num_samples), "seed": str(seed)}
+    settings = {
+        "method": fingerprint(method), "number of samples": str(num_samples), "seed": str(seed),
+        "matrix": f"{None if shape is None else tuple(shape)}, window {window}",
+    }  # fmt: skip
     for first in range(0, len(chosen), batch):
         numbers = chosen[first : first + batch]
-        given = [prepare(scan[number], shape, prior.event_shape[1:] if window else None) for number in numbers]
+        raws = [scan[number] for number in numbers]
+        given = [prepare(raw, shape, prior.event_shape[1:] if window else None) for raw in raws]
         problem = problem_of(given, prior, numbers)
-        files = [_Kept(folder, problem, b, settings) for b in range(len(numbers))]
+        files = [_Kept(folder, raw, problem, b, settings) for b, raw in enumerate(raws)]
         found = {b: content for b, file in enumerate(files) if (content := file.load()) is not None}
         if missing := [b for b in range(len(files)) if b not in found]:
             part = problem.select(missing)
@@ -207,9 +211,12 @@ def _content(samples: Samples, row: int, problem: Posterior) -> dict[str, Any]:
 class _Kept:
     """The file that holds what a method made of one slice, if there is a folder."""
 
-    def __init__(self, folder: Path | None, problem: Posterior, index: int, settings: Mapping[str, str]) -> None:
-        self.path = None if folder is None else folder / f"{problem.ids[index]:03d}.pt"
-        self.problem, self.settings = problem.select([index]), settings
+    def __init__(
+        self, folder: Path | None, raw: RawSlice, problem: Posterior, index: int, settings: Mapping[str, str]
+    ) -> None:
+        number = problem.ids[index]
+        self.path = None if folder is None else folder / f"{number:03d}.pt"
+        self.raw, self.problem, self.settings = raw, problem, {**settings, "number": str(number)}
 
     def load(self) -> dict[str, Any] | None:
         with open_checkpoint(self.path, self._identity) as file:
@@ -220,4 +227,7 @@ class _Kept:
             file.save(content)
 
     def _identity(self) -> Identity:
-        return {"kind": "slice of a scan", **self.settings, **problem_identity(self.problem)}
+        """By the data as they were read: what is prepared of them rounds as the number of threads says."""
+        raw, known = self.raw, model_identity(self.problem.prior, self.problem.likelihood, self.problem.y)
+        scan = {"kind": "slice of a scan", "scan": fingerprint(raw.kspace, raw.mask, raw.noise, raw.maps)}
+        return scan | self.settings | {name: value for name, value in known.items() if "prior" in name}

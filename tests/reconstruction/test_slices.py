@@ -18,7 +18,7 @@ from posterior.reconstruction import Reconstruction, prepare, reconstruct
 from posterior.results import Samples
 from samplers import KineticLangevin
 from samplers.map import CSGM
-from tests.reconstruction.scans import HEIGHT, WIDTH, prior, scan
+from tests.reconstruction.scans import HEIGHT, SHAPE, WIDTH, prior, scan
 
 DRAWS = 60
 
@@ -127,11 +127,39 @@ def test_finished_slices_of_another_run(tmp_path: Path, options: dict[str, Any],
         done(**options, checkpoints=tmp_path)
 
 
-def test_finished_slices_of_another_scan(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["kspace", "noise", "maps"])
+def test_finished_slices_of_another_scan(tmp_path: Path, part: str) -> None:
     done(checkpoints=tmp_path, slices=[0])
-    other = [replace(one, kspace=2 * one.kspace) for one in scan()]
-    with pytest.raises(CheckpointMismatchError, match=r"different y|different .*likelihood"):
+    other = [replace(one, **{part: 2 * getattr(one, part)}) for one in scan()]
+    with pytest.raises(CheckpointMismatchError, match="different scan"):
         list(reconstruct(other, prior(), KineticLangevin("fast"), num_samples=3, checkpoints=tmp_path, progress=False))
+
+
+def test_finished_slices_of_another_prior_or_field_of_view(tmp_path: Path) -> None:
+    done(checkpoints=tmp_path, slices=[0])
+    options: dict[str, Any] = {"num_samples": 3, "progress": False, "checkpoints": tmp_path}
+    with pytest.raises(CheckpointMismatchError, match="different prior"):
+        list(
+            reconstruct(
+                scan(), GaussianMixturePrior(torch.zeros(1, *SHAPE), std=1.0), KineticLangevin("fast"), **options
+            )
+        )
+    with pytest.raises(CheckpointMismatchError, match="different matrix"):
+        done(checkpoints=tmp_path, shape=(10, WIDTH), window=True)
+
+
+def test_finished_slices_outlive_rounding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of another number of threads."""
+    done(checkpoints=tmp_path)
+    rounded = "posterior.reconstruction.slices.prepare"
+
+    def other(*args: Any) -> Any:
+        prepared = prepare(*args)
+        return replace(prepared, y=prepared.y * (1 + 1e-6), maps=prepared.maps * (1 - 1e-6))
+
+    monkeypatch.setattr(rounded, other)
+    monkeypatch.setattr(KineticLangevin, "step", None)
+    list(reconstruct(scan(), prior(), KineticLangevin("fast"), num_samples=3, checkpoints=tmp_path, progress=False))
 
 
 def test_slices_that_diverge_keep_their_verdict(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
