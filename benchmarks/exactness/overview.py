@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 FINDING = (
     "The median relative error of `TemperedSMC()` is at most 1.20 on every problem with a known posterior but one: "
     "magnitudes of digits, where it is 11.81. Its warnings tell most failures: they came with 21 of the 23 runs whose "
-    "error was more than 3 times that of exact sampling, and with 34 of the 315 where it was less than 1.3 times."
+    "error was more than 3 times that of exact sampling, and with 34 of the 317 where it was less than 1.3 times."
 )
 PARTS = {
     "linear_gaussian": "linear Gaussian",

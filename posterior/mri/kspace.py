@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from posterior.checks import Count, checked
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.operators.coils import as_channels
-from posterior.operators.fourier import centred_ifft
+from posterior.operators.fourier import centred_fft, centred_ifft
 
 
 def check_kspace(owner: str, kspace: Tensor, name: str = "kspace") -> None:
@@ -43,6 +44,19 @@ def central(values: Tensor, shape: Sequence[Count]) -> Tensor:
         raise ShapeError(f"{tuple(shape)} are not rows and columns within {tuple(values.shape)}")
     first = [m // 2 - n // 2 for n, m in zip(shape, values.shape[-2:], strict=True)]
     return values[..., first[0] : first[0] + shape[0], first[1] : first[1] + shape[1]]
+
+
+def band_limited(x: Tensor, shape: Sequence[int] | None) -> Tensor:
+    """An image (..., H′, W′) on a coarser grid: the middle of its transform, with values as they were.
+
+    Args:
+        x: Complex images.
+        shape: (H, W); nothing is done unless given.
+    """
+    if shape is None:
+        return x
+    middle = central(centred_fft(x), shape)
+    return centred_ifft(middle) * math.sqrt(math.prod(shape) / math.prod(x.shape[-2:]))
 
 
 @checked

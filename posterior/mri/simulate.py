@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -12,10 +11,10 @@ from torch import Tensor
 from posterior.checks import Count, NonNegative, Positive, checked
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.mri.coils import smooth_fields
-from posterior.mri.kspace import central, check_kspace
+from posterior.mri.kspace import band_limited, check_kspace
 from posterior.noise import Noise
 from posterior.operators.coils import as_channels
-from posterior.operators.fourier import centred_fft, centred_ifft
+from posterior.operators.fourier import centred_fft
 
 _OBJECT = 0.1  # of an image's largest magnitude: what lies above is the object
 
@@ -83,9 +82,9 @@ def simulate(
     noise = Noise.of(seed, len(magnitude), device=magnitude.device, dtype=magnitude.dtype)
     phase = phase_std * smooth_fields(noise.use("phase"), *magnitude.shape[-2:])[0]
     x = torch.polar(magnitude, phase)
-    image = _band_limited(x, shape)
+    image = band_limited(x, shape)
     std = noise_of_snr(image.abs(), snr)
-    y = centred_fft(_band_limited(maps * x.unsqueeze(-3), shape))
+    y = centred_fft(band_limited(maps * x.unsqueeze(-3), shape))
     white = torch.view_as_complex(noise.use("noise").normal((*y.shape[1:], 2))[0])
     return Simulation(y + std[:, None, None, None] * white, std, as_channels(image))
 
@@ -94,11 +93,3 @@ def noise_of_snr(magnitude: Tensor, snr: float) -> Tensor:
     """The noise's standard deviation, (B,), with which images of these magnitudes (B, H, W) have an SNR."""
     inside = magnitude > _OBJECT * magnitude.amax((-2, -1), keepdim=True)
     return (magnitude * inside).sum((-2, -1)) / inside.sum((-2, -1)) / snr
-
-
-def _band_limited(x: Tensor, shape: Sequence[int] | None) -> Tensor:
-    """An image (..., H′, W′) on a coarser grid: the middle of its transform, with values as they were."""
-    if shape is None:
-        return x
-    middle = central(centred_fft(x), shape)
-    return centred_ifft(middle) * math.sqrt(math.prod(shape) / math.prod(x.shape[-2:]))

@@ -117,7 +117,7 @@ def _g_factor(
     energy = problem.y.real.new_zeros(len(problem), *operator.event_shape[1:])
     for replica in tqdm(range(replicas), disable=not progress, desc="g-factor"):
         white = torch.view_as_complex(replace(noise, draws=noise.draws[replica : replica + 1]).normal((*shape, 2))[0])
-        energy += reconstruct(operator.restrict(white)).square().sum(1) / (2 * replicas)
+        energy += reconstruct(white).square().sum(1) / (2 * replicas)
     acceleration = (
         shape[0] * math.prod(operator.event_shape[1:]) / torch.as_tensor(operator.num_measured, device=problem.device)
     )

@@ -195,7 +195,9 @@ PRIORS: dict[str, Call] = {
         images=numbers(lambda shape: len(shape) >= 2, *FLOATING), std=NON_NEGATIVE,
         weights=either(None, several(NON_NEGATIVE), numbers()),
     ),
-    "EDMPrior": _prior(priors.EDMPrior, SMALL, network=_network, clip=flag, **LEVELS),
+    "EDMPrior": _prior(
+        priors.EDMPrior, SMALL, network=_network, clip=flag, value_range=several(real(), 2), **LEVELS
+    ),
     "VESDEPrior": _prior(
         priors.VESDEPrior, {**SMALL, "sigma_min": 0.01, "sigma_max": 50.0},
         network=_network, value_range=several(real(), 2), **LEVELS,

@@ -1,10 +1,12 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
 
 from posterior.errors import InvalidValueError, ShapeError
-from posterior.mri import mvue, true_acceleration, undersampled_scans
+from posterior.mri import MASKS, mvue, true_acceleration, undersampled_scans
+from posterior.mri.scans import MaskKind
 from posterior.noise import Noise
 from posterior.operators.fourier import centred_fft
 from tests.mri.phantom import head
@@ -61,6 +63,10 @@ def test_noise_is_what_the_ratio_says() -> None:
 def test_masks_are_of_the_family() -> None:
     scans = undersampled_scans(IMAGES[:1], Noise.of(0, 1), mask="gaussian", acceleration=3.0, num_coils=2)
     assert not (scans.operator.mask == scans.operator.mask[..., :1, :]).all()
+
+
+def test_every_family_can_be_named() -> None:
+    assert set(get_args(MaskKind)) == set(MASKS)
 
 
 def test_refusals() -> None:

@@ -158,9 +158,11 @@ def same(found, expected):
 SMC = TemperedSMC(accuracy="fast", population=8)
 
 
-# A step of SMC is a sweep of one measurement and a kinetic move of the other at the most.
+# What is lost is the verdict's move of 12 calls, or a step: of SMC a sweep of one and a kinetic move of the other.
 @pytest.mark.parametrize(
-    ("sampler", "most"), [(SMC, 20), (LANGEVIN, 9), (DPS(steps=10), 9)], ids=["TemperedSMC", "AnnealedLangevin", "DPS"]
+    ("sampler", "most"),
+    [(SMC, 20), (LANGEVIN, 12), (DPS(steps=10), 12)],
+    ids=["TemperedSMC", "AnnealedLangevin", "DPS"],
 )
 def test_ctrl_c_at_any_call_loses_the_step_it_came_in_and_nothing_else(sampler, most, tmp_path):
     problem = mixture_problem(2, 0.3)  # of which SMC ends one measurement after two steps, the other after seven

@@ -3,8 +3,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from posterior.app.cli import main
+from posterior.mri import complex_images
 from posterior.noise import Noise
 from samplers.baselines import UNet
 from tests.app.commands.workplace import QUIET, SHAPE, mistake, sample, solve
@@ -64,6 +67,22 @@ def test_train_mri_then_reconstruct(capsys: pytest.CaptureFixture[str]) -> None:
     np.save("odd.npy", np.zeros((2, 1, 30, 24), dtype=np.uint8))
     assert "multiples of 4" in mistake(capsys, main, [*command, "--validation=odd.npy", "--out=other"])
     assert "mask cannot be 'spiral'" in mistake(capsys, main, [*command, "--mask=spiral"])
+
+
+def test_slices_are_magnitudes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def noted(images: Tensor, folder: Path, *, validation: Tensor, **options: object) -> None:
+        seen.extend([images, validation])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("posterior.training.train_reconstruction", noted)
+    slices = (255 * head(32, 24)).byte()[None, None]
+    np.save("slices.npy", slices.numpy())
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        main(["train", "mri", "--data=slices.npy", "--validation=slices.npy", "--out=net"])
+    assert torch.allclose(seen[0], slices / 255, atol=1e-6)
+    assert torch.equal(seen[1], complex_images(seen[0], Noise.of(0, 1)))
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -52,13 +52,33 @@ def test_an_image_is_fitted_better_than_noise() -> None:
 
 
 def test_the_first_image_is_as_large_as_the_zero_filled_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    problem = problem_of(operator_of())
+    problem = problem_of(operator_of()).select([0])
     seen = []
     forward = MultiCoilMRI._forward
-    monkeypatch.setattr(MultiCoilMRI, "_forward", lambda self, x: seen.append(x.detach()) or forward(self, x))
-    SMALL.solve(problem.select([0]), progress=False)
-    zero_filled = problem.select([0]).operator.adjoint(problem.y[:1])
-    assert torch.allclose(seen[0].norm(), zero_filled.norm())
+    with monkeypatch.context() as patch:
+        patch.setattr(MultiCoilMRI, "_forward", lambda self, x: seen.append(x.detach()) or forward(self, x))
+        trace = SMALL.solve(problem, progress=False).info["loss"]
+    assert torch.allclose(seen[0].norm(), problem.operator.adjoint(problem.y).norm())
+    for x, loss in zip(seen, trace, strict=False):  # after which the last image is made
+        assert torch.allclose(problem.likelihood.squared_residual(x, problem.y) / problem.operator.num_measured, loss)
+
+
+def test_the_image_of_least_loss_is_kept() -> None:
+    problem = problem_of(operator_of())
+    estimate = ConvDecoder(channels=4, depth=3, steps=12, learning_rate=1.0).solve(problem, progress=False)
+    trace = estimate.info["loss"]
+    assert (trace[-1] > 1.2 * estimate.loss).any()  # a step so large that the loss goes up and down
+    alone = ConvDecoder(channels=4, depth=3, steps=int(trace[:, 0].argmin()) + 1, learning_rate=1.0)
+    assert torch.allclose(alone.solve(problem.select([0]), progress=False).x, estimate.x[:1])
+
+
+def test_weights_are_drawn_from_the_seed_alone() -> None:
+    problem, images = scans(1), []
+    for state in (0, 1):
+        with torch.random.fork_rng():
+            torch.manual_seed(state)
+            images.append(SMALL.solve(problem, progress=False).x)
+    assert torch.equal(*images)
 
 
 def test_sides_grow_geometrically_to_those_of_the_image() -> None:

@@ -5,8 +5,15 @@ import torch
 
 from posterior.errors import FileFormatError, IncompatibleError, NotFiniteError
 from posterior.likelihoods import GaussianLikelihood
-from posterior.mri import MoDLNetwork, ReconstructionNetwork, ReconstructionUNet, VariationalNetwork, save_network
-from posterior.operators import Identity
+from posterior.mri import (
+    MoDLNetwork,
+    ReconstructionNetwork,
+    ReconstructionUNet,
+    VariationalNetwork,
+    random_maps,
+    save_network,
+)
+from posterior.operators import Identity, MultiCoilMRI
 from posterior.problem import Posterior
 from samplers.baselines import MoDL, UNet, VarNet
 from tests.mri.networks import drawn
@@ -47,6 +54,18 @@ def test_the_gain_of_the_maps_does_not_matter(solver: Any) -> None:
     one, other = (problem_of(operator_of(gain=gain), 1e-9) for gain in (1.0, 5.0))  # y of the other is 5 times as large
     x, y = (solver.solve(problem, progress=False).x for problem in (one, other))
     assert torch.allclose(x, y, atol=1e-6)
+
+
+@each
+@pytest.mark.parametrize("mask", [torch.tensor([1, 0, 1, 1, 0, 1]), (torch.arange(48) % 3 < 2).reshape(8, 6)])
+@pytest.mark.parametrize("coils", [1, 3])
+def test_masks_and_maps_may_be_those_of_all_measurements(solver: Any, mask: torch.Tensor, coils: int) -> None:
+    maps = random_maps(coils, 8, 6, 0, DOUBLE)
+    each_its_own = MultiCoilMRI(maps.expand(3, coils, 8, 6), mask.expand(3, 1, 8, 6))
+    problem = problem_of(each_its_own)
+    shared = GaussianLikelihood(MultiCoilMRI(maps, mask), 0.1)
+    x = solver.solve(Posterior(problem.prior, shared, problem.y), progress=False).x
+    assert torch.allclose(x, solver.solve(problem, progress=False).x)
 
 
 @each
