@@ -29,13 +29,13 @@ def measured_within(x: Tensor) -> Tensor:
 
 
 SHARED_CASES = {
-    "MultiCoilMRI in a larger field of view": Case(
+    "MultiCoilMRI, in a larger field of view": Case(
         "MultiCoilMRI:maps={maps},mask={mask},grid=[5,9]",
         measured_within,
         {"maps": MAPS.numpy(), "mask": WIDE},
         event_shape=(2, 4, 6),
     ),
-    "MultiCoilMRI of columns in a larger field of view": Case(
+    "MultiCoilMRI, columns in a larger field of view": Case(
         "MultiCoilMRI:maps={maps},mask={mask},grid=[5,9]",
         None,
         {"maps": MAPS.numpy(), "mask": WIDE[0]},
