@@ -1,4 +1,4 @@
-"""The command line: `posterior demo | sample | solve | calibrate | fairness | train | priors`."""
+"""The command line: `posterior demo | sample | solve | calibrate | fairness | train | priors | mri`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from posterior.app.commands.answer import sample, solve
 from posterior.app.commands.checks import calibration, priors_check
 from posterior.app.commands.demo import demo
 from posterior.app.commands.fairness import fairness_study
+from posterior.app.commands.mri import mri_coils, mri_recon, mri_simulate
 from posterior.app.commands.priors import CONVERTERS, priors_list, priors_show
 from posterior.app.commands.train import train_flow, train_mri, train_score, train_vae
 from posterior.app.parsing import one_line_errors, parse
@@ -36,6 +37,12 @@ COMMANDS: dict[str, Any] = {
             "_help": "Make a prior of a checkpoint of another project; code that is pickled in it is never run.",
             **CONVERTERS,
         },
+    },
+    "mri": {
+        "_help": "Reconstruct MRI scans with their uncertainty, simulate scans, or estimate coil maps.",
+        "recon": mri_recon,
+        "simulate": mri_simulate,
+        "coils": mri_coils,
     },
     "calibrate": calibration,
     "fairness": fairness_study,
