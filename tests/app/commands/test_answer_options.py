@@ -94,7 +94,7 @@ def test_an_interrupt_says_how_to_go_on(
     step, count = TemperedSMC.step, iter(range(9))
 
     def stopped(*args: object) -> object:
-        if next(count) == 2:
+        if next(count) == 1:
             raise KeyboardInterrupt
         return step(*args)
 
