@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -18,6 +18,7 @@ from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
 
 _MOVED, _STEPS = 16, 6  # samples that are moved at the most, and network calls for each
+_AT_ONCE = 1 << 20  # values moved at once, if one sample has no more
 _SURE = 4.0  # standard errors beyond which a change is one
 _DOUBTFUL, _WRONG = 0.2, 0.5  # changes, in squared lengths of a step
 
@@ -41,21 +42,17 @@ def moving_calls(problem: Posterior, num_samples: int) -> int:
 
 
 @dataclass(frozen=True)
-class MirroredNoise(Noise):
-    """A source of the same draws for the second half of the samples as for the first, with their signs reversed.
-
-    What is linear in the noise averages out between the halves, and hides nothing that is not.
-    """
+class Reversed(Noise):
+    """Another source with the sign of its Gaussian draws reversed: what is linear in these averages out over both."""
 
     @classmethod
-    def of_source(cls, noise: Noise) -> MirroredNoise:
-        """For as many samples as another source has."""
+    def of_source(cls, noise: Noise) -> Reversed:
+        """For the samples of another source."""
         return cls(noise.keys, noise.draws, noise.step, noise.stream, noise.dtype)
 
     def normal(self, shape: Sequence[int] = ()) -> Tensor:
-        """(2S, B, *shape)."""
-        half = Noise(self.keys, self.draws[: len(self.draws) // 2], self.step, self.stream, self.dtype).normal(shape)
-        return torch.cat([half, -half])
+        """(S, B, *shape)."""
+        return -super().normal(shape)
 
 
 @torch.no_grad()
@@ -104,25 +101,40 @@ def _evenly(x: Tensor) -> Tensor:
 
 
 def _changes(problem: Posterior, x: Tensor, rho: Tensor) -> dict[str, Change]:
-    one = torch.ones_like(rho)
-    x = torch.cat([x, x])  # each is moved twice
-    noise = MirroredNoise.of_source(problem.noise(0, len(x)).use("verdict by moving"))
+    """The changes of samples (S, B, *event), each moved by noise and by the same reversed; some at a time."""
+    noise, centre = problem.noise(0, len(x)).use("verdict by moving"), problem.prior.mean().to(x)
+    found: dict[str, list[Tensor]] = {"squared residual": [], "squared distance from the prior's mean": []}
+    for part in torch.arange(len(x), device=x.device).split(max(1, _AT_ONCE // max(1, x[0].numel()))):
+        own = replace(noise, draws=noise.draws[part])
+        ways = []
+        for source in (own, Reversed.of_source(own)):
+            before, after = x[part], _moved(problem, x[part], rho, source)
+            residuals = [
+                problem.likelihood.residual(problem.likelihood.noiseless(v), problem.y) for v in (before, after)
+            ]
+            ways.append((squares(*residuals), squares(before - centre, after - centre)))
+        for values, both in zip(found.values(), zip(*ways, strict=True), strict=True):
+            values.append(torch.stack(both).mean(0))
+    return {what: change(torch.cat(values, 1)) for what, values in found.items()}
+
+
+def _moved(problem: Posterior, x: Tensor, rho: Tensor, noise: Noise) -> Tensor:
     before = Move(x, problem.log_likelihood(x), noise.use("epsilon").normal(problem.event_shape))
-    moved = auxiliary_move(problem, before, one, rho, Curvature(problem, x[0]), PriorSampling(_STEPS), noise).x
-    residuals = [problem.likelihood.residual(problem.likelihood.noiseless(image), problem.y) for image in (x, moved)]
-    centre = problem.prior.mean().to(x)
-    return {
-        "squared residual": change(*residuals),
-        "squared distance from the prior's mean": change(x - centre, moved - centre),
-    }
+    curvature, one = Curvature(problem, x[0]), torch.ones_like(rho)
+    return auxiliary_move(problem, before, one, rho, curvature, PriorSampling(_STEPS), noise).x
 
 
-def change(before: Tensor, after: Tensor) -> Change:
-    """The change of samples that were moved twice (2S, B, ...), the second time by the noise of the first reversed."""
-    squares = (v.flatten(2).abs().double().square().sum(2) for v in (before, after, after - before))
-    old, new, step = (square.unflatten(0, (2, -1)).mean(0) for square in squares)
-    difference, free = new - old, len(old) - 1
-    t = difference.mean(0) * len(old) ** 0.5 / difference.std(0)
+def squares(before: Tensor, after: Tensor) -> Tensor:
+    """‖v′‖² − ‖v‖² and ‖v′ − v‖² of each of (S, B, ...): (2, S, B)."""
+    old, new, step = (v.flatten(2).abs().double().square().sum(2) for v in (before, after, after - before))
+    return torch.stack([new - old, step])
+
+
+def change(squares: Tensor) -> Change:
+    """The change that such squares show."""
+    difference, step = squares
+    free = len(difference) - 1
+    t = difference.mean(0) * len(difference) ** 0.5 / difference.std(0)
     # Wallace 1959, Bounds on normal approximations to Student's and the chi-square distributions, AMS 30.
     deviation = t.sign() * (free * (t.square() / free).log1p()).sqrt() * (8 * free + 1) / (8 * free + 3)
     return Change(difference.sum(0) / step.sum(0), deviation)

@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-HEAVY = ("matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas", "sigpy", "numba", "h5py")
+HEAVY = (
+    "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas",
+    "sigpy", "numba", "h5py", "nibabel", "ismrmrd", "pydicom",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from posterior.errors import FileFormatError
+from posterior.errors import FileFormatError, IncompatibleError
 
 Array = NDArray[np.generic]
 
@@ -35,7 +35,7 @@ def reading(path: str | Path, what: str) -> Iterator[None]:
         if not Path(path).is_file():  # a folder, or a pipe, which would be waited for
             raise FileFormatError(f"there is no file {path}")
         yield
-    except FileFormatError:
+    except (FileFormatError, IncompatibleError):  # a package that reads it is not installed
         raise
     except Exception as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error) or type(error).__name__

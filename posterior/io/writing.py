@@ -30,7 +30,7 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         if target.exists() and not target.is_file():
             raise FileWriteError(f"{path} cannot be written: it is a folder or a device")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as stream:
+        with open(partial, "w+b") as stream:  # HDF5 reads what it wrote
             yield stream
             stream.flush()
             os.fsync(stream.fileno())  # or the name may outlive a power cut that the content does not

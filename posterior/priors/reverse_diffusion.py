@@ -74,29 +74,30 @@ def flow_ode(
     times, slopes = [torch.zeros_like(levels[0], dtype=torch.float64)], [torch.zeros_like(u)]  # the slope at τ = 0
     for t in levels:
         time = (wide + t.double() ** 2).rsqrt()
-        w = centre + (u + _integral(times[-3:], slopes[-3:], times[-1], time)) / time.to(u.dtype)
+        w = centre + _integral(u, times[-3:], slopes[-3:], times[-1], time).div_(time.to(u.dtype))
         times.append(time)
         slopes = [*slopes[-3:], flow_slope(denoise(w, t), w, t, centre, variance)]  # no more are looked at
-        u = u + _integral(times[-4:], slopes[-4:], times[-2], time)
-    u = u + _integral(times[-3:], slopes[-3:], times[-1], wide.rsqrt())
-    return centre + u * variance.sqrt()
+        del w  # of large images every copy counts
+        u = _integral(u, times[-4:], slopes[-4:], times[-2], time)
+    u = _integral(u, times[-3:], slopes[-3:], times[-1], wide.rsqrt())
+    return centre + u.mul_(variance.sqrt())
 
 
-def _integral(times: list[Tensor], slopes: list[Tensor], start: Tensor, end: Tensor) -> Tensor:
-    """The integral from start to end of the polynomial through the slopes at some times."""
+def _integral(u: Tensor, times: list[Tensor], slopes: list[Tensor], start: Tensor, end: Tensor) -> Tensor:
+    """u and the integral from start to end of the polynomial through the slopes at some times."""
     step = end - start
     nodes = torch.stack([(time - start) / step for time in times], -1)  # in units of the step, for conditioning
     powers = torch.arange(len(times), device=end.device)
     weights = torch.linalg.solve((nodes[..., None] ** powers).mT, 1.0 / (powers.to(nodes) + 1).expand_as(nodes))
-    total = torch.zeros_like(slopes[0])
+    total = u.clone()
     for weight, slope in zip(weights.unbind(-1), slopes, strict=True):
-        total += (step * weight).to(slope.dtype) * slope
+        total.addcmul_((step * weight).to(slope.dtype), slope)
     return total
 
 
 def flow_slope(denoised: Tensor, w: Tensor, t: Tensor, centre: Tensor, variance: Tensor) -> Tensor:
     """du/dτ = (D − m) + v (D − w)/t²."""
-    return (denoised - centre) + (variance / t**2) * (denoised - w)
+    return (denoised - w).mul_(variance / t**2).add_(denoised).sub_(centre)
 
 
 def sample(prior: Denoiser, noise: Noise, steps: int) -> Tensor:
@@ -131,7 +132,7 @@ def sample_denoised(prior: Denoiser, z: Tensor, sigma: Tensor | float, noise: No
 
     def denoise(w: Tensor, t: Tensor) -> Tensor:
         mixed = (rho**-2 + t**-2).rsqrt().clamp_min(prior.sigma_min)
-        mean = z + (mixed / t) ** 2 * (w - z)
+        mean = (w - z).mul_((mixed / t) ** 2).add_(z)
         return prior.denoise(mean, mixed.reshape(mixed.shape[: mixed.ndim - len(event)]))
 
     count = steps - 1

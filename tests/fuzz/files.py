@@ -13,7 +13,7 @@ from torch import Tensor
 
 from posterior import Moments, PointEstimate, Samples, load_prior
 from posterior.app.arrays import load_array, load_measurement
-from posterior.data import load_images
+from posterior.data import load_images, read_cfl, read_dicom, read_nifti, write_cfl, write_dicom, write_nifti
 from posterior.errors import FileFormatError, PosteriorError
 from posterior.fairness import load_classifier, save_classifier
 from posterior.fairness.classifiers import Classifier
@@ -28,6 +28,7 @@ from tests.app.commands.workplace import fill_folder
 from tests.fuzz.calls import problem
 from tests.fuzz.judgements import MOMENTS, SAMPLES
 from tests.fuzz.oracle import finite, watched
+from tests.fuzz.scans import PLACE, VALUES
 from tests.samplers.map.generators import small_problem
 
 
@@ -63,6 +64,9 @@ def fill() -> None:
         network = ConvNet(1, 2, (4,))
     save_classifier(Classifier(network.eval(), ["a", "b"], (1, 8, 8)), "classifier")
     weights = {"conv.weight": torch.ones(2, 2), "bias": torch.ones(2)}
+    write_nifti("volume.nii.gz", VALUES, PLACE)
+    write_dicom("series", VALUES, PLACE)
+    write_cfl("kspace.cfl", VALUES)
     torch.save({"ema": weights, "step": 3}, "weights.pth")
     torch.save(weights, "legacy.pth", _use_new_zipfile_serialization=False)
 
@@ -96,6 +100,10 @@ READERS: dict[str, Reader] = {
     "read_arrays": Reader("samples.npz", lambda path: sorted(read_arrays(path)), summed=True),
     "read_json": Reader("score/config.json", lambda path: bool(read_json(path)) and None),
     "read_safetensors": Reader("score/weights.safetensors", lambda path: [*read_safetensors(path)] and None),
+    "read_nifti": Reader("volume.nii.gz", lambda path: read_nifti(path).values, summed=True),
+    "read_dicom": Reader("series/mean/0001.dcm", lambda path: read_dicom(path).values),
+    "read_cfl": Reader("kspace.cfl", lambda path: read_cfl(path).shape),  # any bytes are numbers
+    "read_cfl, header": Reader("kspace.hdr", read_cfl),
     "read_torch": Reader("weights.pth", lambda path: read_torch(path) and None),
     "read_torch, legacy": Reader("legacy.pth", lambda path: read_torch(path) and None),
     "Samples.load": Reader("samples.npz", lambda path: Samples.load(path).mean(), summed=True),

@@ -20,10 +20,11 @@ from tests.fuzz.functions import FUNCTION_CALLS
 from tests.fuzz.judgements import JUDGEMENTS
 from tests.fuzz.mri import MRI
 from tests.fuzz.oracle import Call, check_call, watched
+from tests.fuzz.scans import SCANS
 from tests.fuzz.settings import METHODS
 from tests.fuzz.values import ODD
 
-EVERY = {**CALLS, **JUDGEMENTS, **MRI}
+EVERY = {**CALLS, **JUDGEMENTS, **MRI, **SCANS}
 FUZZ = int(os.environ.get("FUZZ", "1"))
 
 

@@ -14,10 +14,24 @@ from safetensors.torch import save_file
 
 from posterior import Samples
 from posterior.app.arrays import load_array
-from posterior.data import load_images
+from posterior.data import (
+    Geometry,
+    RawFile,
+    Volume,
+    load_images,
+    read_bart,
+    read_dicom,
+    read_fastmri,
+    read_ismrmrd,
+    read_kspace,
+    read_nifti,
+    write_dicom,
+    write_nifti,
+)  # fmt: skip
 from posterior.errors import FileFormatError, PosteriorError
 from posterior.io.readers import read_array, read_arrays, read_json, read_safetensors, read_torch
 from tests.data.pngs import RGB, save_png
+from tests.data.scans import bart_values, fastmri_arrays, lines, noise_scan, write_bart, write_hdf5, write_ismrmrd
 
 RNG = np.random.default_rng(0)
 ARRAY = RNG.uniform(-1, 1, (5, 8, 9)).astype(np.float32)
@@ -29,6 +43,23 @@ PIXELS = RNG.integers(0, 256, (12, 13, 3))
 
 def samples() -> Samples:
     return Samples(TENSORS["weight"][:, None], torch.ones(1), torch.zeros(1))
+
+
+PLACE = Geometry((3, 2, 1), (0, 1, 2), ((0, 0, 1), (0, 1, 0), (1, 0, 0)))
+VOLUME = TENSORS["weight"]
+
+
+def _slices(read: Callable[[Path], RawFile]) -> Callable[[Path], Any]:
+    return lambda path: {index: raw.kspace for index, raw in enumerate(read(path))}
+
+
+def _volume(read: Callable[[Path], Volume]) -> Callable[[Path], Any]:
+    return lambda path: read(path).values
+
+
+def _write_dicom(path: Path) -> None:
+    write_dicom(path.parent / "series", VOLUME[:1], PLACE)
+    (path.parent / "series" / "mean" / "0001.dcm").replace(path)
 
 
 # how to write a file, how to read it, and whether check sums in it tell that a value was changed
@@ -49,6 +80,14 @@ FORMATS: dict[str, tuple[Callable[[Path], Any], Callable[[Path], Any], bool]] = 
     "config.json": (lambda path: path.write_text(json.dumps(SHORT)), read_json, False),
     "picture.png": (lambda path: Image.fromarray(PIXELS.astype(np.uint8)).save(path), load_images, True),
     "sixteen.png": (lambda path: save_png(path, 257 * PIXELS, RGB, 16), load_images, True),
+    "fastmri.h5": (lambda path: write_hdf5(path, fastmri_arrays()), _slices(read_fastmri), False),
+    "scan.mrd": (lambda path: write_ismrmrd(path, [noise_scan(9), *lines()]), _slices(read_ismrmrd), False),
+    "either.h5": (write_ismrmrd, _slices(read_kspace), False),
+    "kspace.cfl": (lambda path: write_bart(path, *bart_values()), _slices(read_bart), False),
+    "kspace.hdr": (lambda path: write_bart(path, *bart_values()), _slices(read_bart), False),
+    "volume.nii": (lambda path: write_nifti(path, VOLUME, PLACE), _volume(read_nifti), False),
+    "volume.nii.gz": (lambda path: write_nifti(path, VOLUME, PLACE), _volume(read_nifti), True),
+    "image.dcm": (_write_dicom, _volume(read_dicom), False),
     "picture.jpg": (lambda path: Image.fromarray(PIXELS.astype(np.uint8)).save(path), load_images, False),
 }  # fmt: skip
 every_format = pytest.mark.parametrize("name", FORMATS)

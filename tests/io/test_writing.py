@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from posterior import Samples
+from posterior.data import Geometry, write_cfl, write_dicom, write_fastmri, write_nifti
 from posterior.errors import FileWriteError
 from posterior.figures import sample_sheet, save_figure, save_gif
 from posterior.io.folders import save_folder
@@ -30,6 +31,13 @@ def linear(value: float) -> nn.Module:
     return network
 
 
+PLACE = Geometry((3, 2, 1))
+
+
+def magnitudes(value: float) -> torch.Tensor:
+    return torch.full((1, 3, 4), value)
+
+
 # Writes a file whose content depends on a number.
 WRITERS: dict[str, tuple[str, Callable[[Path, float], object]]] = {
     "text": ("a.md", lambda path, value: write_text(path, str(value))),
@@ -38,6 +46,13 @@ WRITERS: dict[str, tuple[str, Callable[[Path, float], object]]] = {
     "vectors": ("a.svg", lambda path, value: save_figure(sheet(value), path)),
     "gif": ("a.gif", lambda path, value: save_gif(samples(value).x[:, 0], path)),
     "weights": ("weights.safetensors", lambda path, value: save_folder(path.parent, {}, linear(value))),
+    "fastMRI": ("a.h5", lambda path, value: write_fastmri(path, magnitudes(value))),
+    "BART": ("a.cfl", lambda path, value: write_cfl(path, magnitudes(value))),
+    "NIfTI": ("a.nii.gz", lambda path, value: write_nifti(path, magnitudes(value), Geometry((3, 2, 1)))),
+    "DICOM": (
+        "mean/0001.dcm",
+        lambda path, value: write_dicom(path.parents[1], magnitudes(value), Geometry((3, 2, 1))),
+    ),
     "config": ("config.json", lambda path, value: save_folder(path.parent, {"value": value}, linear(0))),
 }
 each_writer = pytest.mark.parametrize(("name", "write"), WRITERS.values(), ids=list(WRITERS))

@@ -12,7 +12,7 @@ from posterior.noise import Noise
 from posterior.operators import Inpainting, Matrix
 from posterior.problem import Posterior
 from samplers import KineticLangevin
-from samplers.invariance import MirroredNoise, change, moving_calls, verdicts_by_moving
+from samplers.invariance import Reversed, change, moving_calls, squares, verdicts_by_moving
 from tests.problems import DOUBLE, gaussian, measure, mixture, mixture_problem
 
 SEEN = torch.arange(40) % 4 == 0
@@ -72,12 +72,12 @@ def test_the_change_is_what_the_variance_is_off_by() -> None:
     # squared step is (1 − a)(2 + e (1 − a)): between −e/2, where a = 0, and −e, where a = 1 and e is small.
     noise = Noise.of(3, 1, 4000, dtype=DOUBLE)
     x = math.sqrt(1.2) * noise.use("x").normal((50,))
-    step = MirroredNoise.of_source(noise.for_draws(8000)).use("step").normal((50,))
-    assert torch.equal(step[:4000], -step[4000:])
+    steps = [source.use("step").normal((50,)) for source in (noise, Reversed.of_source(noise))]
+    assert torch.equal(steps[0], -steps[1])
     for a in (0.0, 0.5, 0.95):
         expected = -0.2 * (1 - a**2) / ((1 - a) * (2 + 0.2 * (1 - a)))
-        found = change(torch.cat([x, x]), a * torch.cat([x, x]) + math.sqrt(1 - a**2) * step)
-        assert float(found.size) == pytest.approx(expected, abs=0.02)
+        moved = [squares(x, a * x + math.sqrt(1 - a**2) * step) for step in steps]
+        assert float(change(sum(moved) / 2).size) == pytest.approx(expected, abs=0.02)
 
 
 def test_verdicts_do_not_depend_on_neighbours() -> None:
@@ -105,3 +105,11 @@ def test_samplers_are_judged_by_it_and_do_not_pay_for_it() -> None:
     problem = half_seen(2)
     samples = KineticLangevin("fast").sample(problem, 16, progress=False)
     assert samples.nfe.tolist() == [56.0, 56.0]
+
+
+def test_samples_are_moved_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = half_seen(2)
+    x = exact(problem, 16, 0.5)
+    whole = verdicts_by_moving(problem, x, "")
+    monkeypatch.setattr("samplers.invariance._AT_ONCE", 250)  # three samples of two measurements
+    assert verdicts_by_moving(problem, x, "") == whole and whole[0].level != "sound"
