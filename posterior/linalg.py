@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from posterior.shapes import expand_right
 
@@ -160,6 +162,49 @@ def conjugate_gradients(
         direction = residual + expand_right(torch.where(size > 0, energy / before, 0.0), dims) * direction
     assert smooth is not None
     return smooth
+
+
+def shifted_inverse(
+    gram: Callable[[Tensor], Tensor], shift: Tensor, b: Tensor, dims: int, iterations: int, tolerance: float
+) -> Tensor:
+    r"""\(x = (G + \mu I)^{-1} b\) by conjugate gradients, differentiable in b and μ without a record of the iterations.
+
+    The gradient of a loss in b is the solution of a second system, with its gradient in x on the right-hand side:
+
+    $$ \bar b = (G + \mu I)^{-1} \bar x, \qquad \bar\mu = -\langle \bar b, x \rangle. $$
+
+    Args:
+        gram: Multiplies by a symmetric G ≥ 0, which no gradient is taken of.
+        shift: μ > 0, ().
+        b, dims, iterations, tolerance: As for `conjugate_gradients`, b real.
+
+    References:
+        Aggarwal, Mani & Jacob 2019, MoDL: Model-Based Deep Learning Architecture for Inverse Problems,
+        arXiv:1712.02862, section III-D.
+    """
+
+    def solve(right: Tensor) -> Tensor:
+        return conjugate_gradients(lambda v: (gram(v) + shift.detach() * v, v), right, dims, iterations, tolerance)
+
+    solution: Tensor = _Implicit.apply(b, shift, solve)
+    return solution
+
+
+class _Implicit(torch.autograd.Function):
+    """The solution of a symmetric system whose matrix depends on a shift, given what solves it."""
+
+    @staticmethod
+    def forward(ctx: Any, b: Tensor, shift: Tensor, solve: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.solve, solution = solve, solve(b)
+        ctx.save_for_backward(solution)
+        return solution
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor) -> tuple[Tensor, Tensor, None]:
+        (solution,) = ctx.saved_tensors
+        right = ctx.solve(slope)
+        return right, -(right * solution).sum(), None
 
 
 def _length(x: Tensor) -> Tensor:

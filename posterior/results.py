@@ -197,7 +197,7 @@ class PointEstimate(Reported):
         loss: Value of what was minimised, (B,).
         converged: Whether the solver met its own criterion, (B,).
         nfe, nfe_grad: Forward and backward network evaluations, (B,).
-        info: What the solver says about itself, each (B,) or (steps, B).
+        info: What the solver says about itself, each (B,) or (steps, B), or a map for each measurement, (B, H, W).
         latent: The latent variables of x, where there are any.
         verdict: Whether the estimate for each measurement may be trusted, and what was found.
         provenance: What made them.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,14 +16,14 @@ from posterior.priors.base import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.curvature import Curvature, has_signs, is_linear_gaussian
-from samplers.kernel import Move
+from samplers.kernel import KernelCalls, Move
 from samplers.state import Info
 
 # ρ²β‖H̄‖ = 0.95²: larger ρ mix faster, and at 1 the proposal's covariance has no inverse.
 _FRACTION = 0.95
 _OVER_RELAXATION = 0.8
 _FIRST = 0.3  # of the largest ρ, where moves can be rejected
-FINE = (1 / 8, 1 / 64)  # of the last ρ, for the moves that end a run
+_FINE = (1 / 8, 1 / 64)  # of the last ρ, for the moves that end a run
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,13 @@ class PriorSampling:
             return prior.exact_sample(count, noise)
         return prior.sample(count, noise, steps=self.prior_steps)
 
-    def sample_denoised(self, prior: ScorePrior, z: Tensor, rho: Tensor, noise: Noise) -> Tensor:
-        """Samples of x0 given z (S, B, *event) and ρ (B,)."""
+    def sample_denoised(
+        self, prior: ScorePrior, z: Tensor, rho: Tensor, noise: Noise, denoised: Tensor | None = None
+    ) -> Tensor:
+        """Samples of x0 given z (S, B, *event) and ρ (B,), and D(z, ρ) if it is known, which saves a call."""
         if self.exact:
             return prior.exact_denoise(z, rho, noise)
-        return prior.sample_denoised(z, rho, noise, steps=self.steps)
+        return prior.sample_denoised(z, rho, noise, steps=self.steps, denoised=denoised)
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,14 @@ class AuxiliaryKernel:
         sampling: How the prior is sampled.
     """
 
+    patience: ClassVar = 8
+    refuses: ClassVar = True
     sampling: PriorSampling
+
+    @property
+    def calls(self) -> KernelCalls:
+        start, move = self.sampling.calls
+        return KernelCalls(start, move, move, len(_FINE) * move)
 
     def start(self, problem: Posterior, count: int, noise: Noise) -> Tensor:
         return self.sampling.sample(problem.prior, count, noise)
@@ -83,7 +92,7 @@ class AuxiliaryKernel:
         # Few network calls leave noise of some hundredths of ρ where a pixel is certain: moves of falling ρ remove it.
         curvature, beta = Curvature(problem, pilot), torch.ones_like(scale)
         largest = largest_rho(problem, curvature, beta)
-        for i, part in enumerate(FINE):
+        for i, part in enumerate(_FINE):
             rho = (part * scale * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest)
             last = auxiliary_move(problem, last, beta, rho, curvature, self.sampling, noise.use(f"polish {i}"))
         return last.x
@@ -143,7 +152,7 @@ def auxiliary_move(
 
     fresh = (1 - _OVER_RELAXATION**2) ** 0.5
     epsilon = fresh * noise.use("z").normal(problem.event_shape) - _OVER_RELAXATION * before.epsilon
-    z = mu(x) + scale * curvature.function(lambda eigenvalue: spectrum(eigenvalue).sqrt(), epsilon)
+    z = noisy_image(x, target.grad(x), epsilon, kappa, rho, curvature)
     ahead = sampling.sample_denoised(problem.prior, z, rho, noise.use("x"))
     back = curvature.function(lambda eigenvalue: spectrum(eigenvalue).rsqrt(), (z - mu(ahead)) / scale)
     new = problem.log_likelihood(ahead)
@@ -160,6 +169,16 @@ def auxiliary_move(
         torch.where(wide, ahead, x), torch.where(take, new, before.log_likelihood), torch.where(wide, back, epsilon),
         accepted,
     )  # fmt: skip
+
+
+def noisy_image(x: Tensor, grad: Tensor, epsilon: Tensor, kappa: Tensor, rho: Tensor, curvature: Curvature) -> Tensor:
+    """z = x + κ∇log L(x) + ρ(I − κH̄)^½ ε."""
+    dims = x.ndim - 2
+
+    def root(eigenvalue: Tensor) -> Tensor:
+        return (1 - expand_right(kappa, eigenvalue.ndim - 1).to(eigenvalue) * eigenvalue).sqrt()
+
+    return x + expand_right(kappa, dims) * grad + expand_right(rho, dims) * curvature.function(root, epsilon)
 
 
 class _Target(NamedTuple):

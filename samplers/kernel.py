@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -32,8 +32,39 @@ class Move(NamedTuple):
     accepted: Tensor = _EMPTY
 
 
+class KernelCalls(NamedTuple):
+    """Network calls a particle, forward ones if nothing else is said.
+
+    Attributes:
+        start: For a sample of the prior.
+        move: For a move below β = 1.
+        final: For a move at β = 1.
+        finish: For what ends a run.
+        move_grad: Backward calls for a move.
+    """
+
+    start: int
+    move: int
+    final: int
+    finish: int
+    move_grad: int = 0
+
+
 class Kernel(Protocol):
-    r"""How a population is begun, moved and finished: its moves leave \(p(x) L(x)^\beta\) invariant."""
+    r"""How a population is begun, moved and finished: its moves leave \(p(x) L(x)^\beta\) invariant.
+
+    Attributes:
+        patience: Moves at β = 1 after which particles of one ancestor are farther apart, if moves can do it.
+        refuses: Whether moves are refused at times.
+    """
+
+    patience: ClassVar[int]
+    refuses: ClassVar[bool]
+
+    @property
+    def calls(self) -> KernelCalls:
+        """What it costs."""
+        ...
 
     def start(self, problem: Posterior, count: int, noise: Noise) -> Tensor:
         """Samples of the prior, (count, B, *event)."""

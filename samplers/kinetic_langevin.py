@@ -15,6 +15,7 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers import population as pop
 from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxiliary, largest_rho
+from samplers.baoab import Phase, baoab
 from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
@@ -266,14 +267,9 @@ class KineticLangevin(Sampler[KineticState]):
     def _baoab(
         self, problem: Problem, state: KineticState, rho: Tensor, noise: Noise, friction: float = _FRICTION
     ) -> KineticState:
-        wide = expand_right(rho, len(problem.event_shape))
-        keep = math.exp(-friction * _STEP)
-        momentum = state.momentum + 0.5 * _STEP * state.kick
-        z = state.x + 0.5 * _STEP * wide * momentum
-        momentum = keep * momentum + math.sqrt(1 - keep**2) * noise.use("momentum").normal(problem.event_shape)
-        z = z + 0.5 * _STEP * wide * momentum
-        kick = wide * score(problem, z, rho)
-        return replace(state, x=z, momentum=momentum + 0.5 * _STEP * kick, kick=kick)
+        before = Phase(state.x, state.momentum, state.kick)
+        after = baoab(before, lambda z: score(problem, z, rho), rho, _STEP, friction, noise)
+        return replace(state, x=after.z, momentum=after.momentum, kick=after.kick)
 
     def _next_level(self, problem: Problem, state: KineticState, level: int) -> KineticState:
         return self._flow(problem, state, self._rho(problem, level - 1), self._rho(problem, level))

@@ -33,6 +33,7 @@ _WIDE = 10.0  # the first of them, in units of sigma_data
 _VALUES, _FEWEST, _MOST = 1 << 14, 4, 16  # entries of the samples together, and their number
 _MANY = 256  # samples where there is no denoiser to probe, or samples are free
 _TOO_FEW = 10  # lineages that are left at the end, below which a problem is too large
+_PRIOR_WEIGHT = 5.0  # levels after which a prediction is corrected by half of what it was off by
 _APART = 0.1  # distance of a finite difference, in units of ρ
 
 
@@ -79,6 +80,20 @@ def levels_from(spread: Tensor, beta: Tensor, ess: float) -> Tensor:
     share = (place[:, None] - low).clamp(0, 1)
     found = (1 - share) * ahead.gather(1, low) + share * ahead.gather(1, low + 1)
     return found[:, 0] / math.sqrt(-math.log(ess))
+
+
+def share_made(moves: int, taken: Tensor, total: Tensor, ahead: Tensor, last: Tensor) -> Tensor:
+    """The share of all moves that is made, as the levels so far correct the prediction, (B,).
+
+    Args:
+        moves: Moves made.
+        taken: Of these, below β = 1, (B,).
+        total: Levels that were ahead at the start, (B,).
+        ahead: Levels that are ahead, (B,).
+        last: Moves still to be made at β = 1, (B,).
+    """
+    correction = (taken + _PRIOR_WEIGHT) / ((total - ahead).clamp_min(0) + _PRIOR_WEIGHT)
+    return moves / (moves + correction * ahead + last)
 
 
 def first_temperature(spread: Tensor, samples: float) -> Tensor:

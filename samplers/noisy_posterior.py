@@ -2,7 +2,8 @@ r"""The posterior of a noisy image: its score, and what its evidence changes by 
 
 $$ \pi_\tau(z) \propto p_\rho(z)\,N(y; Az, \tau^2 I - \rho^2 AA^T), \qquad \rho^2 = \tfrac12\tau^2/\|A\|^2, $$
 
-with p_ρ the law of z = x + ρε, is that of a z whose noise is coupled to the measurement's: no smoothing bias.
+with p_ρ the law of z = x + ρε, is that of a z whose noise is coupled to the measurement's: no smoothing bias. A draw of
+p(x0 | x0 + ρε = z) makes a sample of p(x) N(y; Ax, τ²I) of one of π.
 """
 
 from __future__ import annotations
@@ -21,10 +22,16 @@ SHARE = 0.5  # ρ²‖A‖²/τ²: curvatures of −log π are then at most 2/ρ
 Problem = Posterior[ScorePrior, GaussianLikelihood[LinearOperator]]
 
 
-def score(problem: Problem, z: Tensor, rho: Tensor) -> Tensor:
-    """∇log π_τ(z) at τ² = 2ρ²‖A‖², z (S, B, *event) and ρ (B,): one network call."""
+def score(problem: Problem, z: Tensor, rho: Tensor, tau2: Tensor | None = None) -> Tensor:
+    """∇log π_τ(z), z (S, B, *event), ρ (B,) and τ² (B,), which is 2ρ²‖A‖² unless it is given: one network call."""
     prior = (problem.prior.denoise(z, rho) - z) / expand_right(rho, len(problem.event_shape)) ** 2
-    return prior + _likelihood_score(problem, problem.y - problem.operator(z), rho)
+    return prior + _likelihood_score(problem, problem.y - problem.operator(z), rho, tau2)
+
+
+def denoised(problem: Problem, z: Tensor, score: Tensor, rho: Tensor, tau2: Tensor | None = None) -> Tensor:
+    """D(z, ρ), which a score was made of, without a network call."""
+    prior = score - _likelihood_score(problem, problem.y - problem.operator(z), rho, tau2)
+    return z + expand_right(rho, len(problem.event_shape)) ** 2 * prior
 
 
 def evidence_slope(problem: Problem, z: Tensor, score: Tensor, rho: Tensor) -> Tensor:
@@ -51,9 +58,9 @@ def evidence_slope(problem: Problem, z: Tensor, score: Tensor, rho: Tensor) -> T
     return 0.5 * (SHARE * squares / (norm2 * rho**2) + (likelihood * inner).flatten(2).sum(2, dtype=torch.float64))
 
 
-def _likelihood_score(problem: Problem, residual: Tensor, rho: Tensor) -> Tensor:
+def _likelihood_score(problem: Problem, residual: Tensor, rho: Tensor, tau2: Tensor | None = None) -> Tensor:
     """Aᵀ(τ²I − ρ²AAᵀ)⁻¹(y − Az)."""
-    tau2 = rho**2 * _squared_norm(problem, rho) / SHARE
+    tau2 = rho**2 * _squared_norm(problem, rho) / SHARE if tau2 is None else tau2
 
     def inverse(values: Tensor) -> Tensor:
         wide, own = (expand_right(v, values.ndim).to(values) for v in (tau2, rho**2))

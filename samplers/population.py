@@ -107,6 +107,27 @@ def variance_inflation(x: Tensor, ancestor: Tensor) -> Tensor:
     return torch.where(num_lineages(ancestor) > 1, inflation, float(size))
 
 
+def log_evidence_variance(ancestor: Tensor) -> Tensor:
+    r"""Variance of log Z of a population after all its levels, (B,), from its lineages.
+
+    $$ -\log(1 - \sum_a n_a^2/N^2 + 1/N) $$
+
+    for lineages a of n_a particles: a pair of particles has escaped a common ancestor at every level so far with the
+    probability in the logarithm, and what a level adds to the variance is what it adds to the rate at which pairs meet
+    (Lee & Whiteley's estimator, which is its first order, does not exceed 1). log N where there is one lineage.
+
+    Args:
+        ancestor: A number for each particle's ancestor, (N, B), in 0 … N−1.
+
+    References:
+        Lee & Whiteley 2018, Variance estimation in the particle filter, Biometrika 105.
+    """
+    size = len(ancestor)
+    members = torch.zeros_like(ancestor, dtype=torch.float64)
+    members = members.scatter_add_(0, ancestor, torch.ones_like(members))
+    return -(1 - (members / size).square().sum(0) + 1 / size).log().clamp_max(0)
+
+
 def r_hat(x: Tensor, island: Tensor, islands: int) -> Tensor:
     r"""Potential scale reduction between islands, over all pixels together, (B,).
 
@@ -134,6 +155,12 @@ def r_hat(x: Tensor, island: Tensor, islands: int) -> Tensor:
     within = flat.square().sum((0, 2)) - torch.einsum("bk,bkp->b", counts, means.square())
     within = within / (len(x) - alive.sum(1)).clamp_min(1)
     return torch.where(within > 0, (1 + between / within).sqrt(), 1.0)
+
+
+def resampled(log_weights: Tensor, uniform: Tensor, together: Tensor) -> Tensor:
+    """Indices (N, B) of systematic resampling within islands, of uniforms (islands, B), or `together` (B,)."""
+    apart = systematic_by_island(log_weights, len(uniform), uniform)
+    return torch.where(together, systematic(log_weights, uniform[0]), apart)
 
 
 def ancestors(index: Tensor) -> Tensor:

@@ -200,7 +200,7 @@ class Run:
                     state.check_successor(wanted, f"the callback after step {step}")
                     state = wanted
                     done = self._look(state, f"in the callback after step {step}")
-                self._count(active)
+                self._count(active, info.get("calls"))
                 self._trace.append({name: _spread(values, active, len(everyone)) for name, values in info.items()})
                 self._whole = _Whole(state, step + 1, self._nfe)  # at once, whenever Ctrl-C comes
                 now = time.monotonic()
@@ -216,10 +216,14 @@ class Run:
         self.checkpoint.save({"state": state.tensors(), "nfe": nfe, "trace": self._trace[:steps], "seconds": seconds})
         self._saved_at = time.monotonic()
 
-    def _count(self, active: Tensor) -> None:
+    def _count(self, active: Tensor, each: Tensor | None = None) -> None:
+        """Add the calls since the last time: the same for all measurements, or in proportion to `each` (B,)."""
         rows = torch.tensor([self.meter.rows, self.meter.grad_rows], dtype=torch.float64, device=active.device)
         self.meter.reset()
-        self._nfe = self._nfe.index_add(1, active, (rows / len(active))[:, None].expand(2, len(active)))
+        share = torch.full((len(active),), 1 / len(active), dtype=rows.dtype, device=rows.device)
+        if each is not None and float(each.sum()) > 0:
+            share = each.to(share) / each.sum()
+        self._nfe = self._nfe.index_add(1, active, rows[:, None] * share)
 
     def _look(self, state: State, when: str) -> int:
         """How many measurements are done, after a check of the state: so are those that diverge, unless all do."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Annotated, ClassVar, Literal
 from warnings import warn
 
 import torch
@@ -16,91 +16,29 @@ from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import Posterior
+from posterior.shapes import expand_right
 from samplers import levels
 from samplers import population as pop
-from samplers.auxiliary_kernel import FINE, AuxiliaryKernel, PriorSampling, check_auxiliary
+from samplers.auxiliary_kernel import AuxiliaryKernel, PriorSampling, check_auxiliary
 from samplers.base import Sampler
+from samplers.curvature import is_linear_gaussian
 from samplers.kernel import SMALLEST, Kernel, Move, tuned
+from samplers.kinetic_moves import KineticKernel
 from samplers.latent.hamiltonian import HamiltonianKernel
 from samplers.plan import Calls
-from samplers.state import Info, State, per_draw
+from samplers.state import Info
+from samplers.tempering import BUDGETS, Budget, PopulationState
 
-_FEWEST = 3  # moves at β = 1
+_FEWEST = 3  # moves at β = 1, unless a kernel's patience is less
+_STEPS = 2  # of a kinetic move, for each network call of a draw of p(x0 | z)
 _MOVES = 0.9  # moves accepted before the temperature changes again, on average
 # Beyond these the samples are not to be trusted (docs/exactness.md has how often each is right).
-_INFLATION, _LINEAGES, _R_HAT, _EVIDENCE = 4.0, 4, 1.1, 0.7
-# Moves at β = 1 end when so many of them have left more than this fraction of what the inflation exceeds 1 by.
-_COMPARE, _PROGRESS = 8, 0.85
-_PRIOR_WEIGHT = 5.0  # levels after which a prediction is corrected by half of what it was off by
+_WORTH, _MIXED, _LINEAGES, _FEWEST_LINEAGES, _R_HAT = 0.25, 0.5, 20, 5, 1.1
+_PROGRESS = 0.85  # moves at β = 1 end when a kernel's patience has left more of what the inflation exceeds 1 by
 _CAVEAT = (
     "the number of levels is foretold from a few samples of the prior, to some 30 %; the "
     "moves at β = 1 are taken to be as many as can be"
 )
-
-
-class Budget(NamedTuple):
-    """The settings of an accuracy.
-
-    Attributes:
-        population: Particles at the least.
-        prior_samples: Samples of the prior for each particle.
-        ess: Conditional effective sample size after each change of temperature, as a fraction of the population.
-        steps: Network calls a move.
-        prior_steps: Network calls for a sample of the prior.
-        final_moves: Most moves at β = 1; fewer if the particles of one ancestor have drifted apart before.
-        inflation: Variance of the population's mean, in units of that of independent draws, at which they have.
-    """
-
-    population: int
-    prior_samples: int
-    ess: float
-    steps: int
-    prior_steps: int
-    final_moves: int
-    inflation: float
-
-
-BUDGETS = {
-    "fast": Budget(128, prior_samples=2, ess=0.7, steps=5, prior_steps=12, final_moves=10, inflation=1.5),
-    "standard": Budget(256, prior_samples=4, ess=0.91, steps=6, prior_steps=20, final_moves=28, inflation=1.1),
-    "high": Budget(1024, prior_samples=8, ess=0.95, steps=12, prior_steps=32, final_moves=100, inflation=1.05),
-}
-
-
-@dataclass(kw_only=True)
-class PopulationState(State):
-    """A population at its current temperature.
-
-    Attributes:
-        epsilon: The auxiliary noise of each particle, (N, B, *event).
-        log_likelihood: log p(y | x) of each particle, (N, B).
-        ancestor: The slot in which each particle's lineage began, (N, B).
-        beta: Inverse temperature, (B,).
-        scale: Size of a move as a fraction of the largest, (B,).
-        moves: Moves accepted since the last change of temperature, on average, (B,).
-        final_moves: Moves made at β = 1, (B,).
-        inflation: Variance of the population's mean in units of that of independent draws, (B,).
-        compared: The inflation that the next comparison is with, (B,).
-        log_evidence: Estimates of log p(y) by the islands, their weights until β = 1, (B, islands).
-        spread: What tells how many levels are ahead, (B, K), see `samplers.levels.spread`.
-        levels: How many were ahead at the start, (B,).
-    """
-
-    epsilon: Tensor = per_draw()
-    log_likelihood: Tensor = per_draw()
-    ancestor: Tensor = per_draw()
-    beta: Tensor
-    scale: Tensor
-    moves: Tensor
-    final_moves: Tensor
-    inflation: Tensor
-    compared: Tensor
-    log_evidence: Tensor
-    spread: Tensor
-    levels: Tensor
-
-    def watched(self) -> dict[str, Tensor]:
-        return {**super().watched(), "log p(y | x)": self.log_evidence.logsumexp(1)}
 
 
 @dataclass(frozen=True)
@@ -113,28 +51,30 @@ class TemperedSMC(Sampler[PopulationState]):
     weight that is carried on outlives what the particle has in common with its past; and moves all particles, which at
     β = 1 goes on until those of one ancestor have drifted apart.
 
-    On a score prior a move is `auxiliary_move`, a Gibbs sweep where the likelihood is linear-Gaussian,
-    Metropolis–Hastings elsewhere, with ρ tuned by acceptance; two of small ρ end the run and remove the noise that few
-    network calls leave. Neither a prior density nor a gradient through the network is needed. Asymptotically exact in
-    the population, given exact draws of p(x0 | z). On a generator the population is of latents z and a move is
-    `hamiltonian_move`, with masses that follow the population's spread: asymptotically exact.
+    On a score prior a move is `auxiliary_move`: Metropolis–Hastings, with ρ tuned by acceptance, or where the
+    likelihood is linear-Gaussian a Gibbs sweep, and at β = 1 a move of `KineticKernel`, which goes much farther. Two of
+    small ρ end the run and remove the noise that few network calls leave. Neither a prior density nor a gradient
+    through the network is needed. Asymptotically exact in the population, given exact draws of p(x0 | z). On a
+    generator the population is of latents z and a move is `hamiltonian_move`, with masses that follow the population's
+    spread: asymptotically exact.
 
     | accuracy | particles, at least | prior samples for each | ESS a level | calls a move | moves at β = 1, at most |
     |---|---|---|---|---|---|
-    | fast | 128 | 2 | 70 % | 5 | 10 |
-    | standard | 256 | 4 | 91 % | 6 | 28 |
-    | high | 1,024 | 8 | 95 % | 12 | 100 |
+    | fast | 128 | 2 | 70 % | 5 | 10, or 3 kinetic ones of 15 calls |
+    | standard | 256 | 4 | 91 % | 6 | 28, or 8 kinetic ones of 18 calls |
+    | high | 1,024 | 8 | 95 % | 12 | 100, or 30 kinetic ones of 36 calls |
 
     Args:
         accuracy: How much to spend.
         population: Particles N, in place of what `accuracy` says; there are never fewer than samples are wanted.
             Samples are a subset, at the cost of all. Four islands (eight from N = 512 on) are resampled apart until
-            β = 1, so that they tell the error of the evidence; a population is rounded up to whole islands.
+            β = 1, so that they tell whether they agree; a population is rounded up to whole islands.
         exact_denoise: Use the exact draws of an analytic prior, to see what reverse diffusion costs.
 
-    Reports (in `Samples.info`): beta, rho or step_size, acceptance and inflation (variance of the population's mean in
-    units of that of independent draws) by step; log_evidence and log_evidence_error (of one standard deviation, from
-    the islands); effective_samples, lineages (of different ancestors) and island_r_hat.
+    Reports (in `Samples.info`): beta, rho or step_size, calls (where moves differ), acceptance and inflation (variance
+    of the population's mean in units of that of independent draws) by step; log_evidence and log_evidence_error (of one
+    standard deviation, from the lineages that are left); effective_samples, lineages (of different ancestors) and
+    island_r_hat.
 
     References:
         Del Moral, Doucet & Jasra 2006, Sequential Monte Carlo samplers, JRSS B 68.
@@ -155,10 +95,18 @@ class TemperedSMC(Sampler[PopulationState]):
     def budget(self) -> Budget:
         return BUDGETS[self.accuracy]
 
+    def _most(self, kernel: Kernel) -> int:
+        """Moves at β = 1 at the most."""
+        return self.budget.final_moves if kernel.refuses else self.budget.final_kinetic
+
     def _kernel(self, problem: Posterior) -> Kernel:
+        budget = self.budget
         if isinstance(problem.prior, GeneratorPrior):
-            return HamiltonianKernel(self.budget.steps)
-        return AuxiliaryKernel(PriorSampling(self.budget.steps, self.budget.prior_steps, self.exact_denoise))
+            return HamiltonianKernel(budget.steps)
+        sampling = PriorSampling(budget.steps, budget.prior_steps, self.exact_denoise)
+        return (
+            KineticKernel(sampling, _STEPS * budget.steps) if is_linear_gaussian(problem) else AuxiliaryKernel(sampling)
+        )
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
@@ -173,21 +121,17 @@ class TemperedSMC(Sampler[PopulationState]):
         return self.budget.prior_samples * self.draws_at_once(num_samples)
 
     def calls(self, problem: Posterior, num_samples: int) -> Calls:
-        budget, size, score = self.budget, self.draws_at_once(num_samples), isinstance(problem.prior, ScorePrior)
-        target = self.target(problem, None)
+        size, target = self.draws_at_once(num_samples), self.target(problem, None)
         _, ahead = self._foretold(target, problem.noise(0, 1).use("init"))
+        kernel = self._kernel(target)
+        each, budget = kernel.calls, self.budget
         # Where moves can be refused a level waits for about two.
-        refused = self._kernel(target).first_scale(target) < 1
-        moves = float(ahead.mean()) * (2 if refused else 1) + budget.final_moves
-        start, move = PriorSampling(budget.steps, budget.prior_steps, self.exact_denoise).calls if score else (1, 0)
-        forward: float = size * budget.prior_samples * start + levels.pilot_calls(problem, self._probes(problem), start)
-        backward = 0.0
-        if score:
-            forward += size * moves * move + num_samples * len(FINE) * move
-        else:  # a likelihood besides the gradients of a move, and images of the samples at the end
-            backward = size * moves * budget.steps
-            forward += backward + size * moves + num_samples
-        return Calls(forward, backward, _CAVEAT, levels.too_large(problem, ahead, size, self.budget.ess))
+        moves, final = float(ahead.mean()) * (2 if kernel.refuses else 1), self._most(kernel)
+        pilots = levels.pilot_calls(problem, self._probes(problem), each.start)
+        forward: float = size * (budget.prior_samples * each.start + moves * each.move + final * each.final)
+        forward += num_samples * each.finish
+        too_large = levels.too_large(problem, ahead, size, self.budget.ess)
+        return Calls(pilots + forward, size * (moves + final) * each.move_grad, _CAVEAT, too_large)
 
     def _probes(self, problem: Posterior) -> bool:
         """Whether levels are foretold with the help of the denoiser."""
@@ -235,10 +179,22 @@ class TemperedSMC(Sampler[PopulationState]):
         )
 
     def step(self, problem: Posterior, state: PopulationState, noise: Noise) -> tuple[PopulationState, Info]:
+        kernel = self._kernel(problem)
         beta, log_weights = self._reweighted(state)
-        before, ancestor = self._resampled(state, beta, log_weights, noise.use("resample"))
-        move, size = self._kernel(problem).move(problem, before, beta, state.scale, noise.use("move"))
-        new = self._diagnosed(state, move, ancestor, beta, log_weights)
+        # Islands are resampled apart until β = 1, then together.
+        uniform = noise.use("resample").for_draws(state.log_evidence.shape[1]).uniform()
+        together = (state.final_moves == 0) & (beta >= 1)
+        index = pop.resampled(log_weights, uniform, together)
+        parts = (state.x, state.log_likelihood, state.epsilon, state.ancestor)
+        *before, ancestor = (pop.take(v, index) for v in parts)
+        if not kernel.refuses:  # else sizes may still be tuned, and the first moves at β = 1 do not tell
+            inflation = pop.variance_inflation(before[0], ancestor)
+            state = replace(state, compared=torch.where(together, inflation, state.compared))
+            # Momenta of their own, with which particles of one ancestor go apart at once.
+            fresh = noise.use("momentum").normal(problem.event_shape)
+            before[2] = torch.where(expand_right(together, len(problem.event_shape)), fresh, before[2])
+        move, size = kernel.move(problem, Move(*before), beta, state.scale, noise.use("move"))
+        new = self._diagnosed(state, move, ancestor, beta, log_weights, kernel)
         acceptance = move.accepted.mean(0)
         return new, {"beta": beta, **size, "acceptance": acceptance, "inflation": new.inflation}
 
@@ -253,31 +209,23 @@ class TemperedSMC(Sampler[PopulationState]):
         increment, beta = torch.where(ready, increment, 0.0), torch.where(ready, beta, state.beta)
         return beta, log_weights + increment * state.log_likelihood
 
-    def _resampled(
-        self, state: PopulationState, beta: Tensor, log_weights: Tensor, noise: Noise
-    ) -> tuple[Move, Tensor]:
-        """The resampled particles and their ancestors; islands are resampled apart until β = 1, then together."""
-        islands = state.log_evidence.shape[1]
-        uniform = noise.for_draws(islands).uniform()
-        apart = pop.systematic_by_island(log_weights, islands, uniform)
-        together = pop.systematic(log_weights, uniform[0])
-        index = torch.where((state.final_moves == 0) & (beta >= 1), together, apart)
-        parts = (pop.take(v, index) for v in (state.x, state.log_likelihood, state.epsilon, state.ancestor))
-        x, log_likelihood, epsilon, ancestor = parts
-        return Move(x, log_likelihood, epsilon), ancestor
-
     def _diagnosed(
-        self, state: PopulationState, move: Move, ancestor: Tensor, beta: Tensor, log_weights: Tensor
+        self, state: PopulationState, move: Move, ancestor: Tensor, beta: Tensor, log_weights: Tensor, kernel: Kernel
     ) -> PopulationState:
         """The state after a move: the size of the next one, the islands' evidence, and whether to go on."""
         budget, islands, accepted = self.budget, state.log_evidence.shape[1], move.accepted.mean(0)
         final_moves = state.final_moves + (beta >= 1)
         inflation = pop.variance_inflation(move.x, ancestor)
-        compare = (final_moves % _COMPARE == 0) & (final_moves > 0)
+        compare = (final_moves % kernel.patience == 0) & (final_moves > 0)
         stuck = compare & (inflation - 1 > _PROGRESS * (state.compared - 1))
-        apart_enough = (final_moves >= _FEWEST) & (inflation <= budget.inflation)
-        done = (final_moves >= budget.final_moves) | apart_enough | stuck
+        fewest, most = min(_FEWEST, kernel.patience), self._most(kernel)
+        apart_enough = (final_moves >= fewest) & (inflation <= budget.inflation)
+        done = (final_moves >= most) | apart_enough | stuck
         log_evidence = pop.island_means(log_weights, islands).T
+        few = (final_moves + 1).clamp_min(fewest)  # moves at β = 1 that will do where particles are apart already
+        last = torch.where(inflation <= budget.inflation, few, most) - final_moves
+        ahead = levels.levels_from(state.spread, beta, budget.ess)
+        made = levels.share_made(state.step + 1, state.step + 1 - final_moves, state.levels, ahead, last)
         # Moves that are refused at their smallest are not waited for; lineages then tell that they made no difference.
         counted = torch.where(state.scale > SMALLEST, accepted, 1.0)
         return PopulationState(
@@ -286,7 +234,7 @@ class TemperedSMC(Sampler[PopulationState]):
             log_likelihood=move.log_likelihood,
             ancestor=ancestor,
             done=done,
-            progress=torch.where(done, 1.0, self._progress(state, beta, final_moves, inflation)),
+            progress=torch.where(done, 1.0, made.to(state.progress).maximum(state.progress)),
             beta=beta,
             scale=tuned(state.scale, accepted),
             moves=torch.where(state.moves >= _MOVES, 0.0, state.moves) + counted,
@@ -298,17 +246,6 @@ class TemperedSMC(Sampler[PopulationState]):
             levels=state.levels,
         )
 
-    def _progress(self, state: PopulationState, beta: Tensor, final_moves: Tensor, inflation: Tensor) -> Tensor:
-        """The share of moves that is made, (B,), by the prediction as the levels so far correct it."""
-        ahead = levels.levels_from(state.spread, beta, self.budget.ess)
-        taken = state.step + 1 - final_moves
-        correction = (taken + _PRIOR_WEIGHT) / ((state.levels - ahead).clamp_min(0) + _PRIOR_WEIGHT)
-        apart = inflation <= self.budget.inflation  # so that few moves at β = 1 will do
-        last = torch.where(apart, final_moves.clamp_min(_FEWEST - 1) + 1, self.budget.final_moves)
-        left = correction * ahead + last - final_moves
-        share = ((state.step + 1) / (state.step + 1 + left)).to(state.progress)
-        return share.maximum(state.progress)
-
     def finish(self, problem: Posterior, state: PopulationState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         # Neighbouring slots share ancestors: shuffle, so that the first samples are a fair subset.
         order = noise.use("order").uniform().argsort(0)[:num_samples]
@@ -317,10 +254,9 @@ class TemperedSMC(Sampler[PopulationState]):
         x = kernel.finish(problem, last, pilot, state.scale, noise.for_draws(num_samples))
         size, islands = len(state.x), state.log_evidence.shape[1]
         log_evidence = state.log_evidence.logsumexp(1) - math.log(islands)
-        relative = (state.log_evidence - log_evidence[:, None]).exp()
         figures = {
             "log_evidence": log_evidence,
-            "log_evidence_error": relative.std(1) / islands**0.5,
+            "log_evidence_error": pop.log_evidence_variance(state.ancestor).sqrt(),
             # the mean of a subset varies by its own size as well
             "effective_samples": 1 / (state.inflation / size + 1 / num_samples - 1 / size),
             "lineages": pop.num_lineages(state.ancestor),
@@ -329,11 +265,12 @@ class TemperedSMC(Sampler[PopulationState]):
         return x, {name: values.to(x.dtype) for name, values in figures.items()}
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
-        few = info["effective_samples"] * _INFLATION < num_samples
+        worth = info["effective_samples"] / num_samples  # of an independent sample, each
+        # Few lineages are enough where they have mixed, as far as some can tell. That the evidence is uncertain is no
+        # fault of the samples: it comes with its error.
+        few = (info["lineages"] < _FEWEST_LINEAGES) | ((info["lineages"] < _LINEAGES) & (worth < _MIXED))
         return {
-            "the samples stand for few independent ones (effective_samples)": few,
-            "the samples descend from few samples of the prior (lineages)": info["lineages"] < _LINEAGES,
+            "the samples stand for few independent ones (effective_samples)": worth < _WORTH,
+            "the samples descend from few samples of the prior (lineages)": few,
             "islands of particles disagree on where the posterior is (island_r_hat)": info["island_r_hat"] > _R_HAT,
-            "islands of particles disagree on the evidence (log_evidence_error)": info["log_evidence_error"]
-            > _EVIDENCE,
         }

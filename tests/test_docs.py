@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from posterior.app.cli import main
 from posterior.app.commands.priors import CONVERTERS
 from posterior.app.registry import LIKELIHOODS, OPERATORS, PRIORS, SAMPLERS, SOLVERS
+from posterior.networks.unet import UNet
+from posterior.priors.edm import EDMPrior
+from posterior.priors.zoo import save_prior
 from tests.test_notebooks import MACHINE_PATHS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -89,6 +93,43 @@ def test_the_first_ten_minutes_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert levels == ["sound"] * 4
     assert Path("results/sample/000.png").exists()
     assert Path("columns.npz").exists()
+
+
+def test_from_scanner_to_posterior_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every block in turn, with a small prior that was never trained, few samples, and without the installation."""
+    text = (ROOT / "docs/mri.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_prior(EDMPrior(UNet(2, (8,), 1), (2, 24, 28), sigma_data=0.5), "small")
+    smaller = {
+        "[96,112]": "[24,28]", "--acceleration 4 --calibration 16": "--acceleration 2 --calibration 8",
+        "--prior brain": "--prior ./small", '("brain")': '("./small")',
+        "--accuracy standard": "--accuracy fast", '("standard")': '("fast")',
+    }  # fmt: skip
+    for written, instead in smaller.items():
+        assert written in text
+        text = text.replace(written, instead)
+    found: dict[str, Any] = {"__name__": "mri"}
+    commands = []
+    for language, code in re.findall(r"```(python|sh)\n(.*?)```", text, flags=re.S):
+        if language == "python":
+            exec(compile(code.replace("checkpoints=", "progress=False, checkpoints="), "mri.md", "exec"), found)
+        elif code.startswith("posterior "):
+            words = shlex.split(code)[1:]
+            main([*words, *(["--progress=false"] if "recon" in words else [])])
+            commands.append(words[1])
+    assert commands == ["simulate", "recon", "coils"]
+    said = capsys.readouterr().out
+    assert re.search(
+        r"scan.h5, slice 0: true R [\d.]+; noise [\d.]+, from the border of k-space; coil maps: ESPIRiT", said
+    )
+    files = {"mean.nii.gz", "std.nii.gz", "draws.nii.gz", "reconstruction.h5", "summary.csv", "000.png", "slices"}
+    assert files == {path.name for path in Path("recon").iterdir()}
+    assert Path("maps.cfl").exists()
+    assert found["one"].calls == 56
 
 
 @pytest.mark.parametrize(

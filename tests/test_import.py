@@ -16,7 +16,8 @@ HEAVY = (
     [
         (
             "posterior, posterior.data, posterior.diagnostics, posterior.figures, posterior.metrics, "
-            "posterior.mri, posterior.operators, posterior.priors, posterior.training, samplers, samplers.map",
+            "posterior.mri, posterior.operators, posterior.priors, posterior.reconstruction, posterior.training, "
+            "samplers, samplers.map",
             (*HEAVY, "jsonargparse", "yaml"),
         ),
         ("posterior.app.cli", HEAVY),

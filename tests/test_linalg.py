@@ -3,7 +3,7 @@ import itertools
 import pytest
 import torch
 
-from posterior.linalg import chebyshev, conjugate_gradients, largest_eigenvalue
+from posterior.linalg import chebyshev, conjugate_gradients, largest_eigenvalue, shifted_inverse
 from posterior.noise import Noise
 from posterior.operators import LinearOperator
 from tests.operators.checks import assert_close
@@ -128,3 +128,42 @@ def test_conjugate_gradients_stop_row_by_row():
     for row in range(2):
         alone = conjugate_gradients(lambda v, r=row: (values[[r]] * v, v), b[[row]], 1, 20, 0.1)
         assert_close(alone[0], found[row], 1e-12)
+
+
+def test_gradients_of_a_shifted_inverse_are_those_of_the_dense_one():
+    noise = Noise.of(0, dtype=torch.float64)
+    root = noise.use("matrix").normal((8, 6))[0, 0]
+    gram, pull = root.T @ root, noise.use("pull").normal((3, 6))[0, 0]
+    b, shift = noise.use("b").normal((3, 6))[0, 0].requires_grad_(), torch.tensor(0.3, dtype=torch.float64)
+    shift.requires_grad_()
+
+    def gradients(x):
+        return torch.autograd.grad((pull * x.sin()).sum(), (b, shift))
+
+    dense = torch.linalg.solve(gram + shift * torch.eye(6, dtype=torch.float64), b.T).T
+    calls = []
+
+    def product(v):
+        assert not torch.is_grad_enabled()
+        calls.append(v)
+        return v @ gram
+
+    found = shifted_inverse(product, shift, b, 1, 20, 1e-13)
+    assert_close(found.detach(), dense.detach())
+    for mine, other in zip(gradients(found), gradients(dense), strict=True):
+        assert_close(mine, other)
+    assert len(calls) <= 14  # six or seven each way: no record of the first solution is kept
+
+
+def test_few_steps_of_a_shifted_inverse_have_the_gradient_of_as_many():
+    """What MoDL does: the second system is solved by as many steps as the first."""
+    gram = torch.diag(torch.arange(1.0, 7.0, dtype=torch.float64))
+    b = torch.ones(1, 6, dtype=torch.float64, requires_grad=True)
+    slope = torch.arange(6.0, dtype=torch.float64)[None]
+    found = shifted_inverse(lambda v: v @ gram, torch.tensor(0.5, dtype=torch.float64), b, 1, 2, 1e-13)
+    (mine,) = torch.autograd.grad(found, b, slope)
+
+    def system(v):
+        return v @ gram + 0.5 * v, v
+
+    assert_close(mine, conjugate_gradients(system, slope, 1, 2, 1e-13))

@@ -22,7 +22,7 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Downsampling
 from posterior.priors.zoo import load_prior
 from samplers import TemperedSMC
-from samplers.tempered_smc import BUDGETS, Budget
+from samplers.tempering import BUDGETS, Budget
 
 FINDING = (
     "On the `digits` network, truths rank uniformly among samples of `TemperedSMC`, but its intervals of single "
@@ -47,7 +47,7 @@ class Careless(TemperedSMC):
 
     @property
     def budget(self) -> Budget:
-        return BUDGETS["standard"]._replace(prior_samples=1, ess=0.2, final_moves=1)
+        return BUDGETS["standard"]._replace(prior_samples=1, ess=0.2, final_kinetic=1)
 
 
 def main(quick: bool) -> str:

@@ -34,12 +34,14 @@ from samplers import TemperedSMC
 
 FINDING = (
     "`TemperedSMC()` gets the classes of the digits right: the total variation of its class probabilities from the "
-    "exact ones averages 0.003 to 0.047, within the target for all four measurements. Its samples are as close to the "
-    "posterior as exact ones are where 10 or 14 rows are seen (relative errors of 1.03 and 1.06), less so for block "
-    "means (1.41), and not for magnitudes (12.33)."
+    "exact ones averages 0.003 to 0.048, within the target of 0.050 for all four measurements. It takes 289 network "
+    "calls where 10 rows are seen and 231 where 14 are, more than the 200 that were aimed at, and 194 for block means. "
+    "Its samples are as close to the posterior as exact ones are where 10 or 14 rows are seen (relative errors of 1.03 "
+    "and 1.10), less so for block means (1.20), and not for magnitudes (11.81)."
 )
-SHAPE, STD, PARTICLES, MEASUREMENTS, CALLS = (1, 28, 28), 0.2, 256, 20, 400
-CELLS = ["10 rows", "14 rows", "block means", "magnitudes"]
+SHAPE, STD, PARTICLES, MEASUREMENTS = (1, 28, 28), 0.2, 256, 20
+CALLS = {"10 rows": 200, "14 rows": 200, "block means": 200, "magnitudes": 400}
+CELLS = list(CALLS)
 
 
 def rows(count: int) -> Inpainting:
@@ -112,7 +114,7 @@ def main(quick: bool) -> str:
                 f"{samples.nfe[b]:.0f}", f"{evidence[b]:+.2f}", f"{samples.info['log_evidence_error'][b]:.2f}",
             ])  # fmt: skip
         target = max(0.05, 1.5 * float(of_exact.mean()))
-        met = float(variation.mean()) <= target and float(samples.nfe.max()) <= CALLS
+        met = float(variation.mean()) <= target and float(samples.nfe.mean()) <= CALLS[cell]
         low, high = bootstrap(variation.numpy())
         table.append([
             cell, f"{variation.mean():.3f} [{low:.3f}, {high:.3f}]", f"{variation.max():.3f}", f"{of_exact.mean():.3f}",
@@ -133,8 +135,8 @@ def main(quick: bool) -> str:
     return page("Digits with an exact posterior", FINDING, [
         f"{RELATIVE_ERROR} TV is the total variation of class probabilities.",
         markdown_table(head, table),
-        f"Target: the mean TV is at most the larger of 0.05 and 1.5 times that of exact samples, with at most {CALLS} "
-        "network calls.",
+        f"Target: the mean TV is at most the larger of 0.05 and 1.5 times that of exact samples, with at most "
+        f"{CALLS['10 rows']} network calls on average, or {CALLS['magnitudes']} for magnitudes.",
         "\n".join(verdicts),
         "## Every measurement",
         markdown_table(each, details),

@@ -4,11 +4,11 @@ The prior has 25 components N((−8i, −8j, −8i, −8j, …), I), i, j ∈ {�
 with singular values in (0, 1), and so is the noise (Cardoso et al. 2023, arXiv:2308.07983). The prior is reached
 through its denoiser and the ordinary reverse diffusion, as a learned one would be. (d, d_y) are the sizes of image and
 measurement. Problems are 0–19 (0–5 at d = 800), the sampler's seed is 0, and each run makes 1,000 samples. Defaults are
-the library's, which were chosen on other problems of the kind, with two exceptions: the first noise level of prior
-samples, √(2n)·sigma_data, came after these problems at d = 800 had shown a lower one to be wrong, and the 30 moves at
-β = 1 in all were 35 until one of these problems took 422 calls. The error is the sliced W1 distance on 400 fixed
-projections to exact samples, averaged over 4 sets of 1,000; the Monte Carlo error is its mean over the 6 pairs of those
-sets. The other samplers take problems 0–1. Cost: 40 minutes on one core; --quick: seconds.
+the library's, which were chosen on other problems of the kind, with one exception: the first noise level of prior
+samples, √(2n)·sigma_data, came after these problems at d = 800 had shown a lower one to be wrong. Targets were set
+before the run. The error is the sliced W1 distance on 400 fixed projections to exact samples, averaged over 4 sets of
+1,000; the Monte Carlo error is its mean over the 6 pairs of those sets. The other samplers take problems 0–1. Cost: 40
+minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -29,14 +29,16 @@ from posterior.tables import markdown_table
 from samplers import AnnealedLangevin, AuxiliaryGibbs, ReplicaExchange, Sampler, TemperedSMC
 
 FINDING = (
-    "The median relative error of `TemperedSMC()` is between 0.97 and 1.34 in all nine cells, at 200 to 242 network "
-    "calls a sample on average, and its weights of the modes are off by at most 0.038 in total variation. The other "
-    "samplers lose or misjudge modes: their medians reach 17.75 (`ReplicaExchange`), 133.89 (`AuxiliaryGibbs`) and "
-    "118.07 (`AnnealedLangevin`)."
+    "The median relative error of `TemperedSMC()` is between 0.98 and 1.20 in all nine cells, within its target and "
+    "within 1.2 times that with exact denoising, but it takes 135 to 210 network calls a sample on average, which is "
+    "more than the 150 that were aimed at in seven cells. Its weights of the modes are off by at most 0.031 in total "
+    "variation. Single problems are harder: the worst has an error of 7.95, with a warning. The other samplers lose or "
+    "misjudge modes: their medians reach 16.02 (`ReplicaExchange`), 124.64 (`AuxiliaryGibbs`) and 114.61 "
+    "(`AnnealedLangevin`)."
 )
 CELLS = [(d, d_y) for d in (8, 80, 800) for d_y in (1, 2, 4)]
-TARGETS = {1: 1.6, 2: 1.3, 4: 1.3}
-SAMPLES, PROJECTIONS, CALLS, VERSUS = 1000, 400, 400, 1.2
+TARGETS = {1: 1.4, 2: 1.2, 4: 1.2}
+SAMPLES, PROJECTIONS, CALLS, VERSUS = 1000, 400, 150, 1.2
 
 
 def make_problem(d: int, d_y: int, index: int) -> Posterior:
@@ -105,7 +107,7 @@ def main(quick: bool) -> str:
                 print(table[-1], flush=True)
         rows, exact = (pick(outcomes, cell, name) for name in ours)
         error, versus = (np.median([o.relative_error for o in runs]) for runs in (rows, exact))
-        calls = max(o.calls for o in rows)
+        calls = np.mean([o.calls for o in rows])
         met = error <= TARGETS[d_y] and calls <= CALLS and error <= VERSUS * versus
         verdicts.append([
             cell, f"{error:.2f}", f"{TARGETS[d_y]}", f"{calls:.0f}", f"{error / versus:.2f}",
@@ -124,11 +126,11 @@ def main(quick: bool) -> str:
     if not quick:
         save("gaussian_mixture", outcomes)
     head = [
-        "(d, d_y)", "relative error, median", "target", "network calls, most", "ratio to exact denoising (target 1.2)",
+        "(d, d_y)", "relative error, median", "target", "network calls, mean", "ratio to exact denoising (target 1.2)",
         "",
     ]  # fmt: skip
     return page("Gaussian mixture", FINDING, [
-        f"{RELATIVE_ERROR} The targets of `TemperedSMC()` include at most 400 network calls on every problem; ‘exact "
+        f"{RELATIVE_ERROR} The targets of `TemperedSMC()` include at most {CALLS} network calls on average; ‘exact "
         "denoising’ is the same sampler with `exact_denoise=True`, which shows what reverse diffusion costs.",
         markdown_table(head, verdicts, "lrrrrl"),
         *notes,

@@ -1,4 +1,4 @@
-"""The command line: `posterior demo | sample | solve | calibrate | fairness | train | priors`."""
+"""The command line: `posterior demo | sample | solve | calibrate | fairness | train | priors | mri`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from posterior.app.commands.answer import sample, solve
 from posterior.app.commands.checks import calibration, priors_check
 from posterior.app.commands.demo import demo
 from posterior.app.commands.fairness import fairness_study
+from posterior.app.commands.mri import mri_coils, mri_recon, mri_simulate
 from posterior.app.commands.priors import CONVERTERS, priors_list, priors_show
-from posterior.app.commands.train import train_flow, train_score, train_vae
+from posterior.app.commands.train import train_flow, train_mri, train_score, train_vae
 from posterior.app.parsing import one_line_errors, parse
 
 _DESCRIPTION = "Draw posterior samples in imaging inverse problems, say how far they can be trusted, compare with MAP."
@@ -20,7 +21,13 @@ COMMANDS: dict[str, Any] = {
     "demo": demo,
     "sample": sample,
     "solve": solve,
-    "train": {"_help": "Train a prior of your own.", "score": train_score, "vae": train_vae, "flow": train_flow},
+    "train": {
+        "_help": "Train a prior of your own, or a network that reconstructs scans.",
+        "score": train_score,
+        "vae": train_vae,
+        "flow": train_flow,
+        "mri": train_mri,
+    },
     "priors": {
         "_help": "See what the shipped priors are, check one, or convert a checkpoint to one.",
         "list": priors_list,
@@ -30,6 +37,12 @@ COMMANDS: dict[str, Any] = {
             "_help": "Make a prior of a checkpoint of another project; code that is pickled in it is never run.",
             **CONVERTERS,
         },
+    },
+    "mri": {
+        "_help": "Reconstruct MRI scans with their uncertainty, simulate scans, or estimate coil maps.",
+        "recon": mri_recon,
+        "simulate": mri_simulate,
+        "coils": mri_coils,
     },
     "calibrate": calibration,
     "fairness": fairness_study,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +41,7 @@ def answer(
     elif checkpoint is not None:
         raise IncompatibleError(f"{method.name} takes no steps to go on from: leave the checkpoint out")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", TrustWarning)
-            warnings.simplefilter("always", TooLargeWarning)
-            warnings.showwarning = _say
+        with without_trust_warnings():
             if isinstance(method, Sampler):
                 return method.sample(problem, num_samples, **options)
             return method.solve(problem, **options)
@@ -50,6 +49,16 @@ def answer(
         if checkpoint is None:
             stop.add_note("the unfinished run is not kept; with --checkpoint FILE the same command goes on")
         raise
+
+
+@contextmanager
+def without_trust_warnings() -> Iterator[None]:
+    """Keep back warnings that results repeat; what speaks against a run before it begins goes to stderr at once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        warnings.simplefilter("always", TooLargeWarning)
+        warnings.showwarning = _say
+        yield
 
 
 def _say(

@@ -5,7 +5,7 @@ The packages that formats of imaging need come with the extra `mri`, and are imp
 
 from posterior.data.bart import read_bart, read_cfl, write_cfl
 from posterior.data.dicom import read_dicom, write_dicom
-from posterior.data.fastmri import read_fastmri, write_fastmri
+from posterior.data.fastmri import read_fastmri, write_fastmri, write_kspace
 from posterior.data.geometry import Geometry, Volume
 from posterior.data.images import load_images
 from posterior.data.ismrmrd import read_ismrmrd
@@ -33,5 +33,6 @@ __all__ = [
     "write_cfl",
     "write_dicom",
     "write_fastmri",
+    "write_kspace",
     "write_nifti",
 ]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from posterior.checks import Real, checked
-from posterior.data.geometry import Geometry, check_estimates
+from posterior.checks import Real, Values, checked
+from posterior.data.geometry import Geometry, check_estimates, check_magnitudes
 from posterior.data.hdf5 import find_dataset, find_numbers, open_hdf5, to_native
 from posterior.data.kspace import RawFile, RawSlice, crop_oversampling, crop_readout
 from posterior.data.mri_header import read_mri_header
-from posterior.errors import FileFormatError
+from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
 from posterior.io.extras import require
 from posterior.io.writing import atomic_write
 
@@ -100,7 +101,13 @@ def _read_slice(path: Path, index: int, rows: int, geometry: Geometry | None, fa
 
 
 @checked
-def write_fastmri(path: str | Path, mean: Real, std: Real | None = None, draws: Real | None = None) -> None:
+def write_fastmri(
+    path: str | Path,
+    mean: Real,
+    std: Real | None = None,
+    draws: Real | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
     """Write reconstructions as fastMRI's evaluation reads them, magnitudes under the key `reconstruction`.
 
     Args:
@@ -108,6 +115,7 @@ def write_fastmri(path: str | Path, mean: Real, std: Real | None = None, draws: 
         mean: (N, H, W), real.
         std: (N, H, W), real, under the key `std`, which the evaluation passes over.
         draws: (S, N, H, W), real, under the key `draws`, likewise.
+        attributes: Numbers, texts, and lists of either, which become attributes of the file.
 
     Raises:
         ShapeError, InvalidValueError, NotFiniteError: Arrays are of other shapes, complex, or not finite.
@@ -121,6 +129,51 @@ def write_fastmri(path: str | Path, mean: Real, std: Real | None = None, draws: 
         for key, values in arrays.items():
             if values is not None:
                 file[key] = values.detach().cpu().float().numpy()
+        file.attrs.update(attributes or {})
+
+
+@checked
+def write_kspace(
+    path: str | Path,
+    kspace: Values,
+    mask: Values,
+    reference: Real | None = None,
+    attributes: Mapping[str, Any] | None = None,
+) -> None:
+    """Write k-space with the keys of fastMRI, as `read_fastmri` reads it.
+
+    Args:
+        path: The file.
+        kspace: (N, C, H, W), complex, zero where nothing was measured.
+        mask: True where something was, (H, W); of whole columns it is written as (W,).
+        reference: True magnitudes (N, H, W), under the key `reconstruction_esc`.
+        attributes: Numbers, texts, and lists of either, which become attributes of the file.
+
+    Raises:
+        ShapeError: k-space or mask have other shapes.
+        InvalidValueError: k-space is not complex, or reference not real.
+        NotFiniteError: NaN or infinity.
+        FileWriteError: The file cannot be written.
+        IncompatibleError: h5py is not installed.
+    """
+    if kspace.ndim != 4 or not kspace.numel() or mask.shape != kspace.shape[-2:]:
+        raise ShapeError(
+            f"k-space is (N, C, H, W) and its mask (H, W); got {tuple(kspace.shape)} and {tuple(mask.shape)}"
+        )
+    if not kspace.is_complex():
+        raise InvalidValueError(f"k-space is complex; got {kspace.dtype}")
+    check_finite("k-space", kspace, "repair it")
+    arrays = {"kspace": kspace.to(torch.complex64), "mask": (mask != 0).to(torch.uint8)}
+    if bool((arrays["mask"] == arrays["mask"][0]).all()):
+        arrays["mask"] = arrays["mask"][0]
+    if reference is not None:
+        check_magnitudes("reference", reference, (len(kspace), *kspace.shape[2:]))
+        arrays["reconstruction_esc"] = reference.float()
+    h5py = require("h5py", "mri")
+    with atomic_write(path) as stream, h5py.File(stream, "w") as file:
+        for key, values in arrays.items():
+            file[key] = values.detach().cpu().resolve_conj().numpy()
+        file.attrs.update(attributes or {})
 
 
 def _check_shape(path: Path, key: str, found: Shape, allowed: tuple[Shape, ...], other: str = "`kspace`") -> None:

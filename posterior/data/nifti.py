@@ -84,13 +84,14 @@ def _values(path: Path, header: Any, content: bytes) -> Tensor:
 
 
 @checked
-def write_nifti(path: str | Path, values: Real, geometry: Geometry) -> None:
+def write_nifti(path: str | Path, values: Real, geometry: Geometry, comment: str = "") -> None:
     """Write magnitudes as float32: their mean or standard deviation, or draws in the file's fourth dimension.
 
     Args:
         path: A `.nii` or `.nii.gz` file.
         values: (N, H, W), or draws (S, N, H, W), real.
         geometry: Of the voxels; without a place the file says spacings alone.
+        comment: A text of any length, as an extension of the header.
 
     Raises:
         ShapeError, InvalidValueError, NotFiniteError: Values are of another shape, complex, or not finite.
@@ -110,6 +111,8 @@ def write_nifti(path: str | Path, values: Real, geometry: Geometry) -> None:
         image = nibabel.Nifti1Image(data, None)
         image.header.set_zooms((*geometry.spacing[::-1], *[1.0] * (values.ndim - 3)))
     image.header.set_xyzt_units("mm")
+    if comment:
+        image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", comment.encode()))
     with atomic_write(path) as stream:
         if compressed:
             with gzip.GzipFile(fileobj=stream, mode="wb", mtime=0, filename="") as packed:

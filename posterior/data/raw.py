@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from posterior.checks import checked
@@ -17,14 +18,29 @@ _HDF5 = (".h5", ".hdf5", ".mrd")
 
 
 @checked
-def read_kspace(path: str | Path) -> RawFile:
+def read_kspace(path: str | Path, maps: str | Path | None = None) -> RawFile:
     """The slices of a file of raw data: fastMRI or ISMRMRD, told apart by what they hold, or BART (.cfl, .hdr).
 
+    Args:
+        path: The file.
+        maps: Coil maps of its slices, an array of BART's with the dimensions of k-space, in place of the file's own.
+
     Raises:
-        FileFormatError: The file is none of these, or what their readers raise it for.
+        FileFormatError: The file is none of these, or what their readers raise it for; or there are maps of other
+            slices.
         IncompatibleError: A package that the format needs is not installed.
     """
     path = Path(path)
+    scan = _read(path)
+    if maps is None:
+        return scan
+    known = read_bart(maps)
+    if len(known) != len(scan):
+        raise FileFormatError(f"{maps} holds coil maps of {len(known)} slices, and {path} has {len(scan)}")
+    return RawFile(path, len(scan), lambda index: replace(scan[index], maps=known[index].kspace))
+
+
+def _read(path: Path) -> RawFile:
     if path.suffix in _BART:
         return read_bart(path)
     if path.suffix not in _HDF5:

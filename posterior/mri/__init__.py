@@ -16,12 +16,26 @@ from posterior.mri.masks import (
     true_acceleration,
 )
 from posterior.mri.noise import compression_matrix, noise_std_from_border, whitening_matrix
+from posterior.mri.reconstruction import (
+    MoDLNetwork,
+    ReconstructionNetwork,
+    ReconstructionUNet,
+    VariationalNetwork,
+    load_network,
+    save_network,
+)
+from posterior.mri.scans import Scans, undersampled_scans
 from posterior.mri.simulate import Simulation, simulate
 from posterior.mri.trajectories import density_weights, radial_trajectory
 
 __all__ = [
     "MASKS",
+    "MoDLNetwork",
+    "ReconstructionNetwork",
+    "ReconstructionUNet",
+    "Scans",
     "Simulation",
+    "VariationalNetwork",
     "augmented",
     "birdcage_maps",
     "calibration_region",
@@ -33,6 +47,7 @@ __all__ = [
     "espirit_maps",
     "gaussian_columns_mask",
     "gaussian_mask",
+    "load_network",
     "mix_coils",
     "mvue",
     "noise_std_from_border",
@@ -42,7 +57,9 @@ __all__ = [
     "random_maps",
     "random_mask",
     "rss",
+    "save_network",
     "simulate",
     "true_acceleration",
+    "undersampled_scans",
     "whitening_matrix",
 ]

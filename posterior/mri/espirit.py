@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from posterior.checks import Count, Level, checked
+from posterior.checks import Count, Level, NonNegative, checked
 from posterior.errors import InvalidValueError
 from posterior.mri.kspace import central, check_kspace
 
@@ -22,6 +22,7 @@ def espirit_maps(
     kernel: Count | None = None,
     threshold: Level = 0.02,
     crop: Level = 0.95,
+    noise_std: NonNegative = 0.0,
 ) -> Tensor:
     r"""Sensitivities S of which the middle of k-space is one image's: ESPIRiT.
 
@@ -41,6 +42,8 @@ def espirit_maps(
         kernel: k; half the shorter side of the middle, and at most 6, unless given.
         threshold: Singular values of the patches below this share of the largest are noise.
         crop: Eigenvalue up to which there is no image.
+        noise_std: σ in each real component; singular values up to \(\sigma(\sqrt{P} + \sqrt{C k^2})\), about those of
+            white noise in P patches that overlap, are noise as well.
 
     Returns:
         Maps (..., C, H, W).
@@ -62,15 +65,22 @@ def espirit_maps(
             f"{calibration[0]} × {calibration[1]}" + ("" if bool(middle.any()) else ", of zeros")
         )
     shape = (kspace.shape[-2], kspace.shape[-1])
-    return torch.stack([_maps(one, shape, size, threshold, crop) for one in middle]).reshape(kspace.shape)
+    return torch.stack([_maps(one, shape, size, threshold, crop, noise_std) for one in middle]).reshape(kspace.shape)
 
 
-def _maps(middle: Tensor, shape: tuple[int, int], kernel: int, threshold: float, crop: float) -> Tensor:
+def _maps(
+    middle: Tensor, shape: tuple[int, int], kernel: int, threshold: float, crop: float, noise_std: float
+) -> Tensor:
     """Maps (C, H, W) of one slice, given the middle of its k-space."""
-    coils = len(middle)
+    coils, unit = len(middle), middle.abs().amax()
+    middle = middle / unit  # squares of k-space in small units may leave the range
     patches = middle.unfold(1, kernel, 1).unfold(2, kernel, 1).permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2)
     squares, vectors = torch.linalg.eigh(patches @ patches.mH)
-    basis = vectors[:, squares > threshold**2 * squares[-1]].reshape(coils, kernel, kernel, -1)
+    noise = noise_std / unit * (math.sqrt(patches.shape[1]) + math.sqrt(patches.shape[0]))
+    kept = squares > torch.maximum(threshold**2 * squares[-1], noise.square())
+    if not bool(kept.any()):
+        return middle.new_zeros(coils, *shape)
+    basis = vectors[:, kept].reshape(coils, kernel, kernel, -1)
     convolution = _correlation(basis) / kernel**2
     rows, columns = (_waves(n, convolution) for n in shape)
     strongest = torch.linalg.eigh(middle.flatten(1) @ middle.flatten(1).mH)[1][:, -1]

@@ -83,9 +83,13 @@ def simulate(
     phase = phase_std * smooth_fields(noise.use("phase"), *magnitude.shape[-2:])[0]
     x = torch.polar(magnitude, phase)
     image = band_limited(x, shape)
-    size = image.abs()
-    inside = size > _OBJECT * size.amax((-2, -1), keepdim=True)
-    std = (size * inside).sum((-2, -1)) / inside.sum((-2, -1)) / snr
+    std = noise_of_snr(image.abs(), snr)
     y = centred_fft(band_limited(maps * x.unsqueeze(-3), shape))
     white = torch.view_as_complex(noise.use("noise").normal((*y.shape[1:], 2))[0])
     return Simulation(y + std[:, None, None, None] * white, std, as_channels(image))
+
+
+def noise_of_snr(magnitude: Tensor, snr: float) -> Tensor:
+    """The noise's standard deviation, (B,), with which images of these magnitudes (B, H, W) have an SNR."""
+    inside = magnitude > _OBJECT * magnitude.amax((-2, -1), keepdim=True)
+    return (magnitude * inside).sum((-2, -1)) / inside.sum((-2, -1)) / snr

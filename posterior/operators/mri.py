@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from posterior.checks import checked
+from posterior.checks import Shape, checked
 from posterior.errors import ShapeError
 from posterior.linalg import SpectralFunction
 from posterior.operators.coils import CoilOperator, as_channels
@@ -32,22 +32,32 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
         maps: Coil sensitivities S, complex, (C, H, W) or (B, C, H, W), one set for each measurement.
         mask: True or 1 where k-space is measured: (H, W) with the zero frequency at (⌊H/2⌋, ⌊W/2⌋), (W,) for whole
             columns, or (B, 1, H, W), one for each measurement; all of it unless given.
+        grid: (H′, W′) of k-space and its mask, where its field of view is larger than the image, around whose pixel
+            (⌊H/2⌋, ⌊W/2⌋) there is nothing else in it; that of the image unless given.
 
     Raises:
-        ShapeError: Maps or mask are of another shape.
+        ShapeError: Maps or mask are of another shape, or the grid is smaller than the image.
         InvalidValueError: Maps are not complex or all zero, the mask holds other numbers than 0 and 1, or a measurement
             has no coefficient.
     """
 
     @checked
-    def __init__(self, maps: Tensor, mask: Tensor | None = None) -> None:
-        super().__init__(maps, maps.shape[-2:])
+    def __init__(self, maps: Tensor, mask: Tensor | None = None, grid: Shape | None = None) -> None:
+        image = tuple(maps.shape[-2:])
+        grid = image if grid is None else tuple(grid)
+        if len(grid) != 2 or any(n < m for n, m in zip(grid, image, strict=False)):
+            raise ShapeError(
+                f"the grid of MultiCoilMRI is {grid}; expected (H′, W′), no smaller than the image's {image}"
+            )
+        super().__init__(maps, grid)
+        start = [n // 2 - m // 2 for n, m in zip(grid, image, strict=True)]
+        self._window = slice(start[0], start[0] + image[0]), slice(start[1], start[1] + image[1])
         if mask is not None and mask.ndim > 2 and mask.shape[-3] != 1:  # a mask (B, H, W) is none for each coil
             raise ShapeError(
                 f"the mask of MultiCoilMRI has shape {tuple(mask.shape)}; expected (W,), (H, W) or (B, 1, H, W), the "
                 "same for all coils"
             )
-        self._set_mask(torch.ones(maps.shape[-2:]) if mask is None else mask)
+        self._set_mask(torch.ones(grid) if mask is None else mask)
         columns = bool((self._whole_mask() == self._whole_mask()[..., :1, :]).all())
         self.knows_spectrum = columns and math.prod(maps.shape[-2:]) * maps.shape[-1] <= _LARGEST
 
@@ -76,20 +86,27 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
         maps = self.maps.to(torch.complex128).movedim(-3, -2)
         mask = self._whole_mask()[..., 0, :].double()
         mask = mask[..., 0, :] if mask.ndim == 3 else mask  # all coils have the same
-        eye = torch.eye(maps.shape[-1], dtype=maps.dtype, device=maps.device)
-        waves = centred_fft(eye.unsqueeze(-2)).squeeze(-2)  # F of one row, a symmetric matrix
-        filters = (waves.conj() * mask.unsqueeze(-2)) @ waves
+        eye = torch.eye(mask.shape[-1], dtype=maps.dtype, device=maps.device)
+        waves = centred_fft(eye.unsqueeze(-2)).squeeze(-2)[:, self._window[1]]  # F of one row of the image
+        filters = (waves.mH * mask.unsqueeze(-2)) @ waves
         values, vectors = torch.linalg.eigh((maps.mH @ maps) * filters.unsqueeze(-3))
         return values.clamp_min(0), vectors
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self._masked(centred_fft(self._coil_images(x)))
+        images = self._coil_images(x)
+        whole = images
+        if self.measurement_shape[-2:] != self.event_shape[-2:]:
+            whole = images.new_zeros(*images.shape[:-2], *self.measurement_shape[-2:])
+            whole[..., self._window[0], self._window[1]] = images
+        return self._masked(centred_fft(whole))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._combined(centred_ifft(self._masked(y)))
+        return self._combined(centred_ifft(self._masked(y))[..., self._window[0], self._window[1]])
 
     def gram(self, x: Tensor) -> Tensor:
         """AᵀA x, with images moved to the origin of plain Fourier transforms instead of every coil."""
+        if self.measurement_shape[-2:] != self.event_shape[-2:]:
+            return super().gram(x)
         maps, mask = self._cached("at origin", lambda: (_to_origin(self.maps), _to_origin(self._whole_mask())))
         image = _to_origin(torch.complex(*x.unbind(-3))).unsqueeze(-3)
         spectrum = torch.fft.fft2(maps * image)

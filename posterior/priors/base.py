@@ -304,7 +304,13 @@ class ScorePrior(Prior):
 
     @checked
     def sample_denoised(
-        self, z: Values, sigma: Real | Positive, noise: Noise, *, steps: Annotated[int, Range(3)] = 10
+        self,
+        z: Values,
+        sigma: Real | Positive,
+        noise: Noise,
+        *,
+        steps: Annotated[int, Range(3)] = 10,
+        denoised: Values | None = None,
     ) -> Tensor:
         r"""Draw from \(p(x_0 \mid x_0 + \sigma\varepsilon = z)\), the clean images that z may have been.
 
@@ -313,10 +319,11 @@ class ScorePrior(Prior):
             sigma: Noise level of z, broadcastable to its leading shape.
             noise: Source of randomness.
             steps: Network calls a draw, the same for all rows.
+            denoised: D(z, σ) where it is known, of the shape of z, which saves the first of them.
         """
         check_values("z", z, self.event_shape, real=True)
         check_broadcast("z and the noise", z.shape[: z.ndim - len(self.event_shape)], noise.lead)
-        return reverse_diffusion.sample_denoised(self, z, sigma, noise, steps=steps)
+        return reverse_diffusion.sample_denoised(self, z, sigma, noise, steps=steps, denoised=denoised)
 
     def exact_sample(self, num_samples: int, noise: Noise) -> Tensor:
         """Draw from p(x) without reverse diffusion, where the prior is analytic: (num_samples, B, *event_shape)."""

@@ -117,8 +117,10 @@ def sample(prior: Denoiser, noise: Noise, steps: int) -> Tensor:
     return flow_ode(prior.denoise, start, levels, prior.mean().to(variance), _PRIOR_VARIANCE * variance)
 
 
-def sample_denoised(prior: Denoiser, z: Tensor, sigma: Tensor | float, noise: Noise, steps: int) -> Tensor:
-    r"""Draw from p(x0 | x0 + ρε = z) by its own probability-flow ODE, \(\rho\) = sigma.
+def sample_denoised(
+    prior: Denoiser, z: Tensor, sigma: Tensor | float, noise: Noise, steps: int, denoised: Tensor | None = None
+) -> Tensor:
+    r"""Draw from p(x0 | x0 + ρε = z) by its own probability-flow ODE, \(\rho\) = sigma; D(z, ρ) may be known.
 
     For \(w_t = x_0 + t\varepsilon'\) two independent Gaussian views of x0 combine,
     \(E[x_0 \mid z, w_t] = D(\bar x, \bar\sigma)\) with \(\bar\sigma^{-2} = \rho^{-2} + t^{-2}\),
@@ -139,5 +141,5 @@ def sample_denoised(prior: Denoiser, z: Tensor, sigma: Tensor | float, noise: No
     last = torch.maximum(_LAST * (5 / count) * rho, (prior.sigma_min**-2 - rho**-2).clamp_min(0.01 * rho**-2).rsqrt())
     levels = geometric_levels(torch.maximum(_FIRST * (count / 5) ** 0.9 * rho, 2 * last), last, count)
     variance = _VARIANCE * rho**2
-    centre = prior.denoise(z, rho.reshape(rho.shape[: rho.ndim - len(event)]))
+    centre = prior.denoise(z, rho.reshape(rho.shape[: rho.ndim - len(event)])) if denoised is None else denoised
     return flow_ode(denoise, noise.use("start").normal(event), levels, centre, variance)

@@ -1,8 +1,9 @@
-"""Training of priors, and of classifiers."""
+"""Training of priors, of classifiers, and of networks that reconstruct."""
 
 from posterior.training.classifier import held_out_accuracy, train_classifier
 from posterior.training.flow import bits, flow_loss, held_out_bits, train_flow
 from posterior.training.loop import train
+from posterior.training.reconstruction import reconstruction_loss, train_reconstruction
 from posterior.training.score import denoising_loss, held_out_denoising_error, train_score
 from posterior.training.vae import held_out_elbo, negative_elbo, train_vae, vae_loss
 
@@ -15,9 +16,11 @@ __all__ = [
     "held_out_denoising_error",
     "held_out_elbo",
     "negative_elbo",
+    "reconstruction_loss",
     "train",
     "train_classifier",
     "train_flow",
+    "train_reconstruction",
     "train_score",
     "train_vae",
     "vae_loss",

@@ -48,6 +48,7 @@ def train(
     seed: int = 0,
     progress: bool = True,
     data: Any = None,
+    choose_by: str | None = None,
 ) -> nn.Module:
     """Train a model with Adam, linear warm-up and cosine decay; return it with averaged weights.
 
@@ -67,6 +68,8 @@ def train(
         evaluate: Called with (averaged model, step) for figures to log, every `evaluate_every` steps and at the end.
         autocast: Whether the forward pass runs in bfloat16; on CUDA alone unless given: on many CPUs it is slower.
         data: What else the loss is computed from, so that a folder of other data is not gone on with.
+        choose_by: A figure of `evaluate`: the weights that are returned are those of the evaluation at which it was
+            least, and not the last.
 
     Raises:
         InvalidValueError: There are no images, a number is out of range, or the loss became NaN or infinite.
@@ -84,11 +87,14 @@ def train(
 
     def identity() -> Identity:
         digests = {"model": (repr(model), layout), "training data": (images, data), **settings}
+        digests |= {} if choose_by is None else {"choose_by": choose_by}
         return {"kind": "training"} | {name: fingerprint(value) for name, value in digests.items()}
 
     def report(step: int, value: float, before: str) -> str:
         """The log with one more line; it is a file of its own, so that it can be read while training goes on."""
         figures = {"step": step, "loss": value} | (evaluate(training.averaged, step) if evaluate else {})
+        if choose_by is not None and training.is_best(figures[choose_by]):
+            training.save(file, step, value)  # before the log: without its line a run that stops here evaluates again
         write_text(log, text := before + json.dumps(figures) + "\n")
         return text
 
@@ -113,7 +119,7 @@ def train(
                     raise KeyboardInterrupt
                 if evaluating:
                     lines = report(step + 1, value, lines)
-    model.load_state_dict(training.averaged.state_dict())
+    model.load_state_dict(training.best["weights"] if training.best else training.averaged.state_dict())
     return model.eval().requires_grad_(False)
 
 
@@ -135,6 +141,7 @@ class _Training:
         self.autocast = self.device.type == "cuda" if autocast is None else autocast
         self.noise = Noise.of(seed, batch_size, device=self.device)
         self.parts: dict[str, Any] = {"averaged": self.averaged, "model": model, "optimiser": self.optimiser}
+        self.best: dict[str, Any] = {}  # the averaged weights whose figure was least, and the figure
 
     def step(self, step: int, learning_rate: float, averaging: int) -> float:
         """One step of the optimiser and of the average; the loss before it."""
@@ -151,10 +158,18 @@ class _Training:
         _average(self.averaged, self.model, min(1 - 1 / averaging, (1 + step) / (10 + step)))
         return value.item()
 
+    def is_best(self, figure: float) -> bool:
+        """Whether a figure of the averaged weights is the least so far; they are then kept."""
+        if not figure < self.best.get("figure", math.inf):
+            return False
+        self.best = {"figure": figure, "weights": copy.deepcopy(self.averaged.state_dict())}
+        return True
+
     def save(self, file: Checkpoint, step: int, value: float) -> None:
         """Keep what there is after a number of steps, and the last loss."""
         states = {name: part.state_dict() for name, part in self.parts.items()}
-        file.save({"step": step, "loss": value, "known": self._known()} | states)
+        best = {"best": self.best} if self.best else {}
+        file.save({"step": step, "loss": value, "known": self._known()} | states | best)
 
     def resume(self, file: Checkpoint) -> tuple[int, float]:
         """Go on from what was kept: after how many steps, and the last loss."""
@@ -165,6 +180,7 @@ class _Training:
         file.compare(kept["known"], self._known())  # before the model is touched
         for name, part in self.parts.items():
             part.load_state_dict(kept[name])
+        self.best = kept.get("best", {})
         return kept["step"], kept["loss"]
 
     @torch.no_grad()

@@ -14,6 +14,7 @@ from posterior.operators import Identity
 from posterior.priors.base import Prior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
+from samplers.baselines.estimate import estimate_of
 from samplers.plan import Calls
 from samplers.solver import Solver
 
@@ -79,12 +80,4 @@ class BM3D(Solver):
         ):
             pixels = bm3d(y[0], level)[..., None] if len(y) == 1 else bm3d_rgb(y.transpose(1, 2, 0), level)
             images.append(torch.as_tensor(pixels).reshape(*y.shape[1:], len(y)).permute(2, 0, 1))
-        unknown = torch.full((len(problem),), float("nan"), dtype=problem.dtype, device=problem.device)
-        zero = torch.zeros(len(problem), dtype=torch.float64, device=problem.device)
-        return PointEstimate(
-            x=torch.stack(images).to(problem.y),
-            loss=unknown,
-            converged=torch.ones_like(zero, dtype=torch.bool),
-            nfe=zero,
-            nfe_grad=zero.clone(),
-        )
+        return estimate_of(problem, torch.stack(images).to(problem.y))

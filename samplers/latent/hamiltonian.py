@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -10,7 +11,7 @@ from torch import Tensor
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.kernel import Move
+from samplers.kernel import KernelCalls, Move
 from samplers.state import Info
 
 _LONGEST = 1.5  # step, in units in which the target is about as wide as its mass says
@@ -25,7 +26,14 @@ class HamiltonianKernel:
         leapfrogs: Steps of a move.
     """
 
+    patience: ClassVar = 8
+    refuses: ClassVar = True
     leapfrogs: int
+
+    @property
+    def calls(self) -> KernelCalls:
+        move = self.leapfrogs + 1  # a likelihood besides the gradients
+        return KernelCalls(1, move, move, 1, move_grad=self.leapfrogs)
 
     def start(self, problem: Posterior, count: int, noise: Noise) -> Tensor:
         return noise.for_draws(count).normal(problem.event_shape)

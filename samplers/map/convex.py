@@ -15,6 +15,7 @@ from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
+from posterior.operators.coils import CoilOperator
 from posterior.priors.base import Prior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
@@ -59,8 +60,8 @@ class Convex(IterativeSolver[ConvexState]):
     $$ \min_u \frac{1}{2m}\|y - A(\ell + u)\|^2 + \lambda \sum_i |(Ku)_i|, \qquad x = \ell + u $$
 
     m is the number of measured entries. Of the prior it uses the event shape and ℓ alone, the smallest value of its
-    images (0 if they have none), so that a black image costs nothing. Chambolle and Pock's steps treat A and K alike,
-    by duals p of the data and q of the penalty, so that no operator need be inverted:
+    images (0 if they have none, and for the complex images of MRI), so that a black image costs nothing. Chambolle and
+    Pock's steps treat A and K alike, by duals p of the data and q of the penalty, so that no operator need be inverted:
 
     $$ u \leftarrow u - \tau (A^T p + K^T q), \quad q \leftarrow \Pi_\lambda(q + \sigma_K K\bar u), \quad
        p \leftarrow \frac{p + \sigma_A (A(\ell + \bar u) - y)}{1 + \sigma_A m}, \quad
@@ -188,8 +189,8 @@ class Convex(IterativeSolver[ConvexState]):
 
 
 def lowest(problem: Posterior) -> Tensor:
-    """ℓ, the images of the prior's smallest value, or of 0 if that is infinite: (B, *event)."""
-    low = problem.prior.value_range[0]
+    """ℓ, the images of the prior's smallest value, or of 0 if that is infinite or images are complex: (B, *event)."""
+    low = -math.inf if isinstance(problem.operator, CoilOperator) else problem.prior.value_range[0]
     shape = (len(problem), *problem.event_shape)
     return torch.full(shape, low if math.isfinite(low) else 0.0, dtype=problem.dtype, device=problem.device)
 

@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Identity
 from posterior.priors import Prior
 from posterior.problem import Posterior
+from tests.app.named import text_of
 from tests.problems import DOUBLE, mixture
 from tests.samplers.flows.flows import LinearFlow
 from tests.samplers.latent.generators import Linear
@@ -21,13 +23,15 @@ def test_methods_stand_by_the_kinds_of_prior() -> None:
     assert "  AmbientVI, ComposedFlow, FlowHMC, PLMCMC (flows)" in lines
     assert "  HMC, LatentLangevin (generators and flows)" in lines
     assert "  TemperedSMC (score priors, generators and flows)" in lines
-    assert "  BM3D, Lasso, TotalVariation (any prior)" in methods("solver").splitlines()
+    lines = methods("solver").splitlines()
+    assert "  CSGM, ILO, PULSE (generators and flows)" in lines
+    assert "  BM3D, CGSense, ConvDecoder, Lasso, MoDL, TotalVariation, UNet, VarNet, ZeroFilled (any prior)" in lines
 
 
 @pytest.mark.parametrize("name", list(SAMPLERS | SOLVERS))
 @pytest.mark.parametrize("prior", [mixture(), Linear(), LinearFlow()], ids=["score", "generator", "flow"])
-def test_methods_take_those_kinds_and_refuse_others(name: str, prior: Prior) -> None:
-    method = build("method", name)
+def test_methods_take_those_kinds_and_refuse_others(name: str, prior: Prior, tmp_path: Path) -> None:
+    method = build("method", text_of(name, tmp_path))
     y = torch.zeros(1, *prior.event_shape, dtype=DOUBLE)
     problem, message = Posterior(prior, GaussianLikelihood(Identity(prior.event_shape), 1.0), y), ""
     try:

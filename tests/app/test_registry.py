@@ -19,6 +19,7 @@ from posterior.likelihoods import Likelihood
 from posterior.operators import LinearOperator, Operator
 from posterior.priors.zoo import list_priors
 from samplers import Plan, Sampler, Solver, recommend
+from tests.app.named import text_of
 from tests.operators.cases import CASES
 from tests.priors import checkpoints
 
@@ -65,8 +66,8 @@ def test_every_sampler_can_be_named(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SOLVERS)
-def test_every_solver_can_be_named(name: str) -> None:
-    assert type(build("solver", name)).__name__ == name
+def test_every_solver_can_be_named(name: str, tmp_path: Path) -> None:
+    assert type(build("solver", text_of(name, tmp_path))).__name__ == name
 
 
 @pytest.mark.parametrize("kind", [kind for kind in REGISTERED if kind != "prior"])

@@ -10,7 +10,7 @@ import torch
 from ismrmrd import xsd
 from skimage.metrics import peak_signal_noise_ratio
 
-from posterior.data import read_fastmri, write_fastmri
+from posterior.data import read_fastmri, write_fastmri, write_kspace
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError
 from posterior.operators.fourier import centred_fft, centred_ifft
 from tests.data.scans import (
@@ -246,4 +246,41 @@ def test_written_as_the_evaluation_reads_them(tmp_path: Path) -> None:
 def test_what_is_not_written(tmp_path: Path, arrays: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         write_fastmri(tmp_path / "a.h5", **arrays)
+    assert not list(tmp_path.iterdir())
+
+
+def test_attributes_of_what_is_written(tmp_path: Path) -> None:
+    write_fastmri(tmp_path / "a.h5", torch.ones(2, 3, 4), attributes={"seed": 3, "verdict": ["sound", "doubtful: …"]})
+    with h5py.File(tmp_path / "a.h5") as file:
+        assert file.attrs["seed"] == 3
+        assert list(file.attrs["verdict"]) == ["sound", "doubtful: …"]
+
+
+@pytest.mark.parametrize("mask", [torch.arange(COLUMNS) % 2 == 1, torch.ones(ROWS, COLUMNS).tril() == 1])
+def test_k_space_that_is_written_is_read(tmp_path: Path, mask: torch.Tensor) -> None:
+    values, whole = kspace() * mask, mask.expand(ROWS, COLUMNS)
+    write_kspace(tmp_path / "a.h5", values, whole, reference=images().abs(), attributes={"snr": 30.0, "kind": ["x"]})
+    file = read_fastmri(tmp_path / "a.h5")
+    assert len(file) == SLICES
+    for index, raw in enumerate(file):
+        torch.testing.assert_close(raw.kspace, values[index], rtol=0, atol=0)
+        assert torch.equal(raw.mask, mask)
+        torch.testing.assert_close(raw.reference, images()[index].abs())
+        assert (raw.facts["snr"], raw.facts["slice"]) == (30.0, index)
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ({"kspace": kspace()[0]}, ShapeError),
+        ({"kspace": kspace().real}, InvalidValueError),
+        ({"kspace": kspace() * torch.nan}, NotFiniteError),
+        ({"mask": torch.ones(COLUMNS)}, ShapeError),
+        ({"reference": torch.ones(1, ROWS, COLUMNS)}, ShapeError),
+    ],
+    ids=["a slice", "real", "NaN", "columns", "a reference"],
+)
+def test_k_space_that_is_not_written(tmp_path: Path, change: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        write_kspace(tmp_path / "a.h5", **{"kspace": kspace(), "mask": torch.ones(ROWS, COLUMNS)} | change)
     assert not list(tmp_path.iterdir())

@@ -159,3 +159,11 @@ def test_what_is_not_written(tmp_path: Path, values: torch.Tensor, error: type[P
     with pytest.raises(error):
         write_nifti(tmp_path / "a.nii", values, PLACED)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_comment(tmp_path: Path) -> None:
+    text = "slice 0: sound\nslice 1: doubtful … " + "x" * 500
+    write_nifti(tmp_path / "a.nii.gz", VALUES, PLACED, text)
+    (extension,) = nibabel.load(tmp_path / "a.nii.gz").header.extensions
+    assert extension.get_content().decode() == text
+    torch.testing.assert_close(read_nifti(tmp_path / "a.nii.gz").values, VALUES, atol=0, rtol=0)

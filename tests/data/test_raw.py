@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from posterior.data import read_kspace
-from posterior.errors import FileFormatError
+from posterior.errors import FileFormatError, ShapeError
 from tests.data.scans import SLICES, bart_values, edit, fastmri_arrays, write_bart, write_hdf5, write_ismrmrd
 
 
@@ -42,3 +42,18 @@ def test_other_files(tmp_path: Path) -> None:
         with pytest.raises(FileFormatError, match=message) as raised:
             read_kspace(tmp_path / name)
         assert "\n" not in str(raised.value)
+
+
+def test_maps_of_another_file(tmp_path: Path) -> None:
+    path = write_hdf5(tmp_path / "a.h5", fastmri_arrays())
+    values, dims = bart_values()
+    file = read_kspace(path, write_bart(tmp_path / "maps", 2 * values, dims))
+    for index in range(SLICES):
+        np.testing.assert_allclose(file[index].maps, 2 * read_kspace(path)[index].kspace, atol=1e-5)
+        np.testing.assert_array_equal(file[index].kspace, read_kspace(path)[index].kspace)
+    fewer = write_bart(tmp_path / "fewer", values[..., :2], [*dims[:13], 2, 1, 1])
+    with pytest.raises(FileFormatError, match=r"fewer.cfl holds coil maps of 2 slices, and .*a.h5 has 3"):
+        read_kspace(path, fewer)
+    narrow = write_bart(tmp_path / "narrow", values[:, :-1], [dims[0], dims[1] - 1, *dims[2:]])
+    with pytest.raises(ShapeError, match=r"a.h5, slice 0: maps of shape \(4, 12, 9\); expected \(4, 12, 10\)"):
+        read_kspace(path, narrow)[0]

@@ -19,6 +19,16 @@ COMMANDS: dict[str, list[str]] = {
         "solve", "--prior=./generator", "--solver=CSGM:restarts=2,steps=3", "--measurement=y.npy",
         "--operator=half:keep=top", "--noise_std=1", "--out=solved", QUIET,
     ],
+    "mri recon": [
+        "mri", "recon", "scan.h5", "--prior=./complex", "--accuracy=fast", "--num_samples=2", "--matrix=[12,12]",
+        "--window=false", "--slices=[0]", "--maps=maps.cfl", "--batch=1", "--batch_size=4", "--seed=0", "--out=recon",
+        QUIET,
+    ],
+    "mri simulate": [
+        "mri", "simulate", "volume.nii.gz", "--num_coils=2", "--mask=random", "--acceleration=2", "--calibration=1",
+        "--snr=30", "--matrix=[2,2]", "--slices=[0]", "--seed=0", "--out=simulated.h5",
+    ],
+    "mri coils": ["mri", "coils", "scan.h5", "--out=coils.cfl"],
     "calibrate": [
         "calibrate", "--prior=./score", "--sampler=DDNM:steps=3", "--operator=half:keep=top", "--noise_std=1",
         "--num_problems=2", "--num_samples=2", "--thin=1", "--batch=2", "--out=calibrated", QUIET,
@@ -39,6 +49,11 @@ COMMANDS: dict[str, list[str]] = {
     "train flow": [
         "train", "flow", "--data=x.npz", "--out=trained-flow", "--levels=[1]", "--widths=[4]", "--dense=1",
         "--dense_width=4", "--dropout=0.0", "--steps=1", "--batch_size=2", QUIET,
+    ],
+    "train mri": [
+        "train", "mri", "--data=bytes.npy", "--validation=bytes.npy", "--out=trained-mri", "--network=unet",
+        "--mask=random", "--acceleration=2", "--calibration=2", "--snr=20", "--num_coils=2", "--steps=1",
+        "--batch_size=1", "--learning_rate=0.001", QUIET,
     ],
     "priors check": [
         "priors", "check", "./score", "--levels=[0.5]", "--steps=3", "--num_images=2", "--num_draws=2", QUIET,

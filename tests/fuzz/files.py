@@ -13,23 +13,39 @@ from torch import Tensor
 
 from posterior import Moments, PointEstimate, Samples, load_prior
 from posterior.app.arrays import load_array, load_measurement
-from posterior.data import load_images, read_cfl, read_dicom, read_nifti, write_cfl, write_dicom, write_nifti
+from posterior.data import (
+    load_images,
+    read_cfl,
+    read_dicom,
+    read_nifti,
+    write_cfl,
+    write_dicom,
+    write_kspace,
+    write_nifti,
+)  # fmt: skip
 from posterior.errors import FileFormatError, PosteriorError
 from posterior.fairness import load_classifier, save_classifier
 from posterior.fairness.classifiers import Classifier
 from posterior.io.readers import read_array, read_arrays, read_json, read_safetensors, read_torch
+from posterior.mri import MoDLNetwork, birdcage_maps, load_network, save_network
 from posterior.networks.classifiers import ConvNet
+from posterior.networks.unet import UNet
 from posterior.noise import Noise
+from posterior.operators import MultiCoilMRI
 from posterior.priors import ScorePrior
 from posterior.priors.checkpoints import convert_edm, convert_ncsnv2, convert_score_sde, convert_stylegan2
+from posterior.priors.edm import EDMPrior
+from posterior.priors.zoo import save_prior
 from samplers.guided import DDNM
 from samplers.map import CSGM
 from tests.app.commands.workplace import fill_folder
 from tests.fuzz.calls import problem
 from tests.fuzz.judgements import MOMENTS, SAMPLES
 from tests.fuzz.oracle import finite, watched
-from tests.fuzz.scans import PLACE, VALUES
+from tests.fuzz.scans import PLACE, SCAN, SCAN_MAPS, VALUES
 from tests.samplers.map.generators import small_problem
+
+SCANNED = MoDLNetwork(2, 1, 1, 2)
 
 
 class Reader(NamedTuple):
@@ -63,10 +79,16 @@ def fill() -> None:
         torch.manual_seed(0)
         network = ConvNet(1, 2, (4,))
     save_classifier(Classifier(network.eval(), ["a", "b"], (1, 8, 8)), "classifier")
+    save_network(SCANNED, "network")
     weights = {"conv.weight": torch.ones(2, 2), "bias": torch.ones(2)}
     write_nifti("volume.nii.gz", VALUES, PLACE)
     write_dicom("series", VALUES, PLACE)
     write_cfl("kspace.cfl", VALUES)
+    write_kspace("scan.h5", SCAN.kspace, torch.ones(12, 12))
+    write_cfl("maps.cfl", SCAN_MAPS.permute(1, 2, 0)[:, :, None])
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        save_prior(EDMPrior(UNet(2, (8,), 1), (2, 12, 12), sigma_data=0.5), "complex")
     torch.save({"ema": weights, "step": 3}, "weights.pth")
     torch.save(weights, "legacy.pth", _use_new_zipfile_serialization=False)
 
@@ -82,6 +104,12 @@ def _prior(path: Path) -> Tensor:
 def _classifier(path: Path) -> Tensor:
     classifier = load_classifier(path.parent)
     return classifier(torch.zeros(1, *classifier.event_shape))
+
+
+def _network(path: Path) -> Tensor:
+    return load_network(path.parent)(
+        torch.ones(1, 2, 6, 6, dtype=torch.complex64), MultiCoilMRI(birdcage_maps(2, 6, 6))
+    )
 
 
 def _converted(convert: Callable[..., Path], **options: Any) -> Callable[[Path], Tensor]:
@@ -115,6 +143,8 @@ READERS: dict[str, Reader] = {
     "load_prior, generator's weights": Reader("generator/weights.safetensors", _prior),
     "load_classifier, config": Reader("classifier/config.json", _classifier),
     "load_classifier, weights": Reader("classifier/weights.safetensors", _classifier),
+    "load_network, config": Reader("network/config.json", _network),
+    "load_network, weights": Reader("network/weights.safetensors", _network),
     "checkpoint": Reader(
         "run.ckpt", lambda path: DDNM(steps=3).sample(problem(), 2, progress=False, checkpoint=path).x
     ),

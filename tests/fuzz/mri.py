@@ -3,12 +3,15 @@
 import torch
 
 from posterior import mri
+from posterior.noise import Noise
 from tests.fuzz.oracle import Call, either, numbers, real, several, whole
 from tests.fuzz.settings import COUNT, NON_NEGATIVE, POSITIVE, SEED
 
 COMPLEX = torch.complex64, torch.complex128
 MAPS = mri.birdcage_maps(2, 6, 6)
 KSPACE = mri.simulate(torch.ones(1, 6, 6), MAPS, 10.0).kspace[0]
+
+IMAGES = torch.linspace(-1, 1, 2 * 2 * 48).reshape(2, 2, 6, 8)
 
 coils = numbers(lambda shape: len(shape) >= 3, *COMPLEX)
 
@@ -58,6 +61,16 @@ MRI: dict[str, Call] = {
             "shape": either(None, several(COUNT, 2)), "phase_std": NON_NEGATIVE,
         },
         names=("rows and columns",),
+    ),
+    "undersampled_scans": Call(
+        mri.undersampled_scans,
+        lambda: {"images": IMAGES, "noise": Noise.of(0, 2), "acceleration": 2.0, "calibration": 4},
+        {
+            "images": numbers(lambda shape: len(shape) == 4, torch.float32, torch.float64),
+            "noise": lambda value: False, "mask": either(*mri.MASKS), "acceleration": real(1), "snr": POSITIVE,
+            "num_coils": COUNT, "calibration": either(None, whole(0)),
+        },
+        lambda scans: scans.truth, ("middle", "measured"),
     ),
     **{
         f"{kind} mask": Call(

@@ -16,13 +16,20 @@ from posterior.data import (
     write_cfl,
     write_dicom,
     write_fastmri,
+    write_kspace,
     write_nifti,
 )  # fmt: skip
+from posterior.mri import random_maps, simulate
+from posterior.reconstruction import prepare
 from tests.fuzz.oracle import Allowed, Call, either, numbers, real, several
+from tests.fuzz.settings import COUNT
 
 VALUES = torch.rand(1, 2, 3, generator=torch.Generator().manual_seed(0))
 AXES = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
 PLACE = Geometry((3.0, 2.0, 1.0), (0.0, 1.0, 2.0), AXES)
+SCAN_MAPS = random_maps(3, 12, 12)
+SCAN = simulate(torch.ones(1, 12, 12), SCAN_MAPS, 30.0)
+COMPLEX = torch.complex64, torch.complex128
 FLOATING = torch.float16, torch.bfloat16, torch.float32, torch.float64
 
 
@@ -84,6 +91,22 @@ SCANS: dict[str, Call] = {
     "write_fastmri": Call(
         _written(write_fastmri, "written.h5"), lambda: {"mean": VALUES},
         {"mean": _volumes(3), "std": lambda value: value is None, "draws": lambda value: value is None},
+    ),
+    "write_kspace": Call(
+        _written(write_kspace, "written.h5"), lambda: {"kspace": SCAN.kspace, "mask": torch.ones(12, 12)},
+        {
+            "kspace": numbers(lambda shape: len(shape) == 4 and shape[-2:] == (12, 12) and 0 not in shape, *COMPLEX),
+            "mask": numbers(lambda shape: tuple(shape) == (12, 12)), "reference": lambda value: value is None,
+        },
+        names=("k-space",),
+    ),
+    "prepare": Call(
+        prepare, lambda: {"raw": RawSlice("a scan", SCAN.kspace[0], torch.ones(12) == 1, maps=SCAN_MAPS)},
+        {
+            "raw": lambda value: False, "shape": either(None, several(COUNT, 2)),
+            "window": either(None, lambda value: several(COUNT, 2)(value) and max(value) <= 12),
+        },
+        lambda prepared: torch.view_as_real(prepared.y), ("a slice is reconstructed on", "a scan"),
     ),
     "write_nifti": Call(
         _written(write_nifti, "written.nii", lambda path: read_nifti(path).values),

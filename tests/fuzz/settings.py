@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from posterior.app.registry import SAMPLERS, SOLVERS
+from posterior.mri import MoDLNetwork, ReconstructionUNet, VariationalNetwork
 from samplers import Solver
 from samplers.flows import ComposedFlow
 from tests.fuzz.oracle import Allowed, Call, either, flag, real, several, whole
@@ -24,9 +25,11 @@ SETTINGS: dict[str, Allowed] = {
     "burn_out": whole(0),
     "candidates": COUNT,
     "chains": COUNT,
+    "channels": COUNT,
     "correction": either("none", "importance", "metropolis"),
     "couplings": COUNT,
     "denoise_steps": whole(3),
+    "depth": whole(2),
     "eta": SHARE,
     "eta_b": SHARE,
     "exact_denoise": flag,
@@ -72,9 +75,12 @@ SETTINGS: dict[str, Allowed] = {
     "AnnealedLangevin.sigma_first": either(None, POSITIVE),
     "AuxiliaryGibbs.steps": whole(3),
     "AuxiliaryMH.steps": whole(3),
+    "CGSense.replicas": whole(0),
+    "CGSense.weight": NON_NEGATIVE,
     "CSGM.steps": COUNT,
     "CSGM.weight": either(None, NON_NEGATIVE),
     "ComposedFlow.steps": COUNT,
+    "ConvDecoder.steps": COUNT,
     "DAPS.step_size": real(0, 2, open_low=True, open_high=True),
     "DPS.step_size": NON_NEGATIVE,
     "ILO.steps": several(COUNT),
@@ -82,6 +88,7 @@ SETTINGS: dict[str, Allowed] = {
     "Lasso.weight": either(None, POSITIVE),
     "LatentLangevin.step_size": real(0, 1, open_low=True),
     "LatentLangevin.steps": COUNT,
+    "MoDL.network": lambda value: isinstance(value, MoDLNetwork),
     "PULSE.steps": COUNT,
     "PULSE.tolerance": NON_NEGATIVE,
     "PnPLangevin.step_size": real(0, 2, open_low=True, open_high=True),
@@ -89,6 +96,8 @@ SETTINGS: dict[str, Allowed] = {
     "TemperedSMC.population": either(None, whole(8)),
     "TotalVariation.steps": COUNT,
     "TotalVariation.weight": either(None, POSITIVE),
+    "UNet.network": lambda value: isinstance(value, ReconstructionUNet),
+    "VarNet.network": lambda value: isinstance(value, VariationalNetwork),
 }
 
 

@@ -108,6 +108,7 @@ def run(words: list[str], capsys: pytest.CaptureFixture[str]) -> bool:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take longer than all else, and are not what is tried."""
     monkeypatch.setattr("posterior.app.commands.answer.draw", lambda out, *others: [out / "none"])
+    monkeypatch.setattr("posterior.app.commands.mri.save_figure", lambda figure, path: path)
 
 
 @times(60)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.mri import birdcage_maps, calibration_region, espirit_maps, random_maps, random_mask, simulate
+from posterior.noise import Noise
 from posterior.operators import MultiCoilMRI
 from tests.mri.phantom import head
 
@@ -34,6 +35,13 @@ def test_maps_of_a_head_are_found(maps: Tensor) -> None:
     assert bool(((squares - 1).abs() < 1e-5)[OBJECT > 0].all())
     assert float((squares == 0).double().mean()) > 0.05  # the corners
     assert float(MultiCoilMRI(found, random_mask((HEIGHT, WIDTH), 4)).norm()) <= 1 + 1e-5
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1e25])
+def test_maps_do_not_depend_on_the_unit(unit: float) -> None:
+    kspace = scan(random_maps(3, HEIGHT, WIDTH, seed=2))
+    alike = agreement(espirit_maps(unit * kspace, (16, 16)), espirit_maps(kspace, (16, 16)))[OBJECT > 0]
+    assert float(alike.min()) > 1 - 1e-3
 
 
 def test_sigpy_finds_the_same_maps() -> None:
@@ -105,3 +113,20 @@ def test_a_coefficient_that_is_zero_by_chance_is_no_fault() -> None:
 def test_a_middle_smaller_than_a_patch_is_refused() -> None:
     with pytest.raises(InvalidValueError, match=re.escape("patches of 5 × 5; got 4 × 8")):
         espirit_maps(torch.ones(2, 8, 8) + 0j, (4, 8), kernel=5)
+
+
+def test_noise_does_not_count_as_signal() -> None:
+    """At an SNR of 4 it has singular values above 2 % of the largest, and with them there are maps everywhere."""
+    truth = random_maps(6, HEIGHT, WIDTH, seed=2)
+    made = simulate(OBJECT[None], truth, 4.0, seed=1)
+    found = espirit_maps(made.kspace[0], (24, 24), noise_std=float(made.noise_std[0]))
+    nothing = found.abs().sum(0) == 0
+    assert float(nothing[OBJECT > 0.2].double().mean()) < 0.005
+    assert float(nothing[OBJECT == 0].double().mean()) > 0.7
+    assert float(agreement(found, truth)[OBJECT > 0.2].quantile(0.02)) > 0.95
+    assert bool((espirit_maps(made.kspace[0], (24, 24)).abs().sum(0) > 0).all())
+
+
+def test_noise_alone_has_no_maps() -> None:
+    noise = torch.view_as_complex(Noise.of(0).normal((6, 40, 40, 2))[0, 0])
+    assert not bool(espirit_maps(noise, (24, 24), noise_std=1.0).any())

@@ -30,6 +30,7 @@ MODULES = (
     "posterior/likelihoods/*.py",
     "posterior/operators/*.py",
     "posterior/mri/*.py",
+    "posterior/reconstruction/*.py",
 )
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 

@@ -1,6 +1,8 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.mri import birdcage_maps
@@ -11,6 +13,7 @@ from tests.operators.checks import assert_close, check_operator, random_images
 from tests.operators.test_fourier import MASK, transform
 
 MAPS = birdcage_maps(3, 4, 6)
+WIDE = np.arange(45).reshape(5, 9) % 4 == 0
 
 
 def measured(x: Tensor) -> Tensor:
@@ -18,7 +21,26 @@ def measured(x: Tensor) -> Tensor:
     return transform(MAPS.to(torch.complex128) * image.unsqueeze(-3)) * torch.as_tensor(MASK)
 
 
+def measured_within(x: Tensor) -> Tensor:
+    """The image in a field of view of 5 × 9 pixels, whose pixel (2, 4) is its pixel (2, 3)."""
+    image = torch.complex(x[..., 0, :, :], x[..., 1, :, :])
+    whole = functional.pad(MAPS.to(torch.complex128) * image.unsqueeze(-3), (1, 2, 0, 1))
+    return transform(whole) * torch.as_tensor(WIDE)
+
+
 SHARED_CASES = {
+    "MultiCoilMRI, in a larger field of view": Case(
+        "MultiCoilMRI:maps={maps},mask={mask},grid=[5,9]",
+        measured_within,
+        {"maps": MAPS.numpy(), "mask": WIDE},
+        event_shape=(2, 4, 6),
+    ),
+    "MultiCoilMRI, columns in a larger field of view": Case(
+        "MultiCoilMRI:maps={maps},mask={mask},grid=[5,9]",
+        None,
+        {"maps": MAPS.numpy(), "mask": WIDE[0]},
+        event_shape=(2, 4, 6),
+    ),
     "MultiCoilMRI": Case(
         "MultiCoilMRI:maps={maps},mask={mask}", measured, {"maps": MAPS.numpy(), "mask": MASK}, event_shape=(2, 4, 6)
     ),
@@ -100,3 +122,19 @@ def test_one_coil_of_whole_columns() -> None:
 def test_what_does_not_fit_is_refused(maps: Tensor, mask: Tensor | None, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         MultiCoilMRI(maps, mask)
+
+
+@pytest.mark.parametrize("mask", [torch.as_tensor(WIDE), torch.arange(9) % 2 == 0])
+def test_a_larger_field_of_view_is_an_image_with_nothing_around_it(mask: Tensor) -> None:
+    maps = birdcage_maps(3, 5, 9, dtype=torch.float64)
+    whole, part = MultiCoilMRI(maps, mask), MultiCoilMRI(maps[:, :4, 1:7], mask, (5, 9))
+    x = random_images(part, 2)
+    assert_close(part(x), whole(functional.pad(x, (1, 2, 0, 1))), 1e-12)
+    assert_close(part.adjoint(part(x)), whole.adjoint(part(x))[..., :4, 1:7], 1e-12)
+    assert part.knows_spectrum == (mask.ndim == 1)
+
+
+@pytest.mark.parametrize("grid", [(4, 5), (3, 6), (6,), (4, 6, 1)])
+def test_a_grid_that_does_not_hold_the_image(grid: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError, match=r"the grid of MultiCoilMRI is .*no smaller than the image's \(4, 6\)"):
+        MultiCoilMRI(MAPS, grid=grid)

@@ -85,6 +85,20 @@ def test_prior_draws_have_the_variance_of_a_broad_component(steps):
     assert abs(float(draws.square().mean() / values[-1]) - 1) < 0.02 + 4 * math.sqrt(2 / 40_000)
 
 
+def test_a_denoised_image_that_is_known_saves_a_call():
+    problem, noise = mixture(), Noise.of(0, 2, 3, dtype=DOUBLE)
+    z, rho, calls = 2 * noise.use("z").normal((2,)), torch.tensor([0.3, 0.7], dtype=DOUBLE), []
+    prior = ScorePrior.from_denoiser(
+        lambda x, sigma: calls.append(len(x)) or problem.denoise(x, sigma), (2,), sigma_max=40.0
+    )
+    prior.denoise(z, rho)  # is tried out
+    calls.clear()
+    whole = prior.sample_denoised(z, rho, noise, steps=6)
+    assert len(calls) == 6
+    known = prior.sample_denoised(z, rho, noise, steps=6, denoised=problem.denoise(z, rho))
+    assert len(calls) == 11 and torch.allclose(whole, known)
+
+
 def test_draws_do_not_depend_on_their_neighbours():
     prior = mixture()
     z = torch.randn(5, 3, 2, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))

@@ -1,6 +1,6 @@
 """Settings away from the defaults, and a problem whose measurements are unlike each other."""
 
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields, replace
 from typing import Any, TypeVar
 
 import torch
@@ -26,8 +26,10 @@ _SETTINGS: dict[str, Any] = _COMPOSED | {
     "burn_in": 7,
     "burn_out": 3,
     "chains": 3,
+    "channels": 3,
     "correction": "metropolis",
     "denoise_steps": 5,
+    "depth": 4,
     "eta": 0.4,
     "eta_b": 0.7,
     "exact_denoise": True,
@@ -70,8 +72,8 @@ _SETTINGS: dict[str, Any] = _COMPOSED | {
 
 
 def oddly_set(method: MethodT) -> MethodT:
-    """A method with all of its settings away from their defaults, but for ILO's number of layers and its loss."""
-    wanted = {field.name: _SETTINGS[field.name] for field in fields(method)}
+    """A method with all settings that have a default away from it, but for ILO's number of layers and its loss."""
+    wanted = {field.name: _SETTINGS[field.name] for field in fields(method) if field.default is not MISSING}
     if isinstance(wanted.get("radii"), tuple):
         wanted["steps"] = (3, 1, 5)
     return replace(method, **wanted)

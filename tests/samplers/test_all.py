@@ -13,6 +13,7 @@ from posterior.priors import FlowPrior, ScorePrior
 from posterior.problem import Posterior
 from samplers.base import Sampler
 from samplers.chains import ChainSampler
+from samplers.invariance import moving_calls
 from samplers.metering import Meter
 from samplers.solver import IterativeSolver
 from samplers.state import Info, State
@@ -126,6 +127,8 @@ def test_network_calls_are_those_that_were_made(case: Case, monkeypatch: pytest.
     if isinstance(prior, FlowPrior):
         spy(prior, "inverse_and_log_det")
     _, nfe, nfe_grad = run(case, problem, count)
+    if isinstance(case.method, Sampler):
+        rows[0] -= len(problem) * moving_calls(problem, count)  # those of the verdict are not the sampler's
     assert [round(float(calls.sum()) * count, 6) for calls in (nfe, nfe_grad)] == rows
 
 

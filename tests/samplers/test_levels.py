@@ -58,7 +58,7 @@ def test_levels_come_as_foretold(operator: Operator, exact: bool) -> None:
     # Half of the way through, the moves left are known to a third, but for those at β = 1 that are saved.
     half = levels // 2
     left = (1 / progress[half - 1] - 1) * half
-    assert 2 / 3 * (levels - half) < left < 4 / 3 * (levels - half) + sampler.budget.final_moves
+    assert 2 / 3 * (levels - half) < left < 4 / 3 * (levels - half) + sampler.budget.final_kinetic
 
 
 def test_a_gaussian_s_levels_are_those_of_its_spectrum() -> None:

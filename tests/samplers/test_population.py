@@ -122,6 +122,18 @@ def test_one_lineage_tells_nothing_and_equal_particles_have_no_variance() -> Non
     assert (pop.variance_inflation(torch.ones_like(x), own) == 1).all()
 
 
+def test_variance_of_the_log_evidence_grows_as_lineages_are_lost() -> None:
+    own, pairs, one = torch.arange(30)[:, None], torch.arange(30)[:, None] // 2, torch.zeros(30, 1, dtype=torch.int64)
+    found = [float(pop.log_evidence_variance(ancestor)) for ancestor in (own, pairs, one)]
+    assert found == pytest.approx([0.0, -math.log(1 - 1 / 30), math.log(30)])
+    # Importance weights once: Var Z/Z² is that of the weights over N, and so is the rate at which pairs meet, with the
+    # little that resampling adds, (1/6)/N for systematic.
+    log_weights = 0.5 * normal(1000, 1, batch=40)[..., 0]
+    index = pop.systematic(log_weights, torch.full((40,), 0.5, dtype=DOUBLE))
+    known = ((0.25**1 * torch.ones(())).exp() - 1 + 1 / 6) / 1000  # of lognormal weights with variance ¼
+    assert abs(pop.log_evidence_variance(pop.ancestors(index)).mean() / known - 1) < 0.1
+
+
 def test_r_hat() -> None:
     island = (torch.arange(400) // 100)[:, None].expand(-1, 2)
     x = normal(400, 50, batch=2)

@@ -158,9 +158,14 @@ def same(found, expected):
 SMC = TemperedSMC(accuracy="fast", population=8)
 
 
-@pytest.mark.parametrize("sampler", [SMC, LANGEVIN, DPS(steps=10)], ids=lambda sampler: sampler.name)
-def test_ctrl_c_at_any_call_loses_the_step_it_came_in_and_nothing_else(sampler, tmp_path):
-    problem = mixture_problem(2)  # of which SMC ends one measurement before the other
+# What is lost is the verdict's move of 12 calls, or a step: of SMC a sweep of one and a kinetic move of the other.
+@pytest.mark.parametrize(
+    ("sampler", "most"),
+    [(SMC, 20), (LANGEVIN, 12), (DPS(steps=10), 12)],
+    ids=["TemperedSMC", "AnnealedLangevin", "DPS"],
+)
+def test_ctrl_c_at_any_call_loses_the_step_it_came_in_and_nothing_else(sampler, most, tmp_path):
+    problem = mixture_problem(2, 0.3)  # of which SMC ends one measurement after two steps, the other after seven
     plain = Counted()
     expected = sampler.sample(problem.with_prior(plain), 4, progress=False)
     calls = plain._calls
@@ -172,8 +177,8 @@ def test_ctrl_c_at_any_call_loses_the_step_it_came_in_and_nothing_else(sampler, 
             sampler.sample(problem.with_prior(stopped), 4, progress=False, checkpoint=path)
         kept, again = path.exists(), Counted()
         same(sampler.sample(problem.with_prior(again), 4, progress=False, checkpoint=path), expected)
-        if kept:  # a step takes nine calls at the most, and finding out whose the file is takes one each time
-            assert at + again._calls <= calls + 12
+        if kept:  # finding out whose the file is takes a call each time
+            assert at + again._calls <= calls + most + 3
         assert {file.name for file in tmp_path.iterdir()} == {path.name}
         path.unlink()
 
@@ -200,7 +205,7 @@ def test_a_callback_that_fails_sees_its_step_again(tmp_path):
 
 def test_the_start_is_kept(tmp_path):
     """What comes before the first step may be a third of the work."""
-    problem, path = mixture_problem(), tmp_path / "run.pt"
+    problem, path = mixture_problem(2, 0.3), tmp_path / "run.pt"
     steps = []
     whole = Counted()
     expected = SMC.sample(problem.with_prior(whole), 4, progress=False, callback=lambda step, *_: steps.append(step))

@@ -23,13 +23,28 @@ from posterior.problem import Posterior
 from posterior.results import Samples
 from samplers import TemperedSMC
 from samplers.levels import pilot_calls
-from samplers.tempered_smc import BUDGETS
-from tests.problems import DOUBLE, check_copies, check_moments, copies, gaussian_problem, mixture, mixture_problem
+from samplers.tempering import BUDGETS
+from tests.problems import (
+    DOUBLE,
+    check_copies,
+    check_moments,
+    copies,
+    gaussian_problem,
+    measure,
+    mixture,
+    mixture_problem,
+)
 from tests.samplers.case import Case, counts_problem
 from tests.samplers.latent.generators import bent_batch
 
+
+def several_levels(batch: int = 1) -> Posterior:
+    """A mixture that takes several levels, and not the same number for all measurements."""
+    return mixture_problem(batch, noise_std=0.3)
+
+
 SHARED_CASES = {
-    "TemperedSMC": Case(TemperedSMC(accuracy="fast", population=24)),
+    "TemperedSMC": Case(TemperedSMC(accuracy="fast", population=24), several_levels),
     "TemperedSMC, refused moves": Case(TemperedSMC(accuracy="fast", population=16), counts_problem),
     "TemperedSMC, latents": Case(TemperedSMC(accuracy="fast", population=16), bent_batch),
 }
@@ -58,7 +73,8 @@ def test_gaussian_posterior(exact: bool) -> None:
     check_moments(samples.x, truth.mean()[0], truth.covariance()[0])
     check_evidence(samples, truth)
     assert samples.warnings == () and (samples.info["effective_samples"] > 500).all()
-    assert (samples.nfe == 0).all() == exact
+    # with exact draws only the steps of kinetic moves take calls: a score before the first and one each
+    assert not exact or torch.equal(samples.nfe, 13 * (samples.info["beta"] == 1).sum(0).double())
 
 
 @pytest.mark.parametrize("exact", [True, False])
@@ -109,20 +125,41 @@ def test_the_evidence_is_unbiased_and_its_error_is_what_is_reported() -> None:
     assert abs((ratio.var() / reported).log()) < 4 * math.sqrt(2 / 300 + 2 / 900)
 
 
+@pytest.mark.parametrize("size", [64, 256])
+def test_the_error_of_the_evidence_accounts_for_levels_and_lost_lineages(size: int) -> None:
+    # Random walks of 64 points, a quarter seen: 15 to 20 levels leave 8 or 36 lineages. Three reported errors hold 90 %
+    # and more; of 40 runs, fewer than 33 would with probability 0.04 if it were just 90 %.
+    time = torch.arange(1, 65, dtype=DOUBLE)
+    walk = GaussianMixturePrior(torch.zeros(1, 64, dtype=DOUBLE), covariance=torch.minimum(time[:, None], time))
+    problem = measure(walk, Inpainting(torch.arange(64) % 4 == 0), 0.5, batch=40)
+    exact = walk.posterior(problem.likelihood, problem.y).log_evidence
+    sampler = TemperedSMC(accuracy="fast", population=size, exact_denoise=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", TrustWarning)
+        samples = sampler.sample(problem, size, progress=False)
+    off, reported = samples.info["log_evidence"] - exact, samples.info["log_evidence_error"]
+    assert (off.abs() <= 3 * reported).sum() >= 33
+    # nor is it generous: the mean squares agree to a factor of two
+    assert 0.5 < reported.square().mean() / off.square().mean() < 2.0
+
+
 def test_reports() -> None:
     problem = mixture_problem(batch=2)
     samples = TemperedSMC(accuracy="fast", population=64).sample(problem, 10, progress=False)
     assert samples.x.shape == (10, 2, 2)
     beta, steps = samples.info["beta"], (~samples.info["beta"].isnan()).sum(0)
-    assert ((beta == 1).sum(0) >= 3).all() and ((beta == 1).sum(0) <= BUDGETS["fast"].final_moves).all()
+    final = (beta == 1).sum(0)
+    assert (final >= 1).all() and (final <= BUDGETS["fast"].final_kinetic).all()
     assert (beta.diff(dim=0).nan_to_num(0) >= 0).all()
     assert (samples.info["acceptance"].nan_to_num(1) == 1).all()
     assert (samples.info["rho"].nan_to_num(1) > 0).all()
     assert ((samples.info["lineages"] >= 1) & (samples.info["lineages"] <= 64)).all()
     assert (samples.info["effective_samples"] <= 10.5).all()
-    # draws of the prior for each particle, and calls a move; ten of 64 particles are kept, and moved twice again
+    # draws of the prior for each particle, and calls a move, those at β = 1 with ten steps besides; ten of 64 particles
+    # are kept, and moved twice again
     budget = BUDGETS["fast"]
-    calls = 64 / 10 * (budget.prior_samples * budget.prior_steps + steps * budget.steps) + 2 * budget.steps
+    calls = budget.prior_samples * budget.prior_steps + steps * budget.steps + final * 10
+    calls = 64 / 10 * calls + 2 * budget.steps
     calls = calls + pilot_calls(problem, True, budget.prior_steps) / 10  # by which the number of levels is foretold
     assert torch.allclose(samples.nfe, calls.double())
     assert (samples.nfe_grad == 0).all()
@@ -192,9 +229,25 @@ def test_a_hopeless_run_warns() -> None:
     exact = HARD.prior.posterior(HARD.likelihood, HARD.y).log_evidence
     assert ((samples.info["log_evidence"] - exact).abs() > 3).double().mean() > 0.9
     assert samples.info["warned"].all()
-    for name in ("effective_samples", "lineages", "island_r_hat", "log_evidence_error"):
+    for name in ("effective_samples", "lineages", "island_r_hat"):
         assert any(f"({name})" in text for text in samples.warnings)
     assert all("TemperedSMC" in text and "larger population" in text for text in samples.warnings)
+
+
+def test_moves_at_the_end_go_on_while_they_help() -> None:
+    # Particles of modes that are far apart descend from few, and nothing moves them from one mode to the other; those
+    # of a random walk that is seen at every eighth point drift apart for several moves.
+    apart = GaussianMixturePrior(torch.tensor([[-50.0, 0.0], [50.0, 1.5]], dtype=DOUBLE), std=1.0)
+    time = torch.arange(1, 65, dtype=DOUBLE)
+    walk = GaussianMixturePrior(torch.zeros(1, 64, dtype=DOUBLE), covariance=torch.minimum(time[:, None], time))
+    for prior, seen, fewest, most in ((apart, torch.arange(2) == 1, 1, 1), (walk, torch.arange(64) % 8 == 0, 2, 8)):
+        problem = copies(measure(prior, Inpainting(seen), 0.2), 10)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", TrustWarning)
+            samples = TemperedSMC(exact_denoise=True).sample(problem, 8, progress=False)
+        final = (samples.info["beta"] == 1).sum(0)
+        assert (samples.info["inflation"].nan_to_num(0).amax(0) > 1.1).all()  # they would go on if it fell
+        assert (final >= fewest).all() and (final <= most).all(), final
 
 
 def test_an_easy_run_does_not_warn() -> None:
@@ -205,16 +258,24 @@ def test_an_easy_run_does_not_warn() -> None:
         assert sampler.sample(problem, 64, progress=False).warnings == ()
 
 
-def test_each_figure_warns_beyond_its_limit_and_not_before() -> None:
-    fine = {"effective_samples": 26.0, "lineages": 4.0, "island_r_hat": 1.09, "log_evidence_error": 0.69}
-    beyond = {"effective_samples": 24.0, "lineages": 3.0, "island_r_hat": 1.11, "log_evidence_error": 0.71}
-    for name in fine:
-        info = {k: torch.tensor([v, beyond[name] if k == name else v]) for k, v in fine.items()}
-        reasons = TemperedSMC().reasons(HARD, info, num_samples=100)
-        assert {text: values.tolist() for text, values in reasons.items()} == {
-            text: [False, f"({name})" in text] for text in reasons
-        }
-        assert any(f"({name})" in text for text in reasons)
+@pytest.mark.parametrize(
+    ("name", "effective", "lineages", "r_hat"),
+    [
+        (None, 51.0, 5.0, 1.09),
+        (None, 26.0, 20.0, 1.09),
+        ("effective_samples", 24.0, 20.0, 1.0),
+        ("lineages", 100.0, 4.0, 1.0),
+        ("lineages", 49.0, 19.0, 1.0),  # they have not mixed, as far as some can tell
+        ("island_r_hat", 100.0, 100.0, 1.11),
+    ],
+)
+def test_each_figure_warns_beyond_its_limit_and_not_before(
+    name: str | None, effective: float, lineages: float, r_hat: float
+) -> None:
+    values = {"effective_samples": effective, "lineages": lineages, "island_r_hat": r_hat, "log_evidence_error": 3.0}
+    info = {key: torch.tensor([value]) for key, value in values.items()}
+    reasons = TemperedSMC().reasons(HARD, info, num_samples=100)
+    assert [text for text, holds in reasons.items() if holds] == [text for text in reasons if f"({name})" in text]
 
 
 def test_one_lineage_is_worth_one_sample() -> None:

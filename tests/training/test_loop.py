@@ -41,6 +41,43 @@ def weights(network: nn.Module) -> Tensor:
     return nn.utils.parameters_to_vector(network.parameters()).detach().clone()
 
 
+def test_weights_are_those_of_the_least_figure(tmp_path: Path) -> None:
+    seen: list[Tensor] = []
+    figures = [3.0, 1.0, 2.0, 1.0]
+
+    def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
+        seen.append(weights(averaged))
+        return {"figure": figures[step - 1]}
+
+    def chosen(folder: str, steps: int, **options: Any) -> Tensor:
+        options = {"evaluate": evaluate, "evaluate_every": 1, "averaging": 2, "choose_by": "figure"} | options
+        return weights(run(tmp_path / folder, steps=steps, **options))
+
+    found = chosen("whole", 4)
+    assert torch.equal(found, seen[1]) and not torch.equal(found, seen[3])  # the first of equal figures
+    assert torch.equal(chosen("last", 4, choose_by=None), seen[-1])
+    with pytest.raises(CheckpointMismatchError, match="choose_by"):
+        chosen("last", 4)
+
+
+def test_the_least_figure_is_kept_over_a_stop(tmp_path: Path) -> None:
+    def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
+        seen[step] = weights(averaged)
+        return {"figure": abs(step - 2)}
+
+    def stopped(averaged: nn.Module, step: int) -> dict[str, float]:
+        if step == 4:
+            raise KeyboardInterrupt
+        return evaluate(averaged, step)
+
+    seen: dict[int, Tensor] = {}
+    options: dict[str, Any] = {"steps": 6, "evaluate_every": 1, "averaging": 2, "choose_by": "figure"}
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, evaluate=stopped, **options)
+    assert torch.equal(weights(run(tmp_path, evaluate=evaluate, **options)), seen[2])
+    assert sorted(seen) == [1, 2, 3, 4, 5, 6]
+
+
 def test_weights_are_averaged(tmp_path: Path) -> None:
     path: list[Tensor] = []
 

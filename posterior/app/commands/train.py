@@ -1,16 +1,19 @@
-"""The commands `posterior train …`: priors of one's own."""
+"""The commands `posterior train …`: priors of one's own, and networks that reconstruct."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from posterior import training
 from posterior.app.running import default_device
 from posterior.data import load_images
 from posterior.errors import InvalidValueError
+from posterior.mri import augmented, complex_images, save_network
+from posterior.mri.scans import MaskKind
+from posterior.noise import Noise
 from posterior.priors.zoo import list_priors, save_prior
 
 
@@ -126,6 +129,58 @@ def train_flow(
         learning_rate=learning_rate, autocast=autocast,
         seed=seed, progress=progress,
     )  # fmt: skip
+
+
+def train_mri(
+    data: Path,
+    validation: Path,
+    out: Path,
+    network: Literal["unet", "modl", "varnet"] = "varnet",
+    mask: MaskKind = "random",
+    acceleration: float = 4.0,
+    calibration: int | None = None,
+    snr: float = 20.0,
+    num_coils: int = 8,
+    steps: int = 8000,
+    batch_size: int = 1,
+    learning_rate: float = 1e-3,
+    evaluate_every: int = 500,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Train a network that reconstructs MRI scans, of slices scanned anew in each step; a stopped run goes on.
+
+    Args:
+        data: Magnitudes of one size, twice that of the reconstruction, with sides that are multiples of 4: a folder of
+            pictures (png, jpg) or an array (npy, npz) of integers from 0 to 255.
+        validation: The same, of other slices: the weights that reconstruct them best are kept.
+        out: Folder for the network, its checkpoint and log.
+        network: unet, modl or varnet.
+        mask: Family of masks.
+        acceleration: Nominal acceleration.
+        calibration: Columns of the middle that are measured, or rows and columns; a share of all unless given.
+        snr: Mean magnitude in the object, relative to the noise in each real component.
+        num_coils: Coils.
+        steps: Optimiser steps in all.
+        batch_size: Slices in each step.
+        learning_rate: Peak step size of Adam.
+        evaluate_every: Steps between two looks at the validation slices.
+        seed: Seed of first weights, slices, coils, masks and noise.
+        progress: Whether to show a progress bar.
+    """
+    slices, held_out = ((load_images(path) + 1) / 2 for path in (data, validation))
+    model = training.train_reconstruction(
+        slices, out, validation=complex_images(held_out, Noise.of(0, len(held_out))), augment=augmented,
+        network=network, mask=mask, acceleration=acceleration, calibration=calibration, snr=snr, num_coils=num_coils,
+        steps=steps, batch_size=batch_size, learning_rate=learning_rate, evaluate_every=evaluate_every, seed=seed,
+        device=str(default_device()), progress=progress,
+    )  # fmt: skip
+    save_network(model, out)
+    log = out / "log.jsonl"
+    best = min(json.loads(line)["validation nmse"] for line in log.read_text(encoding="utf-8").splitlines())
+    print(f"validation nmse {best:.4g}\nthe network is in {out}, its log in {log}")
+    solver = {"unet": "UNet", "modl": "MoDL", "varnet": "VarNet"}[network]
+    print(f"use it as samplers.baselines.{solver}({str(out)!r})")
 
 
 def _train(train: Callable[..., Any], data: Path, out: Path, held_out: int, **options: Any) -> None:

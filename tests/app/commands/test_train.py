@@ -3,10 +3,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from posterior.app.cli import main
+from posterior.mri import complex_images
 from posterior.noise import Noise
+from samplers.baselines import UNet
 from tests.app.commands.workplace import QUIET, SHAPE, mistake, sample, solve
+from tests.mri.phantom import head
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +49,40 @@ def test_train_vae_then_solve() -> None:
     train("vae", "--latent=2", "--hidden=4", "--steps=2")
     assert Path("out/samples-2.png").exists()
     solve("--image=x.npz", "--prior=./out", "--out=solved")
+
+
+def test_train_mri_then_reconstruct(capsys: pytest.CaptureFixture[str]) -> None:
+    slices = (255 * head(32, 24)).byte().numpy()
+    np.save("slices.npy", np.stack([slices, slices[:, ::-1]])[:, None])
+    command = ["train", "mri", "--data=slices.npy", "--validation=slices.npy", "--out=net", "--network=unet", QUIET]
+    command += ["--num_coils=2", "--acceleration=2", "--calibration=5", "--evaluate_every=1"]
+    for steps in (1, 2):
+        main([*command, f"--steps={steps}"])
+    log = [json.loads(line) for line in Path("net/log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == [1, 2]
+    said = capsys.readouterr().out
+    assert f"validation nmse {min(entry['validation nmse'] for entry in log):.4g}" in said
+    assert "use it as samplers.baselines.UNet('net')" in said
+    assert UNet("net").network.config == {"width": 16, "pools": 4}
+    np.save("odd.npy", np.zeros((2, 1, 30, 24), dtype=np.uint8))
+    assert "multiples of 4" in mistake(capsys, main, [*command, "--validation=odd.npy", "--out=other"])
+    assert "mask cannot be 'spiral'" in mistake(capsys, main, [*command, "--mask=spiral"])
+
+
+def test_slices_are_magnitudes(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Tensor] = []
+
+    def noted(images: Tensor, folder: Path, *, validation: Tensor, **options: object) -> None:
+        seen.extend([images, validation])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("posterior.training.train_reconstruction", noted)
+    slices = (255 * head(32, 24)).byte()[None, None]
+    np.save("slices.npy", slices.numpy())
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        main(["train", "mri", "--data=slices.npy", "--validation=slices.npy", "--out=net"])
+    assert torch.allclose(seen[0], slices / 255, atol=1e-6)
+    assert torch.equal(seen[1], complex_images(seen[0], Noise.of(0, 1)))
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:

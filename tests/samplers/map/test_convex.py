@@ -13,10 +13,14 @@ from posterior.noise import Noise
 from posterior.operators import GaussianMeasurement, Identity, Inpainting, Magnitude
 from posterior.operators.base import Operator
 from posterior.problem import Posterior
+from samplers.baselines import ZeroFilled
 from samplers.map import Lasso, TotalVariation
 from samplers.map.bases import TRANSFORMS
 from samplers.map.convex import noise_in_a_pixel
 from samplers.map.tv import adjoint_differences, differences
+from tests.mri.phantom import head
+from tests.samplers.baselines.scans import operator_of
+from tests.samplers.baselines.scans import problem_of as scan_problem
 from tests.samplers.case import Case, generated
 from tests.samplers.map.generators import DOUBLE, SHAPE, Small
 
@@ -127,6 +131,32 @@ def test_images_without_a_smallest_value(solver: Lasso | TotalVariation) -> None
     zero = problem_of(seen())
     zero.prior.value_range = (0.0, 1.0)
     assert torch.equal(x, solver.solve(zero, progress=False).x)
+
+
+def test_the_lasso_of_a_scan_is_at_its_minimum() -> None:
+    """Complex images, whose black is 0 whatever the prior's range, seen by coils: l1-wavelet reconstruction."""
+    problem, weight = scan_problem(operator_of()), 0.01
+    problem.prior.value_range = (-2.0, 2.0)
+    estimate = Lasso(weight, basis="haar", tolerance=1e-12, steps=20_000).solve(problem, progress=False)
+    c = TRANSFORMS["haar"].analyse(estimate.x)
+    pull = problem.operator.adjoint(problem.y - problem.operator(estimate.x))
+    pull = TRANSFORMS["haar"].analyse(pull) / torch.as_tensor(problem.operator.num_measured)[:, None, None, None]
+    live = c.abs() > 1e-9
+    assert live.any() and (~live).any() and estimate.converged.all()
+    assert torch.allclose(pull[live], weight * c[live].sign(), atol=1e-6)
+    assert (pull[~live].abs() <= weight + 1e-6).all()
+
+
+@each
+def test_scans_are_taken(solver: Lasso | TotalVariation) -> None:
+    problem = scan_problem(operator_of(shape=(24, 20)), 0.02, head(24, 20)[None, None].expand(3, 2, 24, 20))
+    estimate, start = solver.solve(problem, progress=False), ZeroFilled().solve(problem)
+    truth = head(24, 20) * torch.ones(3, 2, 24, 20)
+    truth[..., :1, :] = 0
+    before, after = ((x - truth).square().sum() for x in (start.x, estimate.x))
+    assert estimate.converged.all() and after < 0.5 * before
+    problem.prior.value_range = (-2.0, 2.0)
+    assert torch.equal(solver.solve(problem, progress=False).x, estimate.x)
 
 
 @each

@@ -1,0 +1,212 @@
+"""The commands of magnetic resonance imaging: `posterior mri recon | simulate | coils`."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from posterior.app.running import default_device, without_trust_warnings
+from posterior.data import load_images, read_kspace, read_nifti, write_cfl, write_kspace
+from posterior.errors import IncompatibleError, InvalidValueError, UnknownNameError
+from posterior.figures import mri_figure, sample_sheet, save_figure
+from posterior.io.writing import check_writable, write_text
+from posterior.mri import MASKS, random_maps, simulate, true_acceleration
+from posterior.operators.coils import as_channels
+from posterior.priors.base import Prior
+from posterior.priors.zoo import load_prior
+from posterior.reconstruction import Reconstruction, coil_maps, facts_of, problem_of, reconstruct, write_volumes
+from posterior.verdict import Verdict, sentences
+from samplers import KineticLangevin
+from samplers.baselines import CGSense
+
+_NIFTI = (".nii", ".nii.gz")
+_BART = (".cfl", ".hdr")
+_TABLE = "summary.csv"
+
+
+def mri_recon(
+    file: Path,
+    *,
+    prior: str = "brain",
+    accuracy: Literal["fast", "standard", "high"] = "standard",
+    num_samples: int = 19,
+    maps: Path | None = None,
+    matrix: list[int] | None = None,
+    window: bool = False,
+    slices: list[int] | None = None,
+    batch: int = 1,
+    out: Path = Path("results/mri"),
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Draw images that a scan allows, slice by slice; a run that stopped goes on with the slices that are left.
+
+    Args:
+        file: Raw data: fastMRI or ISMRMRD (h5, hdf5, mrd), or BART (cfl, hdr).
+        prior: Name of a shipped prior of complex images, or a folder.
+        accuracy: How much to spend: 56, 159 or 403 network calls a sample.
+        num_samples: Samples of each slice; a 90 % interval needs 19.
+        maps: Coil maps of your own, an array of BART with the dimensions of k-space, as `posterior mri coils` writes
+            it; those in the file unless given, and if there are none they are estimated.
+        matrix: Rows and columns of the field of view, as in [110,112], from the middle of k-space or with zeros around
+            it; pixels have another size then. Those of the file unless given.
+        window: Whether the prior's images are the middle of the field of view, with nothing around them.
+        slices: Numbers of the slices, from 0 on, as in [3,4,5]; all unless given.
+        batch: Slices at a time; memory is that of so many.
+        out: Folder for reconstruction.h5, mean.nii.gz, std.nii.gz, draws.nii.gz, summary.csv, a figure of each slice,
+            and the finished slices.
+        batch_size: Images in one network call at the most; lower it if memory runs out.
+        seed: Seed of the samples.
+        progress: Whether to show progress bars.
+    """
+    _check_apart(file, out / "reconstruction.h5")
+    scan = read_kspace(file, maps)
+    model, sampler = load_prior(prior, device=default_device()), KineticLangevin(accuracy)
+    count = len(scan) if slices is None else len(slices)
+    check_writable(out / _TABLE)  # before the work
+    told = _Told(out, model)
+    attributes = {"scan": str(file), "prior": prior, "sampler": repr(sampler), "seed": seed}
+    with without_trust_warnings():
+        each = reconstruct(
+            scan, model, sampler, num_samples=num_samples, slices=slices, batch=batch, shape=matrix, window=window,
+            seed=seed, batch_size=batch_size, progress=progress, checkpoints=out / "slices",
+        )  # fmt: skip
+        paths = write_volumes(map(told.tell, each), count, out, attributes)
+    for sentence in sentences(sampler.name, [row["slice"] for row in told.rows], told.verdicts):
+        print(f"warning: {sentence}")
+    print(f"saved to {', '.join(map(str, [*paths, told.save()]))}")
+
+
+def mri_simulate(
+    images: Path,
+    *,
+    num_coils: int = 8,
+    mask: str = "random",
+    acceleration: float = 4.0,
+    calibration: int | None = None,
+    snr: float = 30.0,
+    matrix: list[int] | None = None,
+    slices: list[int] | None = None,
+    out: Path = Path("results/scan.h5"),
+    seed: int = 0,
+) -> None:
+    """Simulate a scan of magnitude images, with a random phase, coils and noise: easier than a scanner's.
+
+    Args:
+        images: A NIfTI volume (nii, nii.gz); or grey pictures (png, jpg), a folder of them, or an array in [-1, 1]
+            (npy, npz), of which -1 is no signal.
+        num_coils: Coils, at random places about the image.
+        mask: random, equispaced, gaussian-columns, gaussian, poisson or radial.
+        acceleration: Nominal acceleration R; what it truly is, is printed.
+        calibration: Rows or columns of the middle in which all is measured; 8 % unless given, 4 % where R > 6.
+        snr: Mean signal in the object over the noise's standard deviation in each real component.
+        matrix: Rows and columns of k-space, as in [96,112], fewer than the images have, so that these are seen as finer
+            than pixels; those of the images unless given.
+        slices: Numbers of the slices, from 0 on; all unless given.
+        out: File, with the keys of fastMRI (h5); the true magnitude is its reconstruction_esc.
+        seed: Seed of coils, phases, mask and noise.
+    """
+    if mask not in MASKS:
+        raise UnknownNameError(f"no mask is called {mask!r}; there are {', '.join(MASKS)}")
+    _check_apart(images, out)
+    magnitude = _magnitudes(images)
+    if slices is not None:
+        if not slices or not all(0 <= number < len(magnitude) for number in slices):
+            raise InvalidValueError(f"slices are some of 0 … {len(magnitude) - 1}; got {slices}")
+        magnitude = magnitude[slices]
+    coils = random_maps(num_coils, magnitude.shape[-2], magnitude.shape[-1], seed=seed)
+    made = simulate(magnitude, coils, snr, seed=seed, shape=matrix)
+    measured = MASKS[mask]((made.kspace.shape[-2], made.kspace.shape[-1]), acceleration, calibration, seed=seed)
+    facts = {
+        "simulated": True, "images": str(images), "mask": mask, "nominal_acceleration": acceleration, "snr": snr,
+        "true_acceleration": true_acceleration(measured), "noise_std": made.noise_std.tolist(), "seed": seed,
+    }  # fmt: skip
+    reference = torch.linalg.vector_norm(made.image, dim=1)
+    write_kspace(out, made.kspace * measured, measured, reference=reference, attributes=facts)
+    print(
+        f"{len(magnitude)} simulated slices of {' × '.join(map(str, measured.shape))}, {num_coils} coils, SNR {snr:g}; "
+        f"mask {mask}, nominal R {acceleration:g}, true R {true_acceleration(measured):.2f}\nsaved to {out}"
+    )
+
+
+def mri_coils(file: Path, *, out: Path = Path("results/maps.cfl")) -> None:
+    """Estimate the coil maps of a scan by ESPIRiT, for a look at them, BART, or `posterior mri recon --maps`.
+
+    Args:
+        file: Raw data: fastMRI or ISMRMRD (h5, hdf5, mrd), or BART (cfl, hdr).
+        out: Array of BART (cfl and hdr), with the dimensions of k-space; a picture beside it (png) shows magnitudes of
+            the first slice.
+    """
+    _check_apart(file, out)
+    check_writable(out)  # before the work
+    found = []
+    for raw in read_kspace(file):
+        maps, words = coil_maps(raw)
+        print(f"{raw.source}: {len(maps)} coils, {words}")
+        found.append(maps)
+    stack = torch.stack(found).permute(2, 3, 1, 0)
+    write_cfl(out, stack[:, :, None, :, None, None, None, None, None, None, None, None, None])
+    picture = out.with_suffix(".png")
+    save_figure(sample_sheet(as_channels(found[0]), (0.0, 1.0), title="coil sensitivities, magnitude"), picture)
+    print(f"saved to {out}; figure: {picture}")
+
+
+def _check_apart(file: Path, out: Path) -> None:
+    """Raise unless what is written is another file than what is read; BART has two with one stem."""
+    new, old = (path.resolve().with_suffix("") if path.suffix in _BART else path.resolve() for path in (out, file))
+    if new == old:
+        raise InvalidValueError(f"{out} would take the place of {file}, which is read; name another place by --out")
+
+
+def _magnitudes(path: Path) -> Tensor:
+    """Magnitudes (N, H, W) of a volume or of pictures."""
+    if path.name.lower().endswith(_NIFTI):
+        return read_nifti(path).values
+    images = load_images(path)
+    if images.shape[1] != 1:
+        raise IncompatibleError(f"{path} holds pictures in colour; a scan is simulated of grey ones")
+    return (images[:, 0] + 1) / 2
+
+
+class _Told:
+    """Slices as they are done: a figure and a line for each, and all of them in a table.
+
+    Args:
+        out: Folder for the figures and the table.
+        prior: That of the samples.
+    """
+
+    def __init__(self, out: Path, prior: Prior) -> None:
+        self.out, self.prior = out, prior
+        self.rows: list[dict[str, Any]] = []
+        self.verdicts: list[Verdict] = []
+
+    def tell(self, one: Reconstruction) -> Reconstruction:
+        """Draw a slice, and print what is said of it."""
+        facts = {"slice": one.number, **facts_of(one)}
+        problem = problem_of([one.prepared], self.prior, [one.number])
+        sense = CGSense(replicas=0).solve(problem, progress=False).x[0].cpu()
+        figure = mri_figure(one, facts["source"], {"CG-SENSE": one.prepared.scale * sense})
+        save_figure(figure, self.out / f"{one.number:03d}.png")
+        print(
+            f"{facts['source']}: true R {facts['true_acceleration']:.2f}; noise {facts['noise_std']:.3g}, from the "
+            f"{facts['noise_from']}; coil maps: {facts['maps_from']}; misfit {one.misfit:.2f} σ; {one.verdict.level}"
+        )
+        self.rows.append(facts)
+        self.verdicts.append(one.verdict)
+        return one
+
+    def save(self) -> Path:
+        """Write the table, all digits of it."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(self.rows[0]))
+        writer.writeheader()
+        writer.writerows(self.rows)
+        write_text(self.out / _TABLE, text.getvalue())
+        return self.out / _TABLE
