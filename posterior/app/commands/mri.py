@@ -32,7 +32,7 @@ _TABLE = "summary.csv"
 def mri_recon(
     file: Path,
     *,
-    prior: str = "brain",
+    prior: str,
     accuracy: Literal["fast", "standard", "high"] = "standard",
     num_samples: int = 19,
     maps: Path | None = None,
@@ -49,7 +49,7 @@ def mri_recon(
 
     Args:
         file: Raw data: fastMRI or ISMRMRD (h5, hdf5, mrd), or BART (cfl, hdr).
-        prior: Name of a shipped prior of complex images, or a folder.
+        prior: Folder of a prior of complex images, or name of a shipped one.
         accuracy: How much to spend: 56, 159 or 403 network calls a sample.
         num_samples: Samples of each slice; a 90 % interval needs 19.
         maps: Coil maps of your own, an array of BART with the dimensions of k-space, as `posterior mri coils` writes
