@@ -26,7 +26,7 @@ def still_images(slab: Slab) -> Tensor:
     return complex_images(magnitudes, Noise.of(0, len(magnitudes)))
 
 
-def main() -> None:
+def run() -> None:
     """Train, or go on."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, help="where the prior, its checkpoint, log and sample sheets go")
@@ -43,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run()
