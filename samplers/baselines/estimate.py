@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from posterior.diagnostics.verdict import judge_estimate
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 
@@ -16,13 +17,15 @@ def estimate_of(
     converged: Tensor | None = None,
     info: dict[str, Tensor] | None = None,
 ) -> PointEstimate:
-    """Images (B, *event_shape) as a `PointEstimate`; the loss is NaN where there is none."""
+    """Images (B, *event_shape) as a `PointEstimate`, with their verdicts; the loss is NaN where there is none."""
     zero = torch.zeros(len(problem), dtype=torch.float64, device=problem.device)
+    met = torch.ones_like(zero, dtype=torch.bool) if converged is None else converged
     return PointEstimate(
         x=x,
         loss=torch.full_like(zero, torch.nan).to(problem.dtype) if loss is None else loss,
-        converged=torch.ones_like(zero, dtype=torch.bool) if converged is None else converged,
+        converged=met,
         nfe=zero,
         nfe_grad=zero.clone(),
         info=info or {},
+        verdict=judge_estimate(problem, x, met),
     )

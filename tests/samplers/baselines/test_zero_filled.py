@@ -26,6 +26,12 @@ def test_it_is_the_unbiased_image_of_least_variance_with_zeros() -> None:
     assert torch.allclose(ZeroFilled().solve(problem).x, mvue(problem.y, problem.operator.maps))
 
 
+def test_an_image_that_does_not_explain_its_measurement_is_doubtful() -> None:
+    found = ZeroFilled().solve(scans(3)).verdict
+    assert [one.level for one in found] == ["doubtful"] * 3
+    assert "explains the measurement worse than the noise allows" in str(found[0])
+
+
 def test_other_operators_and_likelihoods_are_refused() -> None:
     problem = scans(1)
     operator = Identity(problem.event_shape)
