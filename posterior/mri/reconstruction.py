@@ -13,8 +13,6 @@ from posterior.checks import Count, check_value
 from posterior.io.folders import construct, entry, load_weights, read_config, registered, save_folder
 from posterior.linalg import shifted_inverse
 from posterior.networks.normalised_unet import NormalisedUNet
-from posterior.operators.coils import as_channels
-from posterior.operators.fourier import centred_fft, centred_ifft
 from posterior.operators.mri import MultiCoilMRI
 
 _TOLERANCE = 1e-12  # of conjugate gradients: so small that they take all of their steps
@@ -35,7 +33,7 @@ class ReconstructionNetwork(nn.Module):
         self.config = {name: check_value(type(self).__name__, name, value, Count) for name, value in settings.items()}
 
     def forward(self, y: Tensor, operator: MultiCoilMRI) -> Tensor:
-        """Images (B, 2, H, W) of measurements (B, C, H, W), with maps whose sum of squares is 1 or 0 in each pixel."""
+        """Images (B, 2, H, W) of measurements (B, C, H′, W′), with maps whose sum of squares is 1 or 0 in each pixel."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
@@ -123,16 +121,12 @@ class VariationalNetwork(ReconstructionNetwork):
         k = y
         for cascade in range(len(self.networks)):
             k = self.cascade(cascade, k, y, operator)
-        return self._image(k, operator)
+        return operator.transform_adjoint(k)
 
     def cascade(self, cascade: int, k: Tensor, y: Tensor, operator: MultiCoilMRI) -> Tensor:
-        """What a cascade makes of k-space k (B, C, H, W)."""
-        correction = self.networks[cascade](self._image(k, operator))
-        coil_images = operator.maps * torch.complex(*correction.unbind(-3)).unsqueeze(-3)
-        return k - self.steps[cascade] * (operator.mask * k - y) + centred_fft(coil_images)
-
-    def _image(self, k: Tensor, operator: MultiCoilMRI) -> Tensor:
-        return as_channels((operator.maps.conj() * centred_ifft(k)).sum(-3))
+        """What a cascade makes of k-space k (B, C, H′, W′)."""
+        correction = self.networks[cascade](operator.transform_adjoint(k))
+        return k - self.steps[cascade] * (operator.mask * k - y) + operator.transform(correction)
 
 
 NETWORKS: dict[str, type[ReconstructionNetwork]] = {

@@ -92,16 +92,24 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
         values, vectors = torch.linalg.eigh((maps.mH @ maps) * filters.unsqueeze(-3))
         return values.clamp_min(0), vectors
 
-    def _forward(self, x: Tensor) -> Tensor:
+    def transform(self, x: Tensor) -> Tensor:
+        """All of k-space (..., C, H′, W′), F S x, of images (..., 2, H, W), whatever the mask."""
         images = self._coil_images(x)
         whole = images
         if self.measurement_shape[-2:] != self.event_shape[-2:]:
             whole = images.new_zeros(*images.shape[:-2], *self.measurement_shape[-2:])
             whole[..., self._window[0], self._window[1]] = images
-        return self._masked(centred_fft(whole))
+        return centred_fft(whole)
+
+    def transform_adjoint(self, k: Tensor) -> Tensor:
+        """The images (..., 2, H, W) of all of k-space, Sᴴ Fᴴ k: the adjoint of `transform`."""
+        return self._combined(centred_ifft(k)[..., self._window[0], self._window[1]])
+
+    def _forward(self, x: Tensor) -> Tensor:
+        return self._masked(self.transform(x))
 
     def _adjoint(self, y: Tensor) -> Tensor:
-        return self._combined(centred_ifft(self._masked(y))[..., self._window[0], self._window[1]])
+        return self.transform_adjoint(self._masked(y))
 
     def gram(self, x: Tensor) -> Tensor:
         """AᵀA x, with images moved to the origin of plain Fourier transforms instead of every coil."""

@@ -38,7 +38,7 @@ def sensitivity(operator: CoilOperator) -> Tensor:
 
 def normalised(operator: MultiCoilMRI) -> MultiCoilMRI:
     """The operator with maps whose sum of squares is 1 or 0: it sees x times the sensitivity as the other sees x."""
-    return MultiCoilMRI(over_sensitivity(operator.maps, operator), operator.mask)
+    return MultiCoilMRI(over_sensitivity(operator.maps, operator), operator.mask, operator.measurement_shape[-2:])
 
 
 def over_sensitivity(x: Tensor, operator: CoilOperator) -> Tensor:

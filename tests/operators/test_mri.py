@@ -132,6 +132,9 @@ def test_a_larger_field_of_view_is_an_image_with_nothing_around_it(mask: Tensor)
     assert_close(part(x), whole(functional.pad(x, (1, 2, 0, 1))), 1e-12)
     assert_close(part.adjoint(part(x)), whole.adjoint(part(x))[..., :4, 1:7], 1e-12)
     assert part.knows_spectrum == (mask.ndim == 1)
+    everything, k = MultiCoilMRI(maps[:, :4, 1:7], grid=(5, 9)), part.transform(x)
+    assert_close(k, everything(x), 1e-12)
+    assert_close(part.transform_adjoint(k), everything.adjoint(k), 1e-12)
 
 
 @pytest.mark.parametrize("grid", [(4, 5), (3, 6), (6,), (4, 6, 1)])

@@ -15,13 +15,18 @@ SHAPE = (8, 6)
 
 
 def operator_of(
-    count: int = 3, shape: tuple[int, int] = SHAPE, coils: int = 3, gain: float = 1.0, acceleration: float = 2.0
+    count: int = 3,
+    shape: tuple[int, int] = SHAPE,
+    coils: int = 3,
+    gain: float = 1.0,
+    acceleration: float = 2.0,
+    grid: tuple[int, int] | None = None,
 ) -> MultiCoilMRI:
     """Coils and masks of each measurement, with an edge that no coil sees and a sum of squares of gain² elsewhere."""
     maps = torch.stack([random_maps(coils, *shape, seed, DOUBLE) for seed in range(count)])
     maps[..., :1, :] = 0
-    masks = torch.stack([random_mask(shape, acceleration, 1, seed) for seed in range(count)])
-    return MultiCoilMRI(gain * maps, masks[:, None])
+    masks = torch.stack([random_mask(grid or shape, acceleration, 1, seed) for seed in range(count)])
+    return MultiCoilMRI(gain * maps, masks[:, None], grid)
 
 
 def images_of(count: int = 3, shape: tuple[int, int] = SHAPE) -> Tensor:
@@ -43,6 +48,11 @@ def problem_of(operator: MultiCoilMRI, std: float = 0.1, images: Tensor | None =
 def scans(batch: int = 1) -> Posterior:
     """Up to three measurements."""
     return problem_of(operator_of()).select(range(batch))
+
+
+def scans_within(batch: int = 1) -> Posterior:
+    """As many, of a field of view that is larger than the image."""
+    return problem_of(operator_of(grid=(9, 11))).select(range(batch))
 
 
 def dense(operator: MultiCoilMRI) -> Tensor:

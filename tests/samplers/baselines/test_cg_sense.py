@@ -13,10 +13,15 @@ from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers.baselines import CGSense
 from tests.problems import DOUBLE
-from tests.samplers.baselines.scans import dense, operator_of, problem_of, scans
+from tests.samplers.baselines.scans import dense, operator_of, problem_of, scans, scans_within
 from tests.samplers.case import Case
 
-SHARED_CASES = {"CGSense": Case(CGSense(iterations=20, replicas=2), scans, calls=(0, 0), seeded=False)}
+SMALL = CGSense(iterations=20, replicas=2)
+
+SHARED_CASES = {
+    "CGSense": Case(SMALL, scans, calls=(0, 0), seeded=False),
+    "CGSense, in a larger field of view": Case(SMALL, scans_within, calls=(0, 0), seeded=False),
+}
 
 
 @pytest.mark.parametrize("gain", [1.0, 3.0])

@@ -10,12 +10,15 @@ from samplers.baselines import ConvDecoder
 from samplers.baselines.conv_decoder import Decoder
 from tests.mri.phantom import head
 from tests.problems import DOUBLE
-from tests.samplers.baselines.scans import operator_of, problem_of, scans
+from tests.samplers.baselines.scans import operator_of, problem_of, scans, scans_within
 from tests.samplers.case import Case
 
 SMALL = ConvDecoder(channels=4, depth=3, steps=5)
 
-SHARED_CASES = {"ConvDecoder": Case(SMALL, scans, calls=(0, 0))}
+SHARED_CASES = {
+    "ConvDecoder": Case(SMALL, scans, calls=(0, 0)),
+    "ConvDecoder, in a larger field of view": Case(SMALL, scans_within, calls=(0, 0)),
+}
 
 
 def test_the_measurement_of_a_single_coil_is_met_exactly() -> None:

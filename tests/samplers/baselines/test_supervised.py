@@ -18,7 +18,7 @@ from posterior.problem import Posterior
 from samplers.baselines import MoDL, UNet, VarNet
 from tests.mri.networks import drawn
 from tests.problems import DOUBLE
-from tests.samplers.baselines.scans import operator_of, problem_of, scans
+from tests.samplers.baselines.scans import operator_of, problem_of, scans, scans_within
 from tests.samplers.case import Case
 
 NETWORKS = {
@@ -28,7 +28,11 @@ NETWORKS = {
 }
 SOLVERS = [solver(drawn(network)) for solver, network in NETWORKS.items()]
 
-SHARED_CASES = {solver.name: Case(solver, scans, calls=(0, 0), seeded=False) for solver in SOLVERS}
+SHARED_CASES = {
+    name: Case(solver, problem, calls=(0, 0), seeded=False)
+    for solver in SOLVERS
+    for name, problem in {solver.name: scans, f"{solver.name}, in a larger field of view": scans_within}.items()
+}
 
 each = pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: solver.name)
 Any = UNet | MoDL | VarNet

@@ -7,10 +7,13 @@ from posterior.mri import mvue
 from posterior.operators import Identity, MultiCoilMRI
 from posterior.problem import Posterior
 from samplers.baselines import ZeroFilled
-from tests.samplers.baselines.scans import images_of, operator_of, problem_of, scans
+from tests.samplers.baselines.scans import images_of, operator_of, problem_of, scans, scans_within
 from tests.samplers.case import Case
 
-SHARED_CASES = {"ZeroFilled": Case(ZeroFilled(), scans, calls=(0, 0), seeded=False)}
+SHARED_CASES = {
+    "ZeroFilled": Case(ZeroFilled(), scans, calls=(0, 0), seeded=False),
+    "ZeroFilled, in a larger field of view": Case(ZeroFilled(), scans_within, calls=(0, 0), seeded=False),
+}
 
 
 def test_of_fully_sampled_kspace_it_is_the_image_whatever_the_gain() -> None:
