@@ -17,6 +17,7 @@ from posterior.errors import check_finite
 from posterior.identity import problem_identity
 from posterior.io.checkpoint import Checkpoint, Identity
 from posterior.io.fingerprint import fingerprint
+from posterior.methods import Method
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.provenance import Provenance
@@ -152,19 +153,7 @@ class Run:
 
     def provenance(self) -> Provenance:
         """What makes the result."""
-        problem = self.posed
-        return Provenance(
-            name=self.algorithm.name,
-            settings=repr(self.algorithm),
-            prior=type(problem.prior).__name__,
-            likelihood=type(problem.likelihood).__name__,
-            operator=type(problem.operator).__name__,
-            seed=self.seed,
-            ids=tuple(problem.ids),
-            y=problem.y,
-            seconds=time.monotonic() - self._began,
-            version=posterior.__version__,
-        )
+        return provenance_of(self.algorithm, self.posed, self.seed, self._began)
 
     def _start(self) -> State:
         """The state before the first step, which may take many network calls."""
@@ -259,6 +248,22 @@ def identity(work: str, algorithm: Algorithm, problem: Posterior, wanted: int, s
     """What tells a run from any other, for its checkpoint."""
     settings = {"kind": work, "method": fingerprint(algorithm), "number of samples": str(wanted), "seed": str(seed)}
     return settings | dict(problem_identity(problem))
+
+
+def provenance_of(algorithm: Algorithm | Method, problem: Posterior, seed: int, began: float) -> Provenance:
+    """What makes a result now, with work that began at a time of `time.monotonic`."""
+    return Provenance(
+        name=algorithm.name,
+        settings=repr(algorithm),
+        prior=type(problem.prior).__name__,
+        likelihood=type(problem.likelihood).__name__,
+        operator=type(problem.operator).__name__,
+        seed=seed,
+        ids=tuple(problem.ids),
+        y=problem.y,
+        seconds=time.monotonic() - began,
+        version=posterior.__version__,
+    )
 
 
 def _spread(values: Tensor, active: Tensor, size: int) -> Tensor:

@@ -33,7 +33,7 @@ class ReconstructionNetwork(nn.Module):
         self.config = {name: check_value(type(self).__name__, name, value, Count) for name, value in settings.items()}
 
     def forward(self, y: Tensor, operator: MultiCoilMRI) -> Tensor:
-        """Images (B, 2, H, W) of measurements (B, C, H′, W′), with maps whose sum of squares is 1 or 0 in each pixel."""
+        """Images (B, 2, H, W) of measurements (B, C, H′, W′), with maps whose sum of squares is 1 or 0 anywhere."""
         raise NotImplementedError
 
     def __repr__(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from tqdm import tqdm
@@ -11,16 +10,13 @@ from tqdm import tqdm
 from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Identity
-from posterior.priors.base import Prior
 from posterior.problem import Posterior
-from posterior.results import PointEstimate
-from samplers.baselines.estimate import estimate_of
-from samplers.plan import Calls
-from samplers.solver import Solver
+from samplers.baselines.reconstruction import Reconstruction, found
+from samplers.solver import Found
 
 
 @dataclass(frozen=True)
-class BM3D(Solver):
+class BM3D(Reconstruction):
     """Denoising by block matching and collaborative filtering, for Gaussian noise on the image itself.
 
     It needs the package `bm3d`, which is free for non-commercial use only and is not installed with this library:
@@ -34,8 +30,6 @@ class BM3D(Solver):
         improved shrinkage and patch matching, IEEE Trans. Image Process. 29 (the package).
     """
 
-    priors: ClassVar = (Prior,)
-
     def check(self, problem: Posterior) -> None:
         likelihood, operator, shape = problem.likelihood, problem.operator, problem.event_shape
         if not (isinstance(likelihood, GaussianLikelihood) and isinstance(operator, Identity)):
@@ -46,27 +40,7 @@ class BM3D(Solver):
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise IncompatibleError(f"{self.name} takes images (1 or 3, H, W), not events of shape {shape}")
 
-    def calls(self, problem: Posterior) -> Calls:
-        return Calls(0)
-
-    def solve(
-        self, problem: Posterior, *, seed: int = 0, batch_size: int | None = None, progress: bool = True
-    ) -> PointEstimate:
-        """Denoise every measurement.
-
-        Args:
-            problem: A prior of the right event shape, a `GaussianLikelihood` on `Identity`, and measurements.
-            seed: Not used: nothing is random.
-            batch_size: Not used: no network is called.
-            progress: Whether to show a progress bar.
-
-        Returns:
-            The estimate; its `loss` is NaN, for there is none.
-
-        Raises:
-            IncompatibleError: The likelihood, the operator or the event shape is another, or the package is missing.
-        """
-        self.check(problem)
+    def reconstruct(self, problem: Posterior, seed: int, progress: bool) -> Found:
         try:
             from bm3d import bm3d, bm3d_rgb
         except ImportError as error:
@@ -80,4 +54,4 @@ class BM3D(Solver):
         ):
             pixels = bm3d(y[0], level)[..., None] if len(y) == 1 else bm3d_rgb(y.transpose(1, 2, 0), level)
             images.append(torch.as_tensor(pixels).reshape(*y.shape[1:], len(y)).permute(2, 0, 1))
-        return estimate_of(problem, torch.stack(images).to(problem.y))
+        return found(torch.stack(images).to(problem.y))

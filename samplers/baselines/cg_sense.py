@@ -11,29 +11,27 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from posterior.checks import Count, NonNegative, Positive, Size, checked
+from posterior.checks import Count, NonNegative, Positive, Size
 from posterior.linalg import conjugate_gradients
-from posterior.modes import own_modes
+from posterior.operators import MultiCoilMRI
 from posterior.operators.coils import CoilOperator
-from posterior.priors.base import Prior
 from posterior.problem import Posterior
-from posterior.results import PointEstimate
 from posterior.shapes import expand_right
-from samplers.baselines.estimate import estimate_of
+from samplers.baselines.reconstruction import Reconstruction
 from samplers.baselines.scan import scan_of, sensitivity
-from samplers.plan import Calls
-from samplers.solver import Solver
+from samplers.solver import Found
 
-Reconstruct = Callable[[Tensor], Tensor]
+Inverse = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
-class CGSense(Solver):
+class CGSense(Reconstruction):
     r"""Regularised least squares of MRI with several coils, by conjugate gradients.
 
     $$ \hat x = \arg\min_x \|y - Ax\|^2 + \lambda\|A\|^2 \|x\|^2 = (A^H A + \lambda\|A\|^2 I)^{-1} A^H y $$
 
-    Of the prior it uses the event shape alone. Trajectories may be of any kind.
+    Of the prior it uses the event shape alone. Trajectories may be of any kind. The estimate's `loss` is what is
+    minimised, and `converged` says whether the tolerance was met.
 
     Reports (in `PointEstimate.info`): g_factor (B, H, W), by how much more than by the shorter scan undersampling
     raises the noise,
@@ -58,35 +56,13 @@ class CGSense(Solver):
         k-space-based parallel imaging reconstructions, Magn. Reson. Med. 60 (replicas).
     """
 
-    priors: ClassVar = (Prior,)
+    operators: ClassVar = CoilOperator
     weight: NonNegative = 0.01
     iterations: Count = 50
     tolerance: Positive = 1e-5
     replicas: Size = 32
 
-    def check(self, problem: Posterior) -> None:
-        scan_of(self.name, problem, CoilOperator)
-
-    def calls(self, problem: Posterior) -> Calls:
-        return Calls(0)
-
-    @checked
-    @own_modes()
-    def solve(
-        self, problem: Posterior, *, seed: int = 0, batch_size: Count | None = None, progress: bool = True
-    ) -> PointEstimate:
-        """Reconstruct every measurement; `converged` says of which the tolerance was met, `loss` is what is minimised.
-
-        Args:
-            problem: A prior of complex images, a `GaussianLikelihood` on `MultiCoilMRI` or `NonCartesianMRI`, and
-                measurements.
-            seed: Of the replicas' noise.
-            batch_size: Not used: all measurements are reconstructed together, and replicas one by one.
-            progress: Whether to show a progress bar over replicas.
-
-        Raises:
-            IncompatibleError: The likelihood or the operator is another.
-        """
+    def reconstruct(self, problem: Posterior, seed: int, progress: bool) -> Found:
         operator = scan_of(self.name, problem, CoilOperator)
         squared = torch.as_tensor(operator.norm(), dtype=problem.dtype, device=problem.device) ** 2
         weight = expand_right((self.weight * squared).expand(len(problem)), 3)
@@ -94,31 +70,30 @@ class CGSense(Solver):
         def system(v: Tensor) -> Tensor:
             return operator.gram(v) + weight * v
 
-        def reconstruct(y: Tensor) -> Tensor:
-            b = operator.adjoint(y)
+        def solved(b: Tensor) -> Tensor:
             return conjugate_gradients(lambda v: (system(v), v), b, 3, self.iterations, self.tolerance)
 
-        x, b = reconstruct(problem.y), operator.adjoint(problem.y)
+        b = operator.adjoint(problem.y)
+        x = solved(b)
         residual = problem.likelihood.squared_residual(x, problem.y)
         loss = residual + (weight * x.square()).flatten(1).sum(1)
         # Twice the tolerance, since the residual is computed anew, with the rounding of one product.
         converged = (b - system(x)).flatten(1).norm(dim=1) <= 2 * self.tolerance * b.flatten(1).norm(dim=1)
         info = {}
         if self.replicas:
-            info["g_factor"] = _g_factor(problem, operator, reconstruct, self.replicas, seed, progress)
-        return estimate_of(problem, x, loss, converged, info)
+            info["g_factor"] = _g_factor(problem, operator, solved, self.replicas, seed, progress)
+        return Found(x, loss, converged, info)
 
 
 def _g_factor(
-    problem: Posterior, operator: CoilOperator, reconstruct: Reconstruct, replicas: int, seed: int, progress: bool
+    problem: Posterior, operator: CoilOperator, solved: Inverse, replicas: int, seed: int, progress: bool
 ) -> Tensor:
-    """The g-factor (B, H, W) of a linear reconstruction."""
+    """The g-factor (B, H, W) of the reconstruction that solves for x, given Aᴴy."""
     noise, shape = problem.noise(seed, replicas).use("g-factor"), operator.measurement_shape
     energy = problem.y.real.new_zeros(len(problem), *operator.event_shape[1:])
     for replica in tqdm(range(replicas), disable=not progress, desc="g-factor"):
         white = torch.view_as_complex(replace(noise, draws=noise.draws[replica : replica + 1]).normal((*shape, 2))[0])
-        energy += reconstruct(white).square().sum(1) / (2 * replicas)
-    acceleration = (
-        shape[0] * math.prod(operator.event_shape[1:]) / torch.as_tensor(operator.num_measured, device=problem.device)
-    )
+        energy += solved(operator.adjoint(white)).square().sum(1) / (2 * replicas)
+    whole = shape if isinstance(operator, MultiCoilMRI) else (shape[0], *operator.event_shape[1:])  # of a full scan
+    acceleration = math.prod(whole) / torch.as_tensor(operator.num_measured, device=problem.device)
     return (energy / expand_right(acceleration, 2)).sqrt() * sensitivity(operator).squeeze(-3)

@@ -5,30 +5,25 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from posterior.checks import Count, Positive, Several, checked
+from posterior.checks import Count, Positive, Several
 from posterior.errors import IncompatibleError, check_finite
-from posterior.modes import own_modes
 from posterior.noise import Noise
 from posterior.operators import MultiCoilMRI
-from posterior.priors.base import Prior
 from posterior.problem import Posterior
-from posterior.results import PointEstimate
-from samplers.baselines.estimate import estimate_of
+from samplers.baselines.reconstruction import Reconstruction, found
 from samplers.baselines.scan import normalised, over_sensitivity, scan_of
-from samplers.plan import Calls
-from samplers.solver import Solver
+from samplers.solver import Found
 
 _START = 4  # pixels along an axis of the coarsest features
 
 
 @dataclass(frozen=True)
-class ConvDecoder(Solver):
+class ConvDecoder(Reconstruction):
     r"""The image of a small untrained network that fits a measurement of Cartesian MRI best.
 
     $$ \min_\theta \frac1m \|y - A\, s\, G_\theta(z)\|^2, \qquad
@@ -55,39 +50,19 @@ class ConvDecoder(Solver):
         Darestani & Heckel 2021, Accelerated MRI with un-trained neural networks, arXiv:2007.02471.
     """
 
-    priors: ClassVar = (Prior,)
     channels: Count = 256
     depth: Several = 7
     steps: Count = 2500
     learning_rate: Positive = 0.008
 
     def check(self, problem: Posterior) -> None:
-        scan_of(self.name, problem, MultiCoilMRI)
+        super().check(problem)
         if math.prod(problem.event_shape[1:]) == 1:
             raise IncompatibleError(f"{self.name} takes images of more than one pixel")
 
-    def calls(self, problem: Posterior) -> Calls:
-        return Calls(0)
-
-    @checked
-    @own_modes()
-    def solve(
-        self, problem: Posterior, *, seed: int = 0, batch_size: Count | None = None, progress: bool = True
-    ) -> PointEstimate:
-        """Fit a network to every measurement, one after the other.
-
-        Args:
-            problem: A prior of complex images, a `GaussianLikelihood` on `MultiCoilMRI`, and measurements.
-            seed: Of z and of the first weights.
-            batch_size: Not used: each measurement has a network of its own.
-            progress: Whether to show a progress bar.
-
-        Raises:
-            IncompatibleError: The likelihood or the operator is another.
-            NotFiniteError: The loss became NaN or infinite.
-        """
-        self.check(problem)
-        operator, noise = normalised(scan_of(self.name, problem, MultiCoilMRI)), problem.noise(seed, 1)
+    def reconstruct(self, problem: Posterior, seed: int, progress: bool) -> Found:
+        scan, noise = scan_of(self.name, problem, MultiCoilMRI), problem.noise(seed, 1)
+        operator = normalised(scan)
         images, traces = [], []
         with tqdm(total=len(problem) * self.steps, disable=not progress, desc=self.name) as bar:
             for b in torch.arange(len(problem), device=problem.device).split(1):
@@ -95,14 +70,13 @@ class ConvDecoder(Solver):
                 check_finite(f"{self.name}'s loss", trace[-1:], "lower learning_rate", [problem.ids[int(b)]])
                 images.append(image)
                 traces.append(trace)
-        trace = torch.stack(traces, 1)
-        x = over_sensitivity(torch.cat(images), scan_of(self.name, problem, MultiCoilMRI))
-        return estimate_of(problem, x, trace.amin(0), info={"loss": trace})
+        x, trace = over_sensitivity(torch.cat(images), scan), torch.stack(traces, 1)
+        return found(x)._replace(loss=trace.amin(0), info={"loss": trace})
 
     def _fit(self, y: Tensor, operator: MultiCoilMRI, noise: Noise, bar: tqdm) -> tuple[Tensor, Tensor]:
         """The image (1, 2, H, W) of one measurement, and its losses (steps,)."""
         shape, measured = operator.event_shape[1:], int(operator.num_measured)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):
             decoder = Decoder(self.channels, self.depth, shape).to(y.real)
         decoder.draw(noise)
         z = noise.use("input").uniform((self.channels, *(min(_START, side) for side in shape)))[0]

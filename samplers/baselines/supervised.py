@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-from tqdm import tqdm
 
-from posterior.checks import Count, checked
 from posterior.errors import IncompatibleError, check_finite
-from posterior.modes import own_modes
+from posterior.modes import check_evaluation
 from posterior.mri.reconstruction import (
     MoDLNetwork,
     ReconstructionNetwork,
@@ -20,17 +19,14 @@ from posterior.mri.reconstruction import (
     load_network,
 )
 from posterior.operators import MultiCoilMRI
-from posterior.priors.base import Prior
 from posterior.problem import Posterior
-from posterior.results import PointEstimate
-from samplers.baselines.estimate import estimate_of
+from samplers.baselines.reconstruction import Reconstruction, found
 from samplers.baselines.scan import normalised, over_sensitivity, scan_of
-from samplers.plan import Calls
-from samplers.solver import Solver
+from samplers.solver import Found
 
 
 @dataclass(frozen=True)
-class Supervised(Solver):
+class Supervised(Reconstruction):
     """The image that a network of Cartesian MRI, trained end to end, makes of a measurement.
 
     It takes whatever mask and coil maps the problem has, those that it was trained on or others; maps are normalised to
@@ -46,7 +42,6 @@ class Supervised(Solver):
     """
 
     architecture: ClassVar[type[ReconstructionNetwork]] = ReconstructionNetwork
-    priors: ClassVar = (Prior,)
     network: ReconstructionNetwork | str | Path
 
     def __post_init__(self) -> None:
@@ -59,38 +54,21 @@ class Supervised(Solver):
             )
 
     def check(self, problem: Posterior) -> None:
-        scan_of(self.name, problem, MultiCoilMRI)
+        super().check(problem)
+        assert isinstance(self.network, ReconstructionNetwork)
+        check_evaluation(f"the network of {self.name}", self.network)
 
-    def calls(self, problem: Posterior) -> Calls:
-        return Calls(0)
-
-    @checked
-    @own_modes()
-    def solve(
-        self, problem: Posterior, *, seed: int = 0, batch_size: Count | None = None, progress: bool = True
-    ) -> PointEstimate:
-        """Reconstruct every measurement; the estimate's `loss` is NaN, for there is none.
-
-        Args:
-            problem: A prior of complex images, a `GaussianLikelihood` on `MultiCoilMRI`, and measurements.
-            seed: Not used: nothing is random.
-            batch_size: Measurements at a time, all of them unless given.
-            progress: Whether to show a progress bar.
-
-        Raises:
-            IncompatibleError: The likelihood or the operator is another.
-            NotFiniteError: The network gives NaN or infinity.
-        """
-        operator, network = scan_of(self.name, problem, MultiCoilMRI), self.network
-        assert isinstance(network, ReconstructionNetwork)
-        unit, rows = normalised(operator), torch.arange(len(problem), device=problem.device)
-        parts = rows.split(batch_size or max(1, len(problem)))
-        images = [
-            network(problem.y[part], unit.select(part)) for part in tqdm(parts, disable=not progress, desc=self.name)
-        ]
-        x = over_sensitivity(torch.cat(images), operator)
+    def reconstruct(self, problem: Posterior, seed: int, progress: bool) -> Found:
+        operator = scan_of(self.name, problem, MultiCoilMRI)
+        x = over_sensitivity(self.network_on(problem.device)(problem.y, normalised(operator)), operator)
         check_finite(f"the image of {self.name}", x, "train its network anew", problem.ids)
-        return estimate_of(problem, x)
+        return found(x)
+
+    def network_on(self, device: torch.device) -> ReconstructionNetwork:
+        """The network, or a copy of it where its weights are on another device."""
+        assert isinstance(self.network, ReconstructionNetwork)
+        here = all(values.device == device for values in self.network.parameters())
+        return self.network if here else deepcopy(self.network).to(device)
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,9 @@ def test_the_g_factor_is_that_of_the_dense_inverse() -> None:
         assert torch.allclose(found[b], g, rtol=4.5 / math.sqrt(4 * replicas), atol=1e-12)
 
 
-def test_the_g_factor_of_a_fully_sampled_scan_is_one() -> None:
-    maps = operator_of().maps
-    problem = problem_of(MultiCoilMRI(maps, torch.ones(3, 1, 8, 6, dtype=torch.bool)))
+@pytest.mark.parametrize("grid", [(8, 6), (9, 11)])
+def test_the_g_factor_of_a_fully_sampled_scan_is_one(grid: tuple[int, int]) -> None:
+    problem = problem_of(MultiCoilMRI(operator_of().maps, torch.ones(3, 1, *grid, dtype=torch.bool), grid))
     g = CGSense(0.0, replicas=200).solve(problem, progress=False).info["g_factor"][:, 1:]
     assert (g - 1).abs().max() < 4.5 / math.sqrt(800) and (g.mean() - 1).abs() < 0.01
 

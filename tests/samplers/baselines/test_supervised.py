@@ -81,6 +81,26 @@ def test_a_network_is_read_from_its_folder(solver: Any, tmp_path: Path) -> None:
         assert torch.equal(type(solver)(folder).solve(problem, progress=False).x, x)
 
 
+def test_a_network_follows_the_measurements_to_their_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem, solver = problem_of(operator_of()), UNet(drawn(ReconstructionUNet(2, 1)))
+    elsewhere = solver.network_on(torch.device("meta"))
+    assert {values.device.type for values in elsewhere.parameters()} == {"meta"}
+    assert {values.device.type for values in network_of(solver).parameters()} == {"cpu"}
+    assert solver.network_on(problem.device) is solver.network
+    asked = []
+    monkeypatch.setattr(UNet, "network_on", lambda self, device: asked.append(device) or self.network)
+    solver.solve(problem, progress=False)
+    assert asked == [problem.device]
+
+
+def test_a_network_in_training_mode_is_refused() -> None:
+    network = drawn(ReconstructionUNet(2, 1))
+    network.network.last = torch.nn.Sequential(torch.nn.Dropout(0.5), network.network.last)
+    UNet(network.eval()).check(scans())
+    with pytest.raises(IncompatibleError, match=r"the network of UNet is in training mode.*Dropout"):
+        UNet(network.train()).solve(scans(), progress=False)
+
+
 def test_the_network_is_of_the_method() -> None:
     with pytest.raises(IncompatibleError, match="MoDL needs network to be a MoDLNetwork, got a ReconstructionUNet"):
         MoDL(ReconstructionUNet(2, 1))
