@@ -14,7 +14,8 @@ from posterior.operators.coils import CoilOperator, as_channels
 from posterior.operators.fourier import centred_fft, centred_ifft
 from posterior.operators.masks import MaskedOperator
 
-_LARGEST = 2**22  # entries of the matrices of all rows: 32 MiB in float32
+_LARGEST = 2**22  # entries of the matrices of a measurement's rows: 32 MiB in complex64
+_MEASUREMENTS = 8  # as large as that at the most: 256 MiB
 
 
 class MultiCoilMRI(CoilOperator, MaskedOperator):
@@ -25,8 +26,8 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
     1 is `maps` of ones. A stack of slices is a batch of B measurements, with maps, and a mask, of each.
 
     A mask of whole columns leaves the rows of an image apart: AᵀA is a W × W matrix for each. Where these have at most
-    2²² entries, as at 160 × 160, functions of AᵀA are exact, by their eigenvectors, and `knows_spectrum` is true; with
-    other masks they are expanded in Chebyshev polynomials.
+    2²² entries, as at 160 × 160, and 2²⁵ for all measurements with maps or masks of their own, functions of AᵀA are
+    exact, by their eigenvectors, and `knows_spectrum` is true; elsewhere they are expanded in Chebyshev polynomials.
 
     Args:
         maps: Coil sensitivities S, complex, (C, H, W) or (B, C, H, W), one set for each measurement.
@@ -59,7 +60,8 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
             )
         self._set_mask(torch.ones(grid) if mask is None else mask)
         columns = bool((self._whole_mask() == self._whole_mask()[..., :1, :]).all())
-        self.knows_spectrum = columns and math.prod(maps.shape[-2:]) * maps.shape[-1] <= _LARGEST
+        entries, own = math.prod(image) * image[1], max(math.prod(maps.shape[:-3]), math.prod(self.mask.shape[:-3]))
+        self.knows_spectrum = columns and entries <= _LARGEST and own * entries <= _MEASUREMENTS * _LARGEST
 
     def norm(self) -> Tensor:
         """As in the base class, or the largest root of the maps' sum of squares if that is less: ‖A‖ of the full F."""
@@ -77,7 +79,7 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
             own = [function(one) for one in values]
             factors, rows = torch.stack([f[b] if f.ndim == 3 else f for b, f in enumerate(own)]), "bhvu"
             image = image.expand(torch.broadcast_shapes(image.shape, values.shape))
-        vectors, lead = vectors.to(image.dtype), "..." + rows[:-2]
+        lead = "..." + rows[:-2]
         parts = torch.einsum(f"{rows},{lead}v->{lead}u", vectors.conj(), image)
         return as_channels(torch.einsum(f"{rows},{lead}u->{lead}v", vectors, factors.to(x.dtype) * parts))
 
@@ -90,7 +92,7 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
         waves = centred_fft(eye.unsqueeze(-2)).squeeze(-2)[:, self._window[1]]  # F of one row of the image
         filters = (waves.mH * mask.unsqueeze(-2)) @ waves
         values, vectors = torch.linalg.eigh((maps.mH @ maps) * filters.unsqueeze(-3))
-        return values.clamp_min(0), vectors
+        return values.clamp_min(0), vectors.to(self.maps.dtype)
 
     def transform(self, x: Tensor) -> Tensor:
         """All of k-space (..., C, H′, W′), F S x, of images (..., 2, H, W), whatever the mask."""

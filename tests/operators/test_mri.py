@@ -100,6 +100,30 @@ def test_images_too_large_for_a_matrix_of_each_row(monkeypatch: pytest.MonkeyPat
     assert_close(exact.gram_function(torch.exp, x), expanded.gram_function(torch.exp, x), 1e-11)
 
 
+@pytest.mark.parametrize("batch", ["maps", "masks"])
+def test_matrices_of_all_measurements_count(batch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    columns, maps = torch.tensor([1, 0, 1, 1, 0, 0]), MAPS
+    if batch == "maps":
+        maps = MAPS.expand(9, 3, 4, 6)
+    else:
+        columns = columns.expand(9, 1, 4, 6)
+    monkeypatch.setattr("posterior.operators.mri._LARGEST", 4 * 6**2)
+    assert not MultiCoilMRI(maps, columns).knows_spectrum
+    eight = MultiCoilMRI(maps[:8] if batch == "maps" else maps, columns[:8] if batch == "masks" else columns)
+    assert eight.knows_spectrum
+    check_operator(eight)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_eigenvectors_are_kept_in_the_precision_of_the_maps(dtype: torch.dtype) -> None:
+    columns = torch.tensor([1, 0, 1, 1, 0, 0])
+    operator, precise = MultiCoilMRI(MAPS, columns).to(dtype), MultiCoilMRI(MAPS, columns).double()
+    x = random_images(operator, 2)
+    found = operator.gram_function(torch.exp, x.to(dtype))
+    assert_close(found, precise.gram_function(torch.exp, x).to(dtype), 1e-5)
+    assert operator._cache["rows"][1][1].dtype == operator.maps.dtype
+
+
 def test_one_coil_of_whole_columns() -> None:
     columns = torch.tensor([1, 0, 1, 1, 0])
     operator = MultiCoilMRI(torch.ones(1, 4, 5, dtype=torch.complex128), columns)
