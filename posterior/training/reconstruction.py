@@ -80,15 +80,15 @@ def train_reconstruction(
             model = NETWORKS[network](**(settings or {})).to(device)
         except TypeError as error:
             raise InvalidValueError(f"train_reconstruction needs other settings for {network!r}: {error}") from None
-    held_out = [
-        undersampled_scans(part.to(device), Noise.of(seed, range(k * _HELD_OUT, k * _HELD_OUT + len(part))), **scan)
-        for k, part in enumerate(validation.split(_HELD_OUT))
-    ]
+    held_out = []
+    for rows in torch.arange(len(validation)).split(_HELD_OUT):
+        noise = Noise.of(seed, rows.tolist()).use("validation")
+        held_out.append(undersampled_scans(validation[rows].to(device), noise, **scan))
 
     def loss(model: nn.Module, batch: Tensor, noise: Noise) -> Tensor:
         with torch.no_grad():
             made = augment(batch, noise.use("augmentation")) if augment else batch
-            scans = undersampled_scans(made, noise, **scan)
+            scans = undersampled_scans(made, noise.use("scans"), **scan)
         return reconstruction_loss(model, scans)
 
     def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:

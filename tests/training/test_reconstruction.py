@@ -53,7 +53,7 @@ def test_every_network_learns_to_be_better_than_what_it_begins_with(network: str
 
 def test_the_network_that_is_returned_is_the_best_of_the_log(tmp_path: Path) -> None:
     network = run(tmp_path, "unet", steps=12, evaluate_every=1, learning_rate=0.3)  # so high that it goes up and down
-    held_out = undersampled_scans(IMAGES[2:], Noise.of(0, 2), **SCAN)
+    held_out = undersampled_scans(IMAGES[2:], Noise.of(0, 2).use("validation"), **SCAN)
     figures = [line["validation nmse"] for line in log(tmp_path)]
     assert float(reconstruction_loss(network, held_out)) == pytest.approx(min(figures))
     assert min(figures) < figures[-1] and not network.training
@@ -71,6 +71,32 @@ def test_images_are_made_anew_in_each_step(tmp_path: Path, monkeypatch: pytest.M
     shown = torch.cat(seen[1:])  # after the validation images; the first step's again, by which checkpoints are known
     assert shown.shape[1:] == (2, 24, 20)
     assert len(shown.unique(dim=0)) == 2
+
+
+def test_scans_of_training_and_validation_are_drawn_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def scanned(images: Tensor, noise: Noise, **scan: Any) -> Any:
+        seen.append(noise.use("scan").uniform()[0])
+        return undersampled_scans(images, noise, **scan)
+
+    monkeypatch.setattr("posterior.training.reconstruction.undersampled_scans", scanned)
+    run(tmp_path, "unet", batch_size=2, steps=2)
+    # Two of validation, and two of either step; the first step's come again, by which checkpoints are known.
+    assert len(torch.cat(seen).unique()) == 6
+
+
+def test_the_global_generator_is_left_alone(tmp_path: Path) -> None:
+    def weights(network: ReconstructionNetwork) -> Tensor:
+        return torch.cat([values.flatten() for values in network.parameters()])
+
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = run(tmp_path / "a", "unet")
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert torch.equal(weights(run(tmp_path / "b", "unet")), weights(first))
+    assert not torch.equal(weights(run(tmp_path / "c", "unet", seed=1)), weights(first))
 
 
 def test_a_folder_of_other_scans_is_refused(tmp_path: Path) -> None:
