@@ -34,10 +34,10 @@ def whitening_matrix(noise_scan: Tensor) -> Tensor:
         ShapeError: The scan has no coils and samples.
         InvalidValueError: It is not complex, or has fewer samples than coils, or a coil is silent or a copy of others.
     """
-    if noise_scan.ndim < 2 or not noise_scan.is_complex():
-        raise ShapeError(
-            f"whitening_matrix needs complex samples (C, ...), got {noise_scan.dtype} {tuple(noise_scan.shape)}"
-        )
+    if noise_scan.ndim < 2 or len(noise_scan) == 0:
+        raise ShapeError(f"whitening_matrix needs samples (C, ...), got {tuple(noise_scan.shape)}")
+    if not noise_scan.is_complex():
+        raise InvalidValueError(f"whitening_matrix needs complex samples, got {noise_scan.dtype}")
     samples = noise_scan.flatten(1).to(torch.complex128)
     coils, count = samples.shape
     if count < coils:
@@ -77,6 +77,7 @@ def compression_matrix(kspace: Tensor, num_coils: Count) -> Tensor:
     if num_coils > coils:
         raise InvalidValueError(f"compression_matrix needs num_coils to be at most {coils}, the coils; got {num_coils}")
     samples = kspace.movedim(-3, 0).flatten(1)
+    samples = samples / samples.abs().amax().clamp_min(torch.finfo(samples.dtype).tiny)  # whatever the unit
     _, vectors = torch.linalg.eigh(samples @ samples.mH)  # in rising order
     return vectors.flip(1)[:, :num_coils].mH
 

@@ -49,8 +49,11 @@ def test_noise_scans_that_tell_nothing_are_refused() -> None:
             whitening_matrix(bad)
     with pytest.raises(InvalidValueError, match="as many noise samples as coils, 4; got 3"):
         whitening_matrix(scan[:, :3])
-    with pytest.raises(ShapeError, match=re.escape("complex samples (C, ...)")):
+    with pytest.raises(InvalidValueError, match=r"complex samples, got torch.float64"):
         whitening_matrix(scan.real)
+    for shapeless in (scan[0], scan[:0]):
+        with pytest.raises(ShapeError, match=re.escape("samples (C, ...)")):
+            whitening_matrix(shapeless)
 
 
 def test_compression_keeps_the_most_of_k_space_and_leaves_noise_white() -> None:
@@ -68,6 +71,15 @@ def test_compression_keeps_the_most_of_k_space_and_leaves_noise_white() -> None:
     assert_close(powers, values[:5], 1e-8)  # the strongest first
     with pytest.raises(InvalidValueError, match="at most 8, the coils; got 9"):
         compression_matrix(kspace, 9)
+
+
+@pytest.mark.parametrize("unit", [1e-25, 1e25])
+def test_compression_does_not_depend_on_the_unit_of_k_space(unit: float) -> None:
+    kspace = simulate(head(24, 28)[None].float(), birdcage_maps(8, 24, 28), 1000.0).kspace
+    matrix, other = compression_matrix(kspace, 3), compression_matrix(unit * kspace, 3)
+    assert_close(other.mH @ other, matrix.mH @ matrix, 1e-3)  # onto the same combinations
+    nothing = compression_matrix(0 * kspace, 3)
+    assert_close(nothing @ nothing.mH, torch.eye(3, dtype=matrix.dtype), 1e-5)
 
 
 def test_noise_level_from_the_border() -> None:
