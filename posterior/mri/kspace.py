@@ -79,6 +79,11 @@ def mix_coils(matrix: Tensor, values: Tensor) -> Tensor:
     return (matrix.to(dtype) @ values.to(dtype).flatten(-2)).unflatten(-1, values.shape[-2:])
 
 
+def divided(values: Tensor, length: Tensor) -> Tensor:
+    """Values divided by a length, and 0 where it is 0: where no coil sees anything."""
+    return torch.where(length > 0, values / torch.where(length > 0, length, 1.0), 0.0)
+
+
 @checked
 def mvue(kspace: Tensor, maps: Tensor) -> Tensor:
     r"""The image that coils make together of fully sampled k-space, as a reference.
@@ -86,7 +91,8 @@ def mvue(kspace: Tensor, maps: Tensor) -> Tensor:
     $$ \hat x = \sum_c \bar S_c F^{-1} y_c \Big/ \sqrt{\sum_c |S_c|^2} $$
 
     Where \(\sum_c |S_c|^2 = 1\) it is Sᴴ F⁻¹ y, the unbiased estimate of least variance under white noise; where no
-    coil sees anything it is 0. Of undersampled k-space, zeros in what was not measured, it is the zero-filled image.
+    coil sees anything it is 0. Of undersampled k-space, zeros in what was not measured, it is the zero-filled image
+    \(\sum_c \bar S_c F^{-1} y_c / \sum_c |S_c|^2\) times \(\sqrt{\sum_c |S_c|^2}\).
 
     Args:
         kspace: (..., C, H, W), centred.
@@ -108,7 +114,7 @@ def mvue(kspace: Tensor, maps: Tensor) -> Tensor:
         raise ShapeError(f"mvue got k-space {tuple(kspace.shape)} and maps {tuple(maps.shape)} of other sizes")
     length = maps.abs().square().sum(-3).sqrt()
     image = (maps.conj() * centred_ifft(kspace)).sum(-3)
-    return as_channels(torch.where(length > 0, image / torch.where(length > 0, length, 1.0), 0.0))
+    return as_channels(divided(image, length))
 
 
 @checked

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-import torch
 from torch import Tensor
 
 from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood
+from posterior.mri.kspace import divided
 from posterior.operators import MultiCoilMRI
 from posterior.operators.coils import CoilOperator
 from posterior.problem import Posterior
@@ -43,5 +43,4 @@ def normalised(operator: MultiCoilMRI) -> MultiCoilMRI:
 
 def over_sensitivity(x: Tensor, operator: CoilOperator) -> Tensor:
     """Values (..., C or 2, H, W) divided by the sensitivity, and 0 where no coil sees anything."""
-    length = sensitivity(operator)
-    return torch.where(length > 0, x / torch.where(length > 0, length, 1.0), 0.0)
+    return divided(x, sensitivity(operator))

@@ -24,9 +24,10 @@ def test_of_fully_sampled_kspace_it_is_the_image_whatever_the_gain() -> None:
     assert estimate.loss.isnan().all() and estimate.converged.all()
 
 
-def test_it_is_the_unbiased_image_of_least_variance_with_zeros() -> None:
-    problem = scans(3)
-    assert torch.allclose(ZeroFilled().solve(problem).x, mvue(problem.y, problem.operator.maps))
+@pytest.mark.parametrize("gain", [1.0, 3.0])
+def test_it_is_the_unbiased_image_of_least_variance_with_zeros(gain: float) -> None:
+    problem = problem_of(operator_of(gain=gain))
+    assert torch.allclose(gain * ZeroFilled().solve(problem).x, mvue(problem.y, problem.operator.maps))
 
 
 def test_an_image_that_does_not_explain_its_measurement_is_doubtful() -> None:
