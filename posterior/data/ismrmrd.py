@@ -46,14 +46,15 @@ def _read_image(scan: Scan, key: tuple[int, ...]) -> RawSlice:
     coils = int(scan.heads["active_channels"][numbers[0]])
     rows, columns = header.matrix[:2]
     with open_hdf5(scan.path, WHAT) as file:
-        kspace = np.zeros((coils, rows, columns), np.complex64)
-        count = np.zeros((rows, columns), np.int64)
         data = file[f"{scan.group}/data"]
-        for number in numbers:
-            (filled, kept), column = scan.rows(number), scan.column(number)
-            kspace[:, filled, column] += scan.samples(data, number, coils)[:, kept]
-            count[filled, column] += 1
+        lines = [scan.samples(data, number, coils) for number in numbers]
         noise = [scan.samples(data, number, coils) for number in scan.noise]
+    kspace = np.zeros((coils, rows, columns), np.complex64)  # of as many coils as were read
+    count = np.zeros((rows, columns), np.int64)
+    for number, line in zip(numbers, lines, strict=True):
+        (filled, kept), column = scan.rows(number), scan.column(number)
+        kspace[:, filled, column] += line[:, kept]
+        count[filled, column] += 1
     measured = count > 0
     averages = int(count.max())
     if (count[measured] != averages).any():
