@@ -12,6 +12,7 @@ import torch
 from ismrmrd import xsd
 
 from posterior.data import Geometry, read_ismrmrd
+from posterior.data.acquisitions import Scan
 from posterior.errors import FileFormatError
 from posterior.operators.fourier import centred_ifft
 from tests.data.scans import (
@@ -124,6 +125,20 @@ def test_noise_is_as_strong_as_in_the_image(tmp_path: Path) -> None:
         line.sample_time_us = 0  # then nothing is known of bandwidths
     raw = read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", [noise_scan(), *silent]))[0]
     torch.testing.assert_close(raw.noise, torch.from_numpy(noise_scan().data))
+
+
+def test_noise_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, whole = [], Scan.samples
+
+    def samples(self: Scan, data: Any, number: int, coils: int) -> Any:
+        read.append(number)
+        return whole(self, data, number, coils)
+
+    monkeypatch.setattr(Scan, "samples", samples)
+    slices = list(read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", [noise_scan(), *lines(), noise_scan(100)])))
+    assert sorted(read) == list(range(2 + SLICES * COLUMNS))
+    for raw in slices:
+        torch.testing.assert_close(raw.noise, slices[0].noise)
 
 
 def test_averages(tmp_path: Path) -> None:
