@@ -24,6 +24,7 @@ from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
 from samplers.invariance import verdicts_by_moving
+from samplers.metering import Meter, metered
 from samplers.plan import Calls, Plan, fitted, plan_of
 from samplers.run import Run, identity
 from samplers.state import Callback, Info, State
@@ -138,7 +139,7 @@ class Sampler(Generic[StateT]):
     @checked
     @own_modes()
     def plan(self, problem: Posterior, num_samples: Count = 64, *, batch_size: Count | None = None) -> Plan:
-        """What `sample` with the same arguments would cost; a network call is timed, and no more.
+        """What `sample` with the same arguments would cost; a network call is timed.
 
         Numbers of calls are exact where settings fix them, else estimates, as the plan says.
 
@@ -150,7 +151,8 @@ class Sampler(Generic[StateT]):
 
     def planned(self, problem: Posterior, num_samples: int, batch_size: int | None, stopwatch: Stopwatch) -> Plan:
         """The plan, unchecked, by a stopwatch that may serve several."""
-        together, calls = self.together(num_samples), self.calls(problem, num_samples)
+        seen = problem.with_prior(metered(problem.prior, Meter(batch_size)))  # numbers may be foretold by its network
+        together, calls = self.together(num_samples), self.calls(seen, num_samples)
         return plan_of(self, problem, num_samples, calls, together, batch_size, stopwatch)
 
     @overload

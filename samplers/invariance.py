@@ -103,25 +103,23 @@ def _evenly(x: Tensor) -> Tensor:
 def _changes(problem: Posterior, x: Tensor, rho: Tensor) -> dict[str, Change]:
     """The changes of samples (S, B, *event), each moved by noise and by the same reversed; some at a time."""
     noise, centre = problem.noise(0, len(x)).use("verdict by moving"), problem.prior.mean().to(x)
+    curvature, one = Curvature(problem, x[0]), torch.ones_like(rho)
     found: dict[str, list[Tensor]] = {"squared residual": [], "squared distance from the prior's mean": []}
     for part in torch.arange(len(x), device=x.device).split(max(1, _AT_ONCE // max(1, x[0].numel()))):
-        own = replace(noise, draws=noise.draws[part])
+        own, before = replace(noise, draws=noise.draws[part]), x[part]
+        residual, log_likelihood = _residual(problem, before), problem.log_likelihood(before)
         ways = []
         for source in (own, Reversed.of_source(own)):
-            before, after = x[part], _moved(problem, x[part], rho, source)
-            residuals = [
-                problem.likelihood.residual(problem.likelihood.noiseless(v), problem.y) for v in (before, after)
-            ]
-            ways.append((squares(*residuals), squares(before - centre, after - centre)))
+            start = Move(before, log_likelihood, source.use("epsilon").normal(problem.event_shape))
+            after = auxiliary_move(problem, start, one, rho, curvature, PriorSampling(_STEPS), source).x
+            ways.append((squares(residual, _residual(problem, after)), squares(before - centre, after - centre)))
         for values, both in zip(found.values(), zip(*ways, strict=True), strict=True):
             values.append(torch.stack(both).mean(0))
     return {what: change(torch.cat(values, 1)) for what, values in found.items()}
 
 
-def _moved(problem: Posterior, x: Tensor, rho: Tensor, noise: Noise) -> Tensor:
-    before = Move(x, problem.log_likelihood(x), noise.use("epsilon").normal(problem.event_shape))
-    curvature, one = Curvature(problem, x[0]), torch.ones_like(rho)
-    return auxiliary_move(problem, before, one, rho, curvature, PriorSampling(_STEPS), noise).x
+def _residual(problem: Posterior, x: Tensor) -> Tensor:
+    return problem.likelihood.residual(problem.likelihood.noiseless(x), problem.y)
 
 
 def squares(before: Tensor, after: Tensor) -> Tensor:

@@ -212,8 +212,9 @@ class KineticLangevin(Sampler[KineticState]):
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
         if not self.modes:
             return {}
+        fewest = min(_LINEAGES, num_samples / 2)  # of few chains that are all there still nothing was lost
         return {
-            "few chains are left to tell the weights of modes (lineages)": info["lineages"] < _LINEAGES,
+            "few chains are left to tell the weights of modes (lineages)": info["lineages"] < fewest,
             "chains differ so much in evidence that their number does not tell the weights of modes "
             "(log_weight_spread)": info["log_weight_spread"] > _SPREAD,
         }

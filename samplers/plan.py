@@ -128,9 +128,9 @@ def plan_of(
     count, rows = len(problem), max(1, together * len(problem))
     at_once = min(rows, batch_size or rows)
     seconds, memory = 0.0, 0.0
-    if calls.forward:
+    forward = calls.forward - calls.backward + moving_calls(problem, num_samples)
+    if forward:
         there = stopwatch.pace(at_once, False)
-        forward = calls.forward - calls.backward + moving_calls(problem, num_samples)
         seconds, memory = there.seconds * forward * count, there.memory * at_once
     if calls.backward:
         both = stopwatch.pace(at_once, True)

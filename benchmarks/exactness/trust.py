@@ -4,9 +4,9 @@ Every run is 64 samples of one measurement of the [benchmark of verdicts](verdic
 blurred one, a mixture of 25 modes, and digits as an exact prior. The samplers are the library's, with the settings that
 the table names. The error is the sliced Wasserstein distance to 1,000 exact samples, divided by that of 64 exact ones
 (mean of four sets), so that 1 is as good as exact sampling. A run is spoken of if its verdict is "doubtful" or "not the
-posterior"; where it is "too few to tell" it is not. Thresholds were set on other problems (100,000 and above, and those of
-`TemperedSMC`'s lineages with a run on 300 to 305 in view); rates have 95 % Clopper–Pearson intervals. Problems 306 to
-311, seeds 0. Cost: 20 minutes on one core; --quick: seconds.
+posterior"; where it is "too few to tell" it is not. Thresholds were set on other problems (100,000 and above, and those
+of `TemperedSMC`'s lineages with a run on 300 to 305 in view); rates have 95 % Clopper–Pearson intervals. Problems 306
+to 311, seeds 0. Cost: 20 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations

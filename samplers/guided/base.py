@@ -96,18 +96,16 @@ class Guided(Sampler[StateT]):
         return state
 
     def step(self, problem: Posterior, state: StateT, noise: Noise) -> tuple[StateT, Info]:
-        of_each, taken = resolutions(problem), state.step + 1
-        before = state
-        for resolution in sorted(set(of_each)):
-            levels = (*self.levels(problem.prior, resolution), 0.0)
-            ends = levels[before.step], levels[taken]
-            some = torch.tensor([b for b, own in enumerate(of_each) if own == resolution], device=problem.device)
+        of_each, before = [self.levels(problem.prior, resolution) for resolution in resolutions(problem)], state
+        for levels in sorted(set(of_each)):
+            ends = levels[before.step], (*levels, 0.0)[before.step + 1]
+            some = torch.tensor([b for b, own in enumerate(of_each) if own == levels], device=problem.device)
             if len(some) == len(problem):
                 state = self.advance(problem, before, *ends, noise)
             else:
                 part = self.advance(problem.select(some), before.select(some), *ends, noise.select(some))
                 state = state.merged(some, part)
-        return replace(state, step=before.step).after(len(levels) - 1), {}
+        return replace(state, step=before.step).after(len(of_each[0])), {}
 
 
 def resolutions(problem: Posterior) -> list[float]:

@@ -37,7 +37,7 @@ class Conditional(Guided[ConditionalState]):
     $$ x' = \text{DDIM}_\eta\Bigl(x, m + \frac{h}{2h_-}(m - m_-)\Bigr), \qquad h = \log\frac{\sigma}{\sigma'} $$
 
     which is DPM-Solver++(2M), or its stochastic form, at one evaluation of m a step. Levels are those of Karras et al.
-    from the highest of the prior to 0.02 σ_d, or a tenth of σ_y/‖A‖ where that is less: the samples are means given
+    from the highest of the prior to 0.02 σ_d, or .05 to .1 σ_y/‖A‖ where that is less: the samples are means given
     what is left of the noise, and of a pixel known to the variance v by y they have v/(1 + σ²/v).
 
     Subclasses define `mean`.

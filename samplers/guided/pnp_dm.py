@@ -30,8 +30,8 @@ class PnPDM(Guided[State]):
     Args:
         steps: Values of ρ on the way down, from rho_first by a constant ratio.
         burn_out: Moves at the last ρ.
-        rho_first, rho_last: Ends of ρ; the last, unless given, is 0.3 σ_y/‖A‖, which makes variances 9 % too large
-            where y pins them down.
+        rho_first, rho_last: Ends of ρ; the last, unless given, is 0.15 to 0.3 σ_y/‖A‖, which makes variances 2 to 9 %
+            too large where y pins them down.
         denoise_steps: Network calls of a draw of the prior, but for the first, which is a call more.
 
     References:

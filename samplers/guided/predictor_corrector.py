@@ -33,7 +33,7 @@ class PredictorCorrector(Guided[State]):
     Args:
         snr: Of the corrector.
         rate: How much the likelihood is widened at a noise level.
-        sigma_last: Last noise level; unless given 0.01, or a tenth of σ_y/‖A‖ where that is less.
+        sigma_last: Last noise level; unless given 0.01, or a twentieth to a tenth of σ_y/‖A‖ where that is less.
 
     References:
         Song, Sohl-Dickstein, Kingma, Kumar, Ermon & Poole 2021, Score-Based Generative Modeling through Stochastic

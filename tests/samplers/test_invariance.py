@@ -1,6 +1,7 @@
 """The move behind the verdict leaves exact samples as they are, and tells others that no misfit tells."""
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from posterior.operators import Inpainting, Matrix
 from posterior.problem import Posterior
 from samplers import KineticLangevin
 from samplers.invariance import Reversed, change, moving_calls, squares, verdicts_by_moving
+from samplers.kinetic_langevin import KineticState
+from samplers.state import Info
 from tests.problems import DOUBLE, gaussian, measure, mixture, mixture_problem
 
 SEEN = torch.arange(40) % 4 == 0
@@ -102,9 +105,21 @@ def test_what_cannot_be_moved_is_not_judged() -> None:
 
 
 def test_samplers_are_judged_by_it_and_do_not_pay_for_it() -> None:
-    problem = half_seen(2)
-    samples = KineticLangevin("fast").sample(problem, 16, progress=False)
-    assert samples.nfe.tolist() == [56.0, 56.0]
+    @dataclass(frozen=True)
+    class TooWide(KineticLangevin):
+        """A sampler whose samples have four times their variance where nothing is measured."""
+
+        def finish(
+            self, problem: Posterior, state: KineticState, noise: Noise, num_samples: int
+        ) -> tuple[Tensor, Info]:
+            x, info = super().finish(problem, state, noise, num_samples)
+            return torch.where(SEEN, x, x.mean(0) + 2 * (x - x.mean(0))), info
+
+    problem, finding = half_seen(2), "a move that leaves the posterior as it is"
+    for sampler, told in ((KineticLangevin(), False), (TooWide(), True)):
+        samples = sampler.sample(problem, 16, progress=False)
+        assert samples.nfe.tolist() == [159.0, 159.0]
+        assert [any(finding in text for text in one.findings) for one in samples.verdict] == [told, told]
 
 
 def test_samples_are_moved_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:

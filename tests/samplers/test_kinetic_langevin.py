@@ -172,3 +172,11 @@ def test_modes_that_are_apart_keep_the_weights_of_the_start() -> None:
     share = problem.prior.responsibilities(samples.x.flatten(0, 1)).mean(0)
     exact = problem.prior.posterior(problem.likelihood, problem.y).weights[0]
     assert ((share > 0.02) == (exact > 0.02)).all()
+
+
+def test_few_chains_of_one_mode_are_all_that_is_needed() -> None:
+    info = {"lineages": torch.tensor([8.0, 7.0, 16.0]), "log_weight_spread": torch.zeros(3)}
+    few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 16).values()
+    assert few.tolist() == [False, True, False]
+    few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 64).values()
+    assert few.tolist() == [True, True, True]

@@ -164,3 +164,16 @@ def test_nothing_changes_where_there_is_time(slow: Posterior, recwarn: pytest.Wa
     timed = KineticLangevin("high").sample(slow, 2, progress=False, max_seconds=1e6)
     assert torch.equal(plain.x, timed.x)
     assert not [w for w in recwarn if "max_seconds" in str(w.message)]
+
+
+def test_what_is_foretold_by_the_network_keeps_to_the_size_of_its_calls() -> None:
+    problem = mixture_problem(3)
+    rows, denoise = [], problem.prior._denoise
+    problem.prior._denoise = lambda x, sigma: (rows.append(len(x)), denoise(x, sigma))[1]
+    TemperedSMC("fast").plan(problem, 4, batch_size=5)
+    assert max(rows) <= 5
+
+
+def test_a_verdict_alone_takes_time(slow: Posterior) -> None:
+    found = AuxiliaryGibbs(exact_denoise=True).plan(slow, 8)
+    assert (found.total_nfe, found.seconds) == (0, 2 * 8 * 12)

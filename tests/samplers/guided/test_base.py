@@ -5,10 +5,13 @@ import math
 import pytest
 import torch
 
+from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
+from posterior.operators import Identity
+from posterior.problem import Posterior
 from samplers.guided import DiffPIR
 from samplers.guided.base import ddpm_levels, denoise_with_grad, error_variance, karras_levels, renoise
-from tests.problems import DOUBLE, gaussian_problem, mixture_problem
+from tests.problems import DOUBLE, gaussian, gaussian_problem, mixture_problem
 
 
 def test_levels_of_ddpm() -> None:
@@ -65,3 +68,12 @@ def test_the_denoiser_s_jacobian() -> None:
 def test_the_variance_of_a_white_image_given_a_noisy_one() -> None:
     prior = mixture_problem().prior
     assert error_variance(prior, 0.7) == pytest.approx(1 / (prior.sigma_data**-2 + 0.7**-2))
+
+
+def test_measurements_of_unlike_noise_share_calls_where_levels_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    noise_std = torch.tensor([0.01, 0.1, 1.0], dtype=DOUBLE)
+    problem = Posterior(gaussian(3), GaussianLikelihood(Identity((3,)), noise_std), torch.zeros(3, 3, dtype=DOUBLE))
+    rows, denoise = [], problem.prior._denoise
+    monkeypatch.setattr(problem.prior, "_denoise", lambda x, sigma: (rows.append(len(x)), denoise(x, sigma))[1])
+    DiffPIR(steps=5).sample(problem, 2, progress=False)
+    assert rows.count(6) >= 5 and rows.count(2) == 0

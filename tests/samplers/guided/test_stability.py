@@ -74,12 +74,13 @@ def narrow_problem(noise_std: list[float]) -> Posterior:
 @pytest.mark.parametrize(
     ("sampler", "bias"),
     [
-        (MMPS(), 0.02), (PiGDM(), 0.02), (TMPD(), 0.02), (PredictorCorrector(), 0.02), (PnPDM(), 0.08),
+        (MMPS(), 0.02), (PiGDM(), 0.02), (TMPD(), 0.02), (PredictorCorrector(), 0.02), (PnPDM(), 0.044),
         (AnnealedLangevin(), 0.04),
     ],
     ids=lambda value: value.name if isinstance(value, Sampler) else "",
 )  # fmt: skip
 def test_little_noise_of_the_measurement_is_kept(sampler: Sampler, bias: float) -> None:
+    # PnPDM ends at ρ = 0.3 σ_y or less, and makes standard deviations √(1 + 0.3²) − 1 = 4.4 % too large.
     # 100 samples of 32 pixels of 2 measurements each: a standard deviation has an error of √(1/12,800) = 0.9 %
     problem = narrow_problem([0.1, 0.1, 0.02, 0.02, 0.005, 0.005])
     samples = sampler.sample(problem, 100, progress=False)
