@@ -243,6 +243,11 @@ class _Kept:
         """
         raw, prepared = self.raw, self.prepared
         known = model_identity(self.problem.prior, self.problem.likelihood, self.problem.y)
-        scan = {"kind": "slice of a scan", "scan": fingerprint(raw.kspace, raw.mask, raw.noise, raw.maps)}
-        prepared_as = {"scale": torch.tensor(prepared.scale), "noise level": torch.tensor(prepared.noise_std)}
-        return scan | self.settings | prepared_as | {name: v for name, v in known.items() if "prior" in name}
+        return {
+            "kind": "slice of a scan",
+            "scan": fingerprint(raw.kspace, raw.mask, raw.noise, raw.maps),
+            "scale": torch.tensor(prepared.scale),
+            "noise level": torch.tensor(prepared.noise_std),
+            **self.settings,
+            **{name: value for name, value in known.items() if "prior" in name},
+        }
