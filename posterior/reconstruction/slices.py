@@ -246,8 +246,8 @@ class _Kept:
         return {
             "kind": "slice of a scan",
             "scan": fingerprint(raw.kspace, raw.mask, raw.noise, raw.maps),
-            "scale": torch.tensor(prepared.scale),
-            "noise level": torch.tensor(prepared.noise_std),
             **self.settings,
             **{name: value for name, value in known.items() if "prior" in name},
+            "scale": torch.tensor(prepared.scale),
+            "noise level": torch.tensor(prepared.noise_std),
         }
