@@ -1,1 +1,1 @@
-"""Magnetic resonance imaging: the prior `brain`, its training and what it is worth."""
+"""Magnetic resonance imaging: a prior of heads, its training and what it is worth."""

@@ -1,4 +1,4 @@
-"""Train the prior `brain`: python -m benchmarks.mri.train_brain FOLDER.
+"""Train a prior of heads: python -m benchmarks.mri.train_brain FOLDER.
 
 Ctrl-C stops it; the same command goes on from FOLDER/checkpoint.pt, to the same weights. The prior is written to FOLDER
 at the end, in half precision; with --steps the number that was reached it is that of a run which was stopped.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ _LEFT_OUT = {
     "phase stabilisation reference": "ACQ_IS_PHASE_STABILIZATION_REFERENCE",
     "phase stabilisation": "ACQ_IS_PHASE_STABILIZATION",
 }  # acquisitions that are no part of an image
+_LARGEST = 64  # frequencies of a matrix for each that was measured
 
 
 @dataclass(frozen=True)
@@ -196,12 +198,15 @@ def _sorted(path: Path, group: str, header: MRIHeader, heads: NDArray[np.void]) 
 
 
 def _check_whole(scan: Scan) -> None:
-    """Check that there is an acquisition of all that the file's header and the flags of other acquisitions announce."""
+    """Check that there is an acquisition of all that the file's header and the flags of other acquisitions announce.
+
+    Once it is, k-space is no larger than `_LARGEST` times what was measured of it: headers allocate no memory.
+    """
     found = {key[-1] for key in scan.images}
     if scan.header.slices is not None:
         announced = range(scan.header.slices.first, scan.header.slices.last + 1)
-        for key in [(*image[:-1], number) for image in scan.images for number in announced]:
-            if key not in scan.images:
+        for others, number in product(dict.fromkeys(image[:-1] for image in scan.images), announced):
+            if (key := (*others, number)) not in scan.images:
                 raise FileFormatError(
                     f"{scan.path}: the acquisitions of {image_name(key)} are missing, of {len(announced)} slices that "
                     "the header announces; the file is half written"
@@ -215,9 +220,17 @@ def _check_whole(scan: Scan) -> None:
     lines = scan.header.lines
     if scan.header.acceleration == 1 and lines is not None:
         for key, numbers in scan.images.items():
-            measured = set(scan.heads["idx"]["kspace_encode_step_1"][numbers].tolist())
-            if missing := sorted(set(range(lines.first, lines.last + 1)) - measured):
+            found_lines = set(scan.heads["idx"]["kspace_encode_step_1"][numbers].tolist())
+            if missing := sorted(set(range(lines.first, lines.last + 1)) - found_lines):
                 raise FileFormatError(
                     f"{scan.path}: of {image_name(key)} the acquisition of line {missing[0]} is missing, and "
                     f"{len(missing) - 1} more, though the scan is not accelerated; the file is half written"
                 )
+    rows, columns = scan.header.matrix[:2]
+    for key, numbers in scan.images.items():
+        measured = int(scan.heads["number_of_samples"][numbers].sum())
+        if rows * columns > _LARGEST * measured:
+            raise FileFormatError(
+                f"{scan.path}: the matrix {rows} × {columns} of the header is more than {_LARGEST} times what was "
+                f"measured of {image_name(key)}, {measured} samples"
+            )

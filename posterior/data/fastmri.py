@@ -91,7 +91,7 @@ def _read_slice(path: Path, index: int, rows: int, geometry: Geometry | None, fa
     kspace = torch.where(mask, kspace, 0)
     return RawSlice(
         source=f"{path}, slice {index}",
-        kspace=crop_oversampling(kspace, rows) * mask,
+        kspace=crop_oversampling(kspace, rows),
         mask=mask,
         maps=maps if maps is None else crop_readout(maps, rows),
         reference=reference,

@@ -146,7 +146,8 @@ def check_magnitudes(what: str, values: Tensor, shape: Sequence[int] | None = No
         raise ShapeError(f"{what} is empty: its shape is {tuple(values.shape)}")
     if not values.is_floating_point():
         raise InvalidValueError(f"{what} holds {values.dtype}; expected real numbers, of complex ones the magnitudes")
-    check_finite(what, values, "repair them")
+    for index in np.ndindex(*values.shape[:-2]):  # a slice at a time, since draws of a volume may be on the disk
+        check_finite(f"{what}, slice {index[-1]}", values[index], "repair them")
 
 
 def check_estimates(mean: Tensor, std: Tensor | None, draws: Tensor | None) -> None:

@@ -38,20 +38,22 @@ def find_dataset(file: Any, key: str, path: str | Path) -> Any:
     """The dataset of this key, all of which was written.
 
     Raises:
-        FileFormatError: It is missing, empty, no dataset, or parts of it were never written.
+        FileFormatError: It is missing, empty, no dataset, in other files, or parts of it were never written.
     """
     if key not in file:
         raise FileFormatError(f"{path} has no dataset `{key}`; it has {', '.join(file) or 'none'}")
     dataset = file[key]
     if not hasattr(dataset, "dtype"):
         raise FileFormatError(f"{path}: `{key}` is a group, not a dataset")
+    if dataset.external:
+        raise FileFormatError(f"{path}: the numbers of `{key}` are in another file; write them into this one")
     if not dataset.size:
         raise FileFormatError(f"{path}: `{key}` is empty, of shape {dataset.shape}")
     if dataset.chunks is not None:
         sizes = zip(dataset.shape, dataset.chunks, strict=True)
         expected, found = math.prod(-(-n // chunk) for n, chunk in sizes), dataset.id.get_num_chunks()
     else:
-        expected, found = 1, int(dataset.id.get_storage_size() > 0 or bool(dataset.external or dataset.is_virtual))
+        expected, found = 1, int(dataset.id.get_storage_size() > 0 or dataset.is_virtual)
     if found < expected:
         raise FileFormatError(
             f"{path}: of `{key}` {expected - found} of {expected} parts were never written; the file is half written"

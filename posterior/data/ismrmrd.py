@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from posterior.data.geometry import Geometry
 from posterior.data.hdf5 import open_hdf5
 from posterior.data.kspace import RawFile, RawSlice, crop_oversampling
 from posterior.errors import FileFormatError, InvalidValueError
+
+Noise = list[NDArray[np.complex64]]  # of each noise scan, (coils, samples)
 
 
 @checked
@@ -38,22 +42,29 @@ def read_ismrmrd(path: str | Path) -> RawFile:
     """
     scan = read_scan(Path(path))
     keys = sorted(scan.images)
-    return RawFile(scan.path, len(keys), lambda index: _read_image(scan, keys[index]))
+    noise = cache(lambda coils: _read_noise(scan, coils))  # all slices have the same
+    return RawFile(scan.path, len(keys), lambda index: _read_image(scan, keys[index], noise))
 
 
-def _read_image(scan: Scan, key: tuple[int, ...]) -> RawSlice:
+def _read_noise(scan: Scan, coils: int) -> Noise:
+    with open_hdf5(scan.path, WHAT) as file:
+        return [scan.samples(file[f"{scan.group}/data"], number, coils) for number in scan.noise]
+
+
+def _read_image(scan: Scan, key: tuple[int, ...], noise_of: Callable[[int], Noise]) -> RawSlice:
     header, numbers = scan.header, scan.images[key]
     coils = int(scan.heads["active_channels"][numbers[0]])
     rows, columns = header.matrix[:2]
     with open_hdf5(scan.path, WHAT) as file:
-        kspace = np.zeros((coils, rows, columns), np.complex64)
-        count = np.zeros((rows, columns), np.int64)
         data = file[f"{scan.group}/data"]
-        for number in numbers:
-            (filled, kept), column = scan.rows(number), scan.column(number)
-            kspace[:, filled, column] += scan.samples(data, number, coils)[:, kept]
-            count[filled, column] += 1
-        noise = [scan.samples(data, number, coils) for number in scan.noise]
+        lines = [scan.samples(data, number, coils) for number in numbers]
+    noise = noise_of(coils)
+    kspace = np.zeros((coils, rows, columns), np.complex64)  # of as many coils as were read
+    count = np.zeros((rows, columns), np.int64)
+    for number, line in zip(numbers, lines, strict=True):
+        (filled, kept), column = scan.rows(number), scan.column(number)
+        kspace[:, filled, column] += line[:, kept]
+        count[filled, column] += 1
     measured = count > 0
     averages = int(count.max())
     if (count[measured] != averages).any():
@@ -72,7 +83,7 @@ def _read_image(scan: Scan, key: tuple[int, ...]) -> RawSlice:
         facts["left_out"] = scan.left_out
     return RawSlice(
         source=f"{scan.path}, {image_name(key)}",
-        kspace=values * mask,
+        kspace=values,
         mask=mask,
         noise=_scaled_noise(scan, noise, numbers[0], averages) if noise else None,
         geometry=_geometry(scan, numbers[0], values.shape[-2]),
@@ -80,7 +91,7 @@ def _read_image(scan: Scan, key: tuple[int, ...]) -> RawSlice:
     )
 
 
-def _scaled_noise(scan: Scan, noise: list[NDArray[np.complex64]], number: int, averages: int) -> Tensor:
+def _scaled_noise(scan: Scan, noise: Noise, number: int, averages: int) -> Tensor:
     """Noise as strong as it is in the image: its variance goes with the bandwidth, which is 1 over the dwell time."""
     image_time = float(scan.heads["sample_time_us"][number])
     scaled = []

@@ -124,7 +124,7 @@ def _limits(limits: Any, name: str, source: str) -> Limits | None:
     if limits is None:
         return None
     _check_numbers(source, limits.minimum, limits.maximum, limits.center)
-    if not 0 <= limits.minimum <= limits.maximum:
+    if not 0 <= limits.minimum <= limits.maximum < 2**16:  # counters have sixteen bits
         raise FileFormatError(f"{source}: `{name}` runs from {limits.minimum} to {limits.maximum}")
     return Limits(limits.minimum, limits.maximum, limits.center)
 

@@ -76,7 +76,7 @@ def prepare(raw: RawSlice, shape: Shape | None = None, window: Shape | None = No
     \(\sqrt{\sum_c |S_c|^2}\), so that images are root-sum-of-squares magnitudes.
 
     The scale is the 0.99-quantile of the image's magnitude, which priors for MRI have as 1. The image is the MVUE; of
-    undersampled k-space, whose zero-filled MVUE is too dark by a fifth, five steps of conjugate gradients stand for it.
+    undersampled k-space, whose zero-filled MVUE is too dark, five steps of conjugate gradients stand for it.
 
     Args:
         raw: The slice.

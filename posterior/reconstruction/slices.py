@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posterior.checks import Count, Level, Size, checked
+from posterior.checks import Count, Level, Several, Size, checked
 from posterior.data import RawFile, RawSlice
 from posterior.diagnostics.quality import quality
 from posterior.errors import IncompatibleError, InvalidValueError, PosteriorError
@@ -73,7 +73,7 @@ def reconstruct(
     prior: Prior,
     method: Method,
     *,
-    num_samples: Count = 19,
+    num_samples: Several = 19,
     batch: Count = 1,
     shape: Sequence[Count] | None = None,
     window: bool = False,
@@ -92,7 +92,7 @@ def reconstruct(
         scan: The slices, as `read_kspace` gives them.
         prior: A prior of complex images, (2, H, W), in whose unit the 0.99-quantile of a magnitude is 1.
         method: A sampler.
-        num_samples: Samples of each slice; a 90 % interval needs 19.
+        num_samples: Samples of each slice, at least 2; a 90 % interval needs 19.
         batch: Slices at a time.
         shape: Rows and columns of the field of view, as for `prepare`; those of k-space unless given.
         window: Whether the prior's images are the middle of the field of view, with nothing around them.
@@ -112,9 +112,7 @@ def reconstruct(
         NotFiniteError: The samples of all slices of a batch are NaN or infinite.
         CheckpointMismatchError: What is kept of a slice is of another run.
     """
-    chosen = list(range(len(scan)) if slices is None else slices)
-    if not chosen or max(chosen) >= len(scan) or len(set(chosen)) < len(chosen):
-        raise InvalidValueError(f"slices are some of 0 … {len(scan) - 1}, each once; got {chosen}")
+    chosen = chosen_slices(slices, len(scan))
     folder = None if checkpoints is None else Path(checkpoints)
     settings = {
         "method": fingerprint(method), "number of samples": str(num_samples), "seed": str(seed),
@@ -125,7 +123,7 @@ def reconstruct(
         raws = [scan[number] for number in numbers]
         given = [prepare(raw, shape, prior.event_shape[1:] if window else None) for raw in raws]
         problem = problem_of(given, prior, numbers)
-        files = [_Kept(folder, raw, problem, b, settings) for b, raw in enumerate(raws)]
+        files = [_Kept(folder, raw, given[b], problem, b, settings) for b, raw in enumerate(raws)]
         found = {b: content for b, file in enumerate(files) if (content := file.load()) is not None}
         if missing := [b for b in range(len(files)) if b not in found]:
             part = problem.select(missing)
@@ -138,6 +136,18 @@ def reconstruct(
             verdict = Verdict(content["level"], tuple(content["findings"]), content["remedy"])
             x = one.scale * content["x"]
             yield Reconstruction(number, one, x, content["misfit"], content["calls"], verdict)
+
+
+def chosen_slices(slices: Sequence[int] | None, count: int) -> list[int]:
+    """The numbers of slices that are asked for, of a scan of so many; all of them unless any are named.
+
+    Raises:
+        InvalidValueError: No number is named, one is named twice, or there is no slice of it.
+    """
+    chosen = list(range(count) if slices is None else slices)
+    if not chosen or not 0 <= min(chosen) <= max(chosen) < count or len(set(chosen)) < len(chosen):
+        raise InvalidValueError(f"slices are some of 0 … {count - 1}, each once; got {chosen}")
+    return chosen
 
 
 def problem_of(given: Sequence[Prepared], prior: Prior, numbers: Sequence[int]) -> Posterior:
@@ -212,11 +222,11 @@ class _Kept:
     """The file that holds what a method made of one slice, if there is a folder."""
 
     def __init__(
-        self, folder: Path | None, raw: RawSlice, problem: Posterior, index: int, settings: Mapping[str, str]
-    ) -> None:
-        number = problem.ids[index]
-        self.path = None if folder is None else folder / f"{number:03d}.pt"
-        self.raw, self.problem, self.settings = raw, problem, {**settings, "number": str(number)}
+        self, folder: Path | None, raw: RawSlice, prepared: Prepared, problem: Posterior, index: int,
+        settings: Mapping[str, str],
+    ) -> None:  # fmt: skip
+        self.path = None if folder is None else folder / f"{problem.ids[index]:03d}.pt"
+        self.raw, self.prepared, self.problem, self.settings = raw, prepared, problem, settings
 
     def load(self) -> dict[str, Any] | None:
         with open_checkpoint(self.path, self._identity) as file:
@@ -227,7 +237,17 @@ class _Kept:
             file.save(content)
 
     def _identity(self) -> Identity:
-        """By the data as they were read: what is prepared of them rounds as the number of threads says."""
-        raw, known = self.raw, model_identity(self.problem.prior, self.problem.likelihood, self.problem.y)
-        scan = {"kind": "slice of a scan", "scan": fingerprint(raw.kspace, raw.mask, raw.noise, raw.maps)}
-        return scan | self.settings | {name: value for name, value in known.items() if "prior" in name}
+        """By the data as they were read, for what is prepared of them rounds as the number of threads says.
+
+        The scale, in whose unit samples are kept, and σ are compared up to that.
+        """
+        raw, prepared = self.raw, self.prepared
+        known = model_identity(self.problem.prior, self.problem.likelihood, self.problem.y)
+        return {
+            "kind": "slice of a scan",
+            "scan": fingerprint(raw.kspace, raw.mask, raw.noise, raw.maps),
+            **self.settings,
+            **{name: value for name, value in known.items() if "prior" in name},
+            "scale": torch.tensor(prepared.scale),
+            "noise level": torch.tensor(prepared.noise_std),
+        }

@@ -200,6 +200,16 @@ def test_half_written(tmp_path: Path, chunks: tuple[int, ...] | None) -> None:
         read_fastmri(path)
 
 
+def test_numbers_in_another_file(tmp_path: Path) -> None:
+    path, values = tmp_path / "a.h5", kspace(2).numpy()
+    values.tofile(tmp_path / "numbers")
+    with h5py.File(path, "w") as file:
+        place = [(str(tmp_path / "numbers"), 0, values.nbytes)]
+        file.create_dataset("kspace", values.shape, values.dtype, external=place)
+    with pytest.raises(FileFormatError, match="a.h5: the numbers of `kspace` are in another file"):
+        read_fastmri(path)
+
+
 def test_group_of_that_name(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="a.h5: `kspace` is a group, not a dataset"):
         read_fastmri(write_hdf5(tmp_path / "a.h5", {"kspace/0": np.ones(3)}))

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from posterior.data import Geometry, Volume
+from posterior.data.geometry import check_estimates
 from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteError, PosteriorError, ShapeError
 
 ORIGIN = (10.0, -20.0, 30.0)
@@ -77,3 +78,16 @@ def test_no_geometry(arguments: Any, message: str) -> None:
 def test_no_volume(values: torch.Tensor, error: type[PosteriorError]) -> None:
     with pytest.raises(error):
         Volume(values, PLACED)
+
+
+def test_draws_are_checked_a_slice_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may be larger than memory."""
+    sizes = []
+    monkeypatch.setattr("posterior.data.geometry.check_finite", lambda what, values, advice: sizes.append(values.shape))
+    check_estimates(torch.ones(3, 4, 5), None, torch.ones(2, 3, 4, 5))
+    assert sizes == 9 * [(4, 5)]
+    monkeypatch.undo()
+    draws = torch.ones(2, 3, 4, 5)
+    draws[1, 2, 0, 0] = torch.nan
+    with pytest.raises(NotFiniteError, match="draws, slice 2: NaN or infinity in 1 of 20 values"):
+        check_estimates(torch.ones(3, 4, 5), None, draws)

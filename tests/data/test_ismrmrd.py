@@ -1,4 +1,5 @@
 import math
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 from ismrmrd import xsd
 
 from posterior.data import Geometry, read_ismrmrd
+from posterior.data.acquisitions import Scan
 from posterior.errors import FileFormatError
 from posterior.operators.fourier import centred_ifft
 from tests.data.scans import (
@@ -89,11 +91,12 @@ def test_counters_are_about_their_centre(tmp_path: Path) -> None:
     torch.testing.assert_close(raw.kspace, torch.where(raw.mask, kspace()[0], 0), **CLOSE)
 
 
-def test_partial_echo_keeps_its_oversampling(tmp_path: Path) -> None:
+@pytest.mark.parametrize("discarded", [0, 2])
+def test_partial_echo_keeps_its_oversampling(tmp_path: Path, discarded: int) -> None:
     echoes = []
     for line in lines():
-        short = ismrmrd.Acquisition.from_array(np.ascontiguousarray(line.data[:, 5:]))
-        short.center_sample, short.discard_post = ROWS - 5, 2
+        short = ismrmrd.Acquisition.from_array(np.ascontiguousarray(line.data[:, 5 - discarded :]))
+        short.center_sample, short.discard_pre, short.discard_post = ROWS - 5 + discarded, discarded, 2
         short.idx.slice, short.idx.kspace_encode_step_1 = line.idx.slice, line.idx.kspace_encode_step_1
         echoes.append(short)
     raw = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", echoes))[2]
@@ -122,6 +125,20 @@ def test_noise_is_as_strong_as_in_the_image(tmp_path: Path) -> None:
         line.sample_time_us = 0  # then nothing is known of bandwidths
     raw = read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", [noise_scan(), *silent]))[0]
     torch.testing.assert_close(raw.noise, torch.from_numpy(noise_scan().data))
+
+
+def test_noise_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, whole = [], Scan.samples
+
+    def samples(self: Scan, data: Any, number: int, coils: int) -> Any:
+        read.append(number)
+        return whole(self, data, number, coils)
+
+    monkeypatch.setattr(Scan, "samples", samples)
+    slices = list(read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", [noise_scan(), *lines(), noise_scan(100)])))
+    assert sorted(read) == list(range(2 + SLICES * COLUMNS))
+    for raw in slices:
+        torch.testing.assert_close(raw.noise, slices[0].noise)
 
 
 def test_averages(tmp_path: Path) -> None:
@@ -246,8 +263,14 @@ def test_line_that_is_missing_of_a_scan_without_acceleration(tmp_path: Path) -> 
 def _whole(name: str, **changes: Any) -> Any:
     space = getattr(header().encoding[0], name)
     for key, value in changes.items():
-        setattr(space.matrixSize if key == "z" else space, key, value)
+        setattr(space.matrixSize if key in "xyz" else space, key, value)
     return header(**{name: space})
+
+
+def _counted(name: str, last: int) -> Any:
+    limits = header().encoding[0].encodingLimits
+    setattr(limits, name, xsd.limitType(minimum=0, maximum=last, center=0))
+    return header(encodingLimits=limits, parallelImaging=parallel(1))
 
 
 def _bandwidth(value: float) -> Any:
@@ -259,6 +282,10 @@ def _bandwidth(value: float) -> Any:
 @pytest.mark.parametrize(
     ("head", "message"),
     [
+        (_counted("slice", 2**16), "`slice` runs from 0 to 65536"),
+        (_counted("kspace_encoding_step_1", 2**16), "`kspace_encoding_step_1` runs from 0 to 65536"),
+        (_counted("slice", 2**16 - 1), "the acquisitions of slice 3 are missing, of 65536 slices"),
+        (_whole("encodedSpace", y=641), "the matrix 24 × 641 .* 64 times what was measured of slice 0, 240 samples"),
         (_bandwidth(-1.0), "makes no sense: .* the receiver's bandwidth -1.0"),
         (header(trajectory=xsd.trajectoryType.RADIAL), "holds a radial scan; only Cartesian ones are read"),
         (_whole("encodedSpace", z=8), "holds a three-dimensional scan, of 8 partitions"),
@@ -270,6 +297,22 @@ def _bandwidth(value: float) -> Any:
 def test_scans_of_other_kinds(tmp_path: Path, head: xsd.ismrmrdHeader, message: str) -> None:
     with pytest.raises(FileFormatError, match=message):
         read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", lines(), head))
+
+
+def test_a_header_allocates_no_memory(tmp_path: Path) -> None:
+    def change(file: h5py.File) -> None:
+        row = file["dataset/data"][0]
+        row["head"]["active_channels"] = 2**16 - 1
+        file["dataset/data"][0] = row
+
+    file = read_ismrmrd(edit(write_ismrmrd(tmp_path / "a.h5"), change))
+    tracemalloc.start()
+    try:
+        with pytest.raises(FileFormatError, match="acquisition 0 of 30 .* its header says 2 × 65535 coils × 24"):
+            file[0]
+        assert tracemalloc.get_traced_memory()[1] < 2**16 * 24 * 10  # k-space of so many coils takes 8 times as much
+    finally:
+        tracemalloc.stop()
 
 
 def _grow(file: h5py.File) -> None:

@@ -103,7 +103,7 @@ RGB = np.zeros((4, 5, 3), [("R", "u1"), ("G", "u1"), ("B", "u1")])
         (DATA[..., 0], {}, FileFormatError, r"holds an array of shape \(4, 5\); expected one volume"),
         (DATA * 1j, {}, FileFormatError, "holds complex64; expected real numbers, of complex ones the magnitudes"),
         (RGB, {}, FileFormatError, "expected real numbers"),
-        (DATA * np.nan, {}, NotFiniteError, "a.nii: NaN or infinity in 60 of 60 values"),
+        (DATA * np.nan, {}, NotFiniteError, "a.nii, slice 0: NaN or infinity in 20 of 20 values"),
         (DATA, {"xyzt_units": 7}, FileFormatError, "corrupt or cut off|has lengths in"),
         (DATA, {"sform_code": 77}, FileFormatError, "sform_code 77 not valid"),
         (DATA, {"pixdim": [1, 2, -2, 3, 1, 1, 1, 1]}, FileFormatError, "pixdim.* should be positive"),

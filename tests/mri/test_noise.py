@@ -4,12 +4,14 @@ import re
 import pytest
 import torch
 
+from posterior.data import load_brain
 from posterior.errors import InvalidValueError, ShapeError
 from posterior.mri import (
     birdcage_maps,
     compression_matrix,
     mix_coils,
     noise_std_from_border,
+    random_maps,
     simulate,
     whitening_matrix,
 )
@@ -92,6 +94,14 @@ def test_noise_level_from_the_border() -> None:
     assert torch.allclose(estimate, scan.noise_std, rtol=0.05)
     alone = noise_std_from_border(scan.kspace[1])
     assert alone.shape == () and float(alone) == float(estimate[1])
+
+
+@pytest.mark.parametrize(("snr", "factor"), [(30.0, 1.08), (50.0, 1.2), (100.0, 1.55), (300.0, 3.4)])
+def test_noise_level_from_the_border_of_sharp_images(snr: float, factor: float) -> None:
+    """With little noise there is signal in the border: σ is too large by the factors that docs/mri.md names."""
+    magnitude = load_brain("test")[:2, 0]
+    scan = simulate(magnitude, random_maps(8, *magnitude.shape[1:], seed=0), snr, shape=(96, 112))
+    assert_close(noise_std_from_border(scan.kspace) / scan.noise_std, torch.full((2,), factor), 0.05)
 
 
 def test_what_was_not_measured_tells_nothing_of_noise() -> None:

@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from posterior.data import Geometry
+from posterior.data import Geometry, RawSlice, load_brain
 from posterior.errors import InvalidValueError, PosteriorError, ShapeError
-from posterior.mri import birdcage_maps, mvue, noise_std_from_border, random_maps
+from posterior.mri import birdcage_maps, mvue, noise_std_from_border, random_maps, random_mask, simulate
 from posterior.operators import MultiCoilMRI
 from posterior.reconstruction import coil_maps, prepare
 from tests.mri.phantom import head
@@ -145,6 +145,19 @@ def test_a_window_with_nothing_around_it(shape: tuple[int, int]) -> None:
         torch.testing.assert_close(prepared.zero_filled(), cropped, rtol=1e-4, atol=1e-3)
         operator = MultiCoilMRI(prepared.maps, prepared.mask, shape)
         torch.testing.assert_close(operator(cropped) / prepared.scale, prepared.y, rtol=1e-3, atol=1e-3)
+
+
+def test_the_scale_of_an_undersampled_image() -> None:
+    """At R = 4 conjugate gradients halve what the zero-filled image is too dark by, as docs/mri.md says."""
+    magnitude = load_brain("test")[:2, 0]
+    made = simulate(magnitude, random_maps(8, *magnitude.shape[1:], seed=0), 30.0, shape=(96, 112))
+    mask = random_mask((96, 112), 4, calibration=16)
+    for kspace, image in zip(made.kspace, made.image, strict=True):
+        prepared = prepare(RawSlice(source="a head", kspace=kspace * mask, mask=mask))
+        truth = float(size_of(image).quantile(0.99))
+        zero_filled = float(size_of(prepared.zero_filled()).quantile(0.99))
+        assert zero_filled / truth == pytest.approx(0.8, abs=0.03)
+        assert prepared.scale / truth == pytest.approx(0.9, abs=0.03)
 
 
 def test_the_zero_filled_image_is_the_mvue() -> None:

@@ -135,6 +135,21 @@ def test_finished_slices_of_another_scan(tmp_path: Path, part: str) -> None:
         list(reconstruct(other, prior(), KineticLangevin("fast"), num_samples=3, checkpoints=tmp_path, progress=False))
 
 
+@pytest.mark.parametrize(("part", "name"), [("scale", "scale"), ("noise_std", "noise level")])
+def test_finished_slices_that_are_prepared_in_another_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str, name: str
+) -> None:
+    done(checkpoints=tmp_path, slices=[0])
+
+    def other(*args: Any) -> Any:
+        prepared = prepare(*args)
+        return replace(prepared, **{part: 2 * getattr(prepared, part)})
+
+    monkeypatch.setattr("posterior.reconstruction.slices.prepare", other)
+    with pytest.raises(CheckpointMismatchError, match=f"different {name};"):
+        done(checkpoints=tmp_path, slices=[0])
+
+
 def test_finished_slices_of_another_prior_or_field_of_view(tmp_path: Path) -> None:
     done(checkpoints=tmp_path, slices=[0])
     options: dict[str, Any] = {"num_samples": 3, "progress": False, "checkpoints": tmp_path}
@@ -155,7 +170,8 @@ def test_finished_slices_outlive_rounding(tmp_path: Path, monkeypatch: pytest.Mo
 
     def other(*args: Any) -> Any:
         prepared = prepare(*args)
-        return replace(prepared, y=prepared.y * (1 + 1e-6), maps=prepared.maps * (1 - 1e-6))
+        close = {name: getattr(prepared, name) * (1 + 1e-6) for name in ("y", "maps", "scale", "noise_std")}
+        return replace(prepared, **close)
 
     monkeypatch.setattr(rounded, other)
     monkeypatch.setattr(KineticLangevin, "step", None)
@@ -223,5 +239,7 @@ def test_what_is_refused() -> None:
     for numbers in ([3], [], [0, 0]):
         with pytest.raises(InvalidValueError, match="slices are some of 0 … 2, each once"):
             done(slices=numbers)
+    with pytest.raises(InvalidValueError, match="num_samples"):  # of one there is no standard deviation
+        reconstruct(scan(), prior(), KineticLangevin("fast"), num_samples=1)
     with pytest.raises(PosteriorError, match="takes a GeneratorPrior"):
         done(CSGM())

@@ -12,14 +12,23 @@ from torch import Tensor
 
 from posterior.app.running import default_device, without_trust_warnings
 from posterior.data import load_images, read_kspace, read_nifti, write_cfl, write_kspace
-from posterior.errors import IncompatibleError, InvalidValueError, UnknownNameError
+from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.figures import mri_figure, sample_sheet, save_figure
 from posterior.io.writing import check_writable, write_text
 from posterior.mri import MASKS, random_maps, simulate, true_acceleration
+from posterior.mri.scans import MaskKind
 from posterior.operators.coils import as_channels
 from posterior.priors.base import Prior
 from posterior.priors.zoo import load_prior
-from posterior.reconstruction import Reconstruction, coil_maps, facts_of, problem_of, reconstruct, write_volumes
+from posterior.reconstruction import (
+    Reconstruction,
+    chosen_slices,
+    coil_maps,
+    facts_of,
+    problem_of,
+    reconstruct,
+    write_volumes,
+)
 from posterior.verdict import Verdict, sentences
 from samplers import KineticLangevin
 from samplers.baselines import CGSense
@@ -51,7 +60,7 @@ def mri_recon(
         file: Raw data: fastMRI or ISMRMRD (h5, hdf5, mrd), or BART (cfl, hdr).
         prior: Folder of a prior of complex images, or name of a shipped one.
         accuracy: How much to spend: 56, 159 or 403 network calls a sample.
-        num_samples: Samples of each slice; a 90 % interval needs 19.
+        num_samples: Samples of each slice, at least 2; a 90 % interval needs 19.
         maps: Coil maps of your own, an array of BART with the dimensions of k-space, as `posterior mri coils` writes
             it; those in the file unless given, and if there are none they are estimated.
         matrix: Rows and columns of the field of view, as in [110,112], from the middle of k-space or with zeros around
@@ -68,16 +77,16 @@ def mri_recon(
     _check_apart(file, out / "reconstruction.h5")
     scan = read_kspace(file, maps)
     model, sampler = load_prior(prior, device=default_device()), KineticLangevin(accuracy)
-    count = len(scan) if slices is None else len(slices)
+    chosen = chosen_slices(slices, len(scan))
     check_writable(out / _TABLE)  # before the work
     told = _Told(out, model)
     attributes = {"scan": str(file), "prior": prior, "sampler": repr(sampler), "seed": seed}
     with without_trust_warnings():
         each = reconstruct(
-            scan, model, sampler, num_samples=num_samples, slices=slices, batch=batch, shape=matrix, window=window,
+            scan, model, sampler, num_samples=num_samples, slices=chosen, batch=batch, shape=matrix, window=window,
             seed=seed, batch_size=batch_size, progress=progress, checkpoints=out / "slices",
         )  # fmt: skip
-        paths = write_volumes(map(told.tell, each), count, out, attributes)
+        paths = write_volumes(map(told.tell, each), len(chosen), out, attributes)
     for sentence in sentences(sampler.name, [row["slice"] for row in told.rows], told.verdicts):
         print(f"warning: {sentence}")
     print(f"saved to {', '.join(map(str, [*paths, told.save()]))}")
@@ -87,7 +96,7 @@ def mri_simulate(
     images: Path,
     *,
     num_coils: int = 8,
-    mask: str = "random",
+    mask: MaskKind = "random",
     acceleration: float = 4.0,
     calibration: int | None = None,
     snr: float = 30.0,
@@ -112,14 +121,9 @@ def mri_simulate(
         out: File, with the keys of fastMRI (h5); the true magnitude is its reconstruction_esc.
         seed: Seed of coils, phases, mask and noise.
     """
-    if mask not in MASKS:
-        raise UnknownNameError(f"no mask is called {mask!r}; there are {', '.join(MASKS)}")
     _check_apart(images, out)
     magnitude = _magnitudes(images)
-    if slices is not None:
-        if not slices or not all(0 <= number < len(magnitude) for number in slices):
-            raise InvalidValueError(f"slices are some of 0 … {len(magnitude) - 1}; got {slices}")
-        magnitude = magnitude[slices]
+    magnitude = magnitude[chosen_slices(slices, len(magnitude))]
     coils = random_maps(num_coils, magnitude.shape[-2], magnitude.shape[-1], seed=seed)
     made = simulate(magnitude, coils, snr, seed=seed, shape=matrix)
     measured = MASKS[mask]((made.kspace.shape[-2], made.kspace.shape[-1]), acceleration, calibration, seed=seed)

@@ -188,7 +188,9 @@ MISTAKES: dict[str, tuple[Callable[[], Any] | None, list[str], dict[str, str], s
     "no maps": (simulate, ["--maps=nowhere.cfl"], {}, "there is no file nowhere.hdr"),
     "accuracy": (simulate, ["--accuracy=best"], {}, "accuracy"),
     "no batch": (simulate, ["--batch=0"], {}, "batch"),
-    "no samples": (simulate, ["--num_samples=0"], {}, "num_samples"),
+    "one sample": (simulate, ["--num_samples=1"], {}, "num_samples to be"),
+    "no slices": (simulate, ["--slices=[]"], {}, "slices are some of 0 … 1, each once; got []"),
+    "a slice from the end": (simulate, ["--slices=[-1]"], {}, "slices are some of 0 … 1, each once; got [-1]"),
     "a file in the way": (simulate, ["--out=scan.h5"], {}, "scan.h5"),
 }  # fmt: skip
 
@@ -217,11 +219,12 @@ def test_nan_in_a_scan(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["nowhere.nii"], "there is no file nowhere.nii"),
         (["nowhere.png"], "nowhere.png does not exist"),
-        (["head.nii.gz", "--mask=spiral"], "no mask is called 'spiral'; there are random, equispaced"),
+        (["head.nii.gz", "--mask=spiral"], "mask cannot be 'spiral'"),
         (["head.nii.gz", "--acceleration=100"], "acceleration 100 leaves"),
         (["head.nii.gz", "--snr=0"], "snr"),
-        (["head.nii.gz", "--slices=[5]"], "slices are some of 0 … 1; got [5]"),
-        (["head.nii.gz", "--slices=[]"], "slices are some of 0 … 1; got []"),
+        (["head.nii.gz", "--slices=[5]"], "slices are some of 0 … 1, each once; got [5]"),
+        (["head.nii.gz", "--slices=[]"], "slices are some of 0 … 1, each once; got []"),
+        (["head.nii.gz", "--slices=[0,0]"], "slices are some of 0 … 1, each once; got [0, 0]"),
         (["head.nii.gz", "--matrix=[48,40]"], "(48, 40) are not rows and columns within (2, 24, 20)"),
         (["colour.png"], "colour.png holds pictures in colour"),
     ],
