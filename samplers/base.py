@@ -23,7 +23,7 @@ from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
-from samplers.invariance import verdicts_by_moving
+from samplers.invariance import moving_calls, verdicts_by_moving
 from samplers.metering import Meter, metered
 from samplers.plan import Calls, Plan, fitted, plan_of
 from samplers.run import Run, identity
@@ -153,7 +153,8 @@ class Sampler(Generic[StateT]):
         """The plan, unchecked, by a stopwatch that may serve several."""
         seen = problem.with_prior(metered(problem.prior, Meter(batch_size)))  # numbers may be foretold by its network
         together, calls = self.together(num_samples), self.calls(seen, num_samples)
-        return plan_of(self, problem, num_samples, calls, together, batch_size, stopwatch)
+        moving = moving_calls(problem, num_samples)
+        return plan_of(self, problem, num_samples, calls, together, batch_size, stopwatch, moving)
 
     @overload
     def sample(

@@ -9,7 +9,6 @@ import torch
 
 from posterior.errors import TooSlowError
 from posterior.problem import Posterior
-from samplers.invariance import moving_calls
 from samplers.stopwatch import Stopwatch
 
 _ESTIMATE = 1.3  # what a number of calls that is estimated may be off by
@@ -112,7 +111,7 @@ P = TypeVar("P", bound=Plannable)
 
 def plan_of(
     method: Any, problem: Posterior, num_samples: int, calls: Calls, together: int, batch_size: int | None,
-    stopwatch: Stopwatch,
+    stopwatch: Stopwatch, verdict: int = 0,
 ) -> Plan:  # fmt: skip
     """The plan of a method that takes some network calls.
 
@@ -124,11 +123,12 @@ def plan_of(
         together: Draws of a measurement that meet in a network call, and in memory.
         batch_size: Images a network call at the most.
         stopwatch: What times the network.
+        verdict: Network calls of the verdict on a measurement.
     """
     count, rows = len(problem), max(1, together * len(problem))
     at_once = min(rows, batch_size or rows)
     seconds, memory = 0.0, 0.0
-    forward = calls.forward - calls.backward + moving_calls(problem, num_samples)
+    forward = calls.forward - calls.backward + verdict
     if forward:
         there = stopwatch.pace(at_once, False)
         seconds, memory = there.seconds * forward * count, there.memory * at_once
