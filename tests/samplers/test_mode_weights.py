@@ -135,5 +135,19 @@ def test_chains_of_one_mode_are_left_as_they_are() -> None:
 
 
 def test_few_chains_are_told() -> None:
+    def told(lineages: list[float], num_samples: int) -> list[bool]:
+        info = {"lineages": torch.tensor(lineages), "log_weight_spread": torch.zeros(len(lineages))}
+        reasons = KineticLangevin(modes=True).reasons(early_choice(), info, num_samples)
+        return next(few for reason, few in reasons.items() if "(lineages)" in reason).tolist()
+
+    assert told([19, 20], num_samples=96) == [True, False]
+    assert told([3, 4, 8], num_samples=8) == [True, False, False]
+
+
+def test_what_is_told_is_in_the_verdict() -> None:
+    problem = copies(early_choice(), 200)  # some 16 of them keep 3 chains or fewer
     with pytest.warns(TrustWarning, match="lineages"):
-        KineticLangevin("fast", modes=True).sample(early_choice(), 8, progress=False)
+        samples = KineticLangevin("fast", exact_denoise=True, modes=True).sample(problem, 8, progress=False)
+    few = samples.info["lineages"] < 4
+    assert 0 < few.sum() < 200
+    assert [any("(lineages)" in text for text in one.findings) for one in samples.verdict] == few.tolist()
