@@ -37,7 +37,7 @@ def run() -> None:
     torch.set_num_threads(arguments.threads)
     prior = train_score(
         load_brain("training"), arguments.folder, held_out=still_images("validation"), augment=augmented,
-        value_range=(-2.0, 2.0), widths=(32, 64, 128, 192), dropout=0.0, steps=arguments.steps, batch_size=24,
+        value_range=(-2.0, 2.0), widths=(32, 48, 88, 96), dropout=0.0, steps=arguments.steps, batch_size=24,
         evaluate_every=1000, autocast=arguments.bfloat16,
     )  # fmt: skip
     save_prior(prior.half(), arguments.folder)
