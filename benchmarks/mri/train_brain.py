@@ -13,16 +13,16 @@ import torch
 from torch import Tensor
 
 from posterior.data import load_brain
-from posterior.data.shipped import Slab
+from posterior.data.shipped import BrainSlices
 from posterior.mri import augmented, complex_images
 from posterior.noise import Noise
 from posterior.priors.zoo import save_prior
 from posterior.training import train_score
 
 
-def still_images(slab: Slab) -> Tensor:
-    """The slices of a slab as they are, with two phases each: complex images (N, 2, 96, 112)."""
-    magnitudes = load_brain(slab).repeat_interleave(2, 0)
+def still_images(which: BrainSlices) -> Tensor:
+    """Slices as they are, with two phases each: complex images (N, 2, 96, 112)."""
+    magnitudes = load_brain(which).repeat_interleave(2, 0)
     return complex_images(magnitudes, Noise.of(0, len(magnitudes)))
 
 
