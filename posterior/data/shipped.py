@@ -62,8 +62,8 @@ def load_brain(which: BrainSlices = "test") -> Tensor:
     The head is Colin27, the average of 27 scans of one subject. Of its 181 slices, from below, number 16 to 33, 64 to
     101 and 136 to 151 are for training (72), 44 to 53 for validation (10) and 112 to 125 for tests (14): at least 10 mm
     lie between any two of these slabs. The other brains are of another kind, without skull and scalp, for tests: 8
-    slices of mni152, the average of 152 subjects, and 8 of a macaque, whose voxels of 0.5 mm are taken for 1 mm, so that
-    it is as large as a human brain.
+    slices of mni152, the average of 152 subjects, and 8 of a macaque, whose voxels of 0.5 mm are taken for 1 mm, so
+    that it is as large as a human brain.
 
     Args:
         which: The slab, or the other brain.

@@ -140,8 +140,9 @@ def test_the_highest_accuracy_that_is_quick_enough_is_taken(slow: Posterior) -> 
 
 
 def test_samples_are_fewer_where_no_accuracy_is_quick_enough(slow: Posterior) -> None:
-    with pytest.warns(TrustWarning, match=r"max_seconds=300: 2 samples by KineticLangevin\(accuracy='fast'"):
+    with pytest.warns(TrustWarning, match=r"max_seconds=300: 2 samples by KineticLangevin\(accuracy='fast'") as told:
         found = KineticLangevin().sample(slow, 64, progress=False, max_seconds=300)
+    assert {one.filename for one in told} == {__file__}  # of the run that was chosen as well
     assert len(found.x) == 2  # 2 × 2 × (56 + 12) calls
     chains = AuxiliaryGibbs(chains=2, burn_in=3, thinning=1, steps=4, prior_steps=5)
     seconds = [chains.plan(slow, count).seconds for count in (6, 8)]

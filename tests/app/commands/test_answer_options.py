@@ -142,4 +142,4 @@ def test_what_is_too_large_is_said_at_once(monkeypatch: pytest.MonkeyPatch, caps
     with pytest.raises(SystemExit):
         sample("--image=pictures/0.png", "--operator=random:fraction=1", "--noise_std=0.01")
     warning, _ = capsys.readouterr().err.splitlines()
-    assert warning.startswith("warning: TemperedSMC: the problem is too large for 8 particles: measurement 0 takes")
+    assert warning.startswith("warning: TemperedSMC: the problem is too large for 8 particles in measurement(s) 0: ")
