@@ -48,7 +48,7 @@ def test_the_slope_is_that_of_the_evidence() -> None:
     mean, norm2 = torch.linspace(-1, 1, 4, dtype=DOUBLE), float(WIDE.norm()) ** 2
 
     def log_evidence(log_rho2: Tensor) -> Tensor:
-        seen = a @ covariance @ a.T + 2 * log_rho2.exp() * norm2 * torch.eye(2, dtype=DOUBLE)
+        seen = a @ covariance @ a.T + log_rho2.exp() * norm2 / 0.75 * torch.eye(2, dtype=DOUBLE)
         return torch.distributions.MultivariateNormal(a @ mean, seen).log_prob(problem.y[0])
 
     for rho in (0.1, 1.0):
@@ -56,7 +56,7 @@ def test_the_slope_is_that_of_the_evidence() -> None:
         (expected,) = torch.autograd.grad(log_evidence(log_rho2), log_rho2)
         # z ~ π_τ is Gaussian: its precision is that of p_ρ and that of the measurement's
         prior = torch.linalg.inv(covariance + rho**2 * eye)
-        weight = torch.linalg.inv(2 * rho**2 * norm2 * torch.eye(2, dtype=DOUBLE) - rho**2 * a @ a.T)
+        weight = torch.linalg.inv(rho**2 * norm2 / 0.75 * torch.eye(2, dtype=DOUBLE) - rho**2 * a @ a.T)
         law = torch.linalg.inv(prior + a.T @ weight @ a)
         centre = law @ (prior @ mean + a.T @ weight @ problem.y[0])
         white = Noise.of(3, 1, 40_000, dtype=DOUBLE).normal((4,))
