@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from functools import partial
 from importlib.resources import files
 
 from starlette.applications import Starlette
@@ -95,18 +94,22 @@ def study_app(plan: Plan, answers: Answers) -> ASGIApp:
         Route("/answer", answer, methods=["POST"]),
     ]
     handlers = {HTTPException: _refused, PosteriorError: _failed}
-    return partial(_with_headers, Starlette(routes=routes, exception_handlers=handlers))
+    return _with_headers(Starlette(routes=routes, exception_handlers=handlers))
 
 
-async def _with_headers(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    """Run an application, and add the headers of security to all that it sends, errors included."""
+def _with_headers(app: ASGIApp) -> ASGIApp:
+    """An application that adds the headers of security to all that it sends, errors included."""
+    headers = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
 
-    async def sent(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message["headers"] = [*message["headers"], *((k.encode(), v.encode()) for k, v in _HEADERS.items())]
-        await send(message)
+    async def guarded(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *headers]
+            await send(message)
 
-    await app(scope, receive, sent)
+        await app(scope, receive, sent)
+
+    return guarded
 
 
 def _refused(request: Request, error: Exception) -> Response:

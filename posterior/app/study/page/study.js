@@ -3,6 +3,7 @@
 const at = (id) => document.getElementById(id);
 const parts = ["entry", "trial", "end"];
 const images = at("images");
+const SMALLEST = 280; // pixels that an image has across, where there is room, even if one must scroll
 let token = location.hash.slice(1) || sessionStorage.getItem("token");
 let cards = []; // {name, token, field, radios} of each reconstruction, in the order of the screen
 let shownAt = 0;
@@ -107,11 +108,12 @@ function card(name, imageToken, image, count) {
   field.querySelector("img").replaceWith(image);
   const radios = [];
   for (let rank = 1; rank <= count; rank++) {
-    const label = document.createElement("label");
     const radio = Object.assign(document.createElement("input"), { type: "radio", name, value: rank });
+    const face = Object.assign(document.createElement("span"), { textContent: rank });
     const hint = { 1: "best", [count]: "worst" }[rank];
-    label.append(radio, Object.assign(document.createElement("span"), { textContent: rank }));
-    if (hint) label.append(Object.assign(document.createElement("small"), { textContent: hint }));
+    if (hint) face.append(Object.assign(document.createElement("small"), { textContent: hint }));
+    const label = document.createElement("label");
+    label.append(radio, face);
     field.querySelector(".ranks").append(label);
     radios.push(radio);
   }
@@ -135,7 +137,7 @@ function fit() {
     const rows = Math.ceil(views.length / columns);
     const across = (wide - (columns - 1) * gap) / columns - beside;
     const down = ((tall - (rows - 1) * gap) / rows - around) * aspect;
-    const side = Math.min(across, Math.max(down, Math.min(across, 200)));
+    const side = Math.min(across, Math.max(down, Math.min(across, SMALLEST)));
     if (side > best.side) best = { side, columns };
   }
   images.style.setProperty("--columns", best.columns);
@@ -171,9 +173,11 @@ function focusOn(one) {
   one.field.scrollIntoView({ block: "nearest" });
 }
 
-const focused = () => cards.find((one) => one.field.contains(document.activeElement));
+const cardOf = (element) => cards.find((one) => one.field.contains(element));
 
-at("trial").addEventListener("change", (event) => give(focused() ?? cards.find((one) => one.field.contains(event.target)), Number(event.target.value)));
+at("trial").addEventListener("change", (event) => {
+  give(cardOf(event.target), Number(event.target.value));
+});
 
 at("trial").addEventListener("submit", (event) => {
   event.preventDefault();
@@ -224,7 +228,7 @@ at("zoom").addEventListener("click", (event) => zooms[event.target.value]?.());
 
 at("trial").addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
-  const one = focused();
+  const one = cardOf(document.activeElement);
   if (event.shiftKey && steps[event.key]) {
     const [x, y] = steps[event.key];
     zoomTo(zoom.scale, zoom.x + x, zoom.y + y);
@@ -261,8 +265,7 @@ images.addEventListener("pointerdown", (event) => {
   const view = event.target.closest(".view");
   if (!view || event.button !== 0) return;
   event.preventDefault(); // no drag of the picture, and the focus stays in the form
-  const own = cards.find((one) => one.field.contains(view));
-  if (own) focusOn(own);
+  if (cardOf(view)) focusOn(cardOf(view));
   const start = place(event, view);
   const { x, y } = zoom;
   let moved = false;
