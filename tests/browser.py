@@ -26,16 +26,21 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def page(browser: Any) -> Iterator[Any]:
-    """A new page; at the end, it must have had neither errors nor warnings on its console."""
+def console() -> list[str]:
+    """What the page says on its console, and its errors; a test that expects some clears it."""
+    return []
+
+
+@pytest.fixture
+def page(browser: Any, console: list[str]) -> Iterator[Any]:
+    """A new page, which must leave nothing on its console."""
     context = browser.new_context()
     page = context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: console.append(f"error: {error}"))
     yield page
     context.close()
-    assert not said
+    assert not console
 
 
 def violations(page: Any) -> list[str]:

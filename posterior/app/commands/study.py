@@ -17,6 +17,7 @@ from posterior.app.study.rendering import read_values
 from posterior.app.study.tables import answers_csv, tables
 from posterior.checks import Range, check_value
 from posterior.errors import ShapeError
+from posterior.figures import ranks_figure, save_figure
 from posterior.io.extras import require
 from posterior.io.locking import locked
 from posterior.io.writing import check_writable, write_text
@@ -35,9 +36,9 @@ def study_serve(study: Path, *, host: str = "127.0.0.1", port: int = 8000, new_t
         port: Port to listen on; 0 takes a free one.
         new_token: Readers who lost their link and get another; the old one is no longer valid.
     """
-    require("starlette", "study")
-    uvicorn = require("uvicorn", "study")
-    from posterior.app.study.server import study_app
+    for package in ("starlette", "uvicorn"):
+        require(package, "study")
+    from posterior.app.study.server import study_app, web_server
 
     check_value("study serve", "port", port, _Port)
     plan = read_plan(study)
@@ -52,11 +53,8 @@ def study_serve(study: Path, *, host: str = "127.0.0.1", port: int = 8000, new_t
             print("warning: whoever reads the network sees tokens and images; put a proxy with TLS before it, or keep",
                   "to --host 127.0.0.1 and ssh -L", file=sys.stderr)  # fmt: skip
         sys.stdout.flush()
-        config = uvicorn.Config(
-            study_app(plan, answers), log_level="warning", access_log=False, server_header=False, lifespan="off"
-        )
         try:
-            uvicorn.Server(config).run(sockets=[listener])
+            web_server(study_app(plan, answers)).run(sockets=[listener])
         except KeyboardInterrupt:
             print(f"stopped; all answers are in {plan.answers}")
 
@@ -79,7 +77,8 @@ def study_analyse(study: Path) -> None:
     write_text(plan.out / "analysis.md", f"{text}\n")
     write_text(plan.out / "analysis.json", json.dumps(asdict(analysis), indent=2) + "\n")
     write_text(plan.out / "answers.csv", answers_csv(readings))
-    print(f"\nsaved to {plan.out}: analysis.md, analysis.json, answers.csv")
+    save_figure(ranks_figure({group.name: group.shares for group in analysis.groups}), plan.out / "ranks.png")
+    print(f"\nsaved to {plan.out}: analysis.md, analysis.json, answers.csv, ranks.png")
 
 
 def _check_images(plan: Plan) -> None:

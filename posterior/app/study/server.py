@@ -9,7 +9,9 @@ import json
 import sys
 from dataclasses import asdict
 from importlib.resources import files
+from typing import Any
 
+import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -95,6 +97,12 @@ def study_app(plan: Plan, answers: Answers) -> ASGIApp:
     ]
     handlers = {HTTPException: _refused, PosteriorError: _failed}
     return _with_headers(Starlette(routes=routes, exception_handlers=handlers))
+
+
+def web_server(app: ASGIApp) -> uvicorn.Server:
+    """A server that says and logs no more than it must."""
+    options: dict[str, Any] = {"log_level": "warning", "access_log": False, "server_header": False}
+    return uvicorn.Server(uvicorn.Config(app, interface="asgi3", lifespan="off", ws="none", **options))
 
 
 def _with_headers(app: ASGIApp) -> ASGIApp:

@@ -10,11 +10,11 @@ from posterior.app.study.analysis import Analysis, group_of
 from posterior.app.study.answers import Reading
 from posterior.tables import markdown_table
 
-_RANKS = """Mean rank (standard deviation); 1 is best. A reading is one reader's ranks of one image. W is Kendall's: of all
-readings, and of the readers of one image. It is 1 where all rank alike, by chance 1 / their number."""
-_PAIRS = """Wilcoxon's signed-rank test, two-sided: of readings, as if those of one image were independent; and of images,
-with ranks averaged over readers, which speaks of other images read by the same readers. Holm's adjustment is for the
-pairs of a group."""
+_RANKS = """Mean rank (standard deviation); 1 is best. A reading is one reader's ranks of one image. W is Kendall's, of
+all readings and of the readers of one image: 1 where all rank alike, by chance 1 / their number."""
+_PAIRS = """Wilcoxon's signed-rank test, two-sided, of readings, as if those of one image were independent; and of
+images, their ranks averaged over readers, which speaks of other images read by the same readers. Holm's adjustment is
+for the pairs of a group."""
 _READERS = "Of images ranked twice, how much of the order came back (of pairs 50 % by chance)."
 
 
