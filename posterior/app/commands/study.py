@@ -22,12 +22,15 @@ from posterior.io.extras import require
 from posterior.io.locking import locked
 from posterior.io.writing import check_writable, write_text
 
+_OPEN = (
+    "others can reach this address, and who reads the network sees tokens and images: put a proxy with TLS before it, "
+    "or stay with --host 127.0.0.1 and let readers come through ssh -L"
+)
 _Port = Annotated[int, Range(0, 65535)]
 
 
 def study_serve(study: Path, *, host: str = "127.0.0.1", port: int = 8000, new_token: list[str] | None = None) -> None:
-    """Let readers rank reconstructions, blind; each new reader's link is printed once. Ctrl-C stops it, and the same
-    command goes on.
+    """Let readers rank reconstructions, blind; a link for each is printed once. Ctrl-C stops, the same command goes on.
 
     Args:
         study: The YAML file of the study: methods (a folder of images each), readers, window, and optionally reference,
@@ -43,15 +46,14 @@ def study_serve(study: Path, *, host: str = "127.0.0.1", port: int = 8000, new_t
     check_value("study serve", "port", port, _Port)
     plan = read_plan(study)
     _check_images(plan)
-    check_writable(plan.answers.with_name("answers.csv"))
+    check_writable(plan.answers)
     with locked(plan.answers), _listening(host, port) as listener:
         answers = Answers.create(plan)
         tokens = answers.invite(plan, new_token or [])
         address = _address(host, listener.getsockname()[1])
         _greet(plan, address, tokens)
         if not _is_loopback(host):
-            print("warning: whoever reads the network sees tokens and images; put a proxy with TLS before it, or keep",
-                  "to --host 127.0.0.1 and ssh -L", file=sys.stderr)  # fmt: skip
+            print(f"posterior: {_OPEN}", file=sys.stderr)
         sys.stdout.flush()
         try:
             web_server(study_app(plan, answers)).run(sockets=[listener])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -79,13 +80,11 @@ class Plan:
     def identity(self) -> dict[str, str]:
         """What must stay as it is once readers have begun: settings, and digests of the images."""
         settings = {name: repr(getattr(self, name)) for name in ("window", "question", "repeats", "seed", "images")}
-        digests = {
-            f"images of {method or 'the reference'}": fingerprint(
-                [self.file(image, method).read_bytes() for image in self.images]
-            )
-            for method in self.shown
-        }
+        digests = {f"images of {method or 'the reference'}": self._digest(method) for method in self.shown}
         return {**settings, "methods": repr(sorted(self.methods)), **digests}
+
+    def _digest(self, method: str | None) -> str:
+        return fingerprint([hashlib.blake2b(self.file(image, method).read_bytes()).digest() for image in self.images])
 
 
 def read_plan(path: Path) -> Plan:
@@ -98,10 +97,10 @@ def read_plan(path: Path) -> Plan:
     given = _read(path)
     base = path.parent
     methods = {
-        _name(path, "methods", name): base / check_value(f"{path}: methods", name, folder, str)
+        _line(path, "a method's name", name): base / _line(path, f"the folder of {name}", folder)
         for name, folder in given["methods"].items()
     }
-    readers = tuple(_name(path, "readers", name) for name in given["readers"])
+    readers = tuple(_line(path, "a reader's name", name) for name in given["readers"])
     black, white = given["window"]
     if not 2 <= len(methods) <= _MOST_METHODS:
         raise InvalidValueError(
@@ -142,15 +141,17 @@ def _read(path: Path) -> dict[str, Any]:
             hint = f" (did you mean {near[0]!r}?)" if near else ""
             raise InvalidValueError(f"{path}: there is no key {key!r}{hint}; keys are {', '.join(_KEYS)}")
         check_value(str(path), key, value, _KEYS[key])
+        if isinstance(value, str):
+            _line(path, key, value)
     if missing := [key for key in _REQUIRED if key not in given]:
         raise InvalidValueError(f"{path} lacks {' and '.join(missing)}")
     return given
 
 
-def _name(path: Path, key: str, value: Any) -> str:
-    """A name in one visible line."""
+def _line(path: Path, what: str, value: Any) -> str:
+    """A text of one line that can be seen: names and paths."""
     if not isinstance(value, str) or not value.strip() or not value.isprintable():
-        raise InvalidValueError(f"{path}: {key} have names that are text in one line; got {value!r}")
+        raise InvalidValueError(f"{path}: {what} is text in one line; got {value!r}")
     return value
 
 
@@ -168,11 +169,8 @@ def _images(path: Path, folders: Iterable[Path]) -> tuple[str, ...]:
 def _files(path: Path, folder: Path) -> set[str]:
     if not folder.is_dir():
         raise FileFormatError(f"{path}: there is no folder {folder}")
-    names = {
-        file.relative_to(folder).as_posix()
-        for file in folder.rglob("*")
-        if file.suffix.lower() in IMAGE_FILES and not file.name.startswith(".")
-    }
+    found = [file.relative_to(folder) for file in folder.rglob("*") if file.suffix.lower() in IMAGE_FILES]
+    names = {file.as_posix() for file in found if not any(part.startswith(".") for part in file.parts)}
     if not names:
         raise FileFormatError(f"{path}: {folder} holds no images ({', '.join(IMAGE_FILES)})")
     return names

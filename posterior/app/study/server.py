@@ -85,9 +85,7 @@ def study_app(plan: Plan, answers: Answers) -> ASGIApp:
 
     def page(request: Request) -> Response:
         name, kind = _PAGE[request.url.path]
-        return Response(
-            files("posterior.app.study").joinpath("page", name).read_bytes(), headers={"content-type": kind}
-        )
+        return Response((files("posterior.app.study") / "page" / name).read_bytes(), headers={"content-type": kind})
 
     routes = [
         *(Route(path, page) for path in _PAGE),

@@ -3,11 +3,13 @@
 import csv
 import io
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.stats import friedmanchisquare
+from torch import Tensor
 
 from posterior.app.study.analysis import analyse
 from posterior.app.study.answers import Reading
@@ -112,7 +114,7 @@ def test_simulated_readers_give_back_their_ranking(tmp_path: Path) -> None:
     for name in names:
         gumbel = iter(-(-Noise.of(1, [name]).use("gumbel").uniform((5, 3)).log()).log()[0, 0])
 
-        def order(methods: list[str], gumbel: iter = gumbel) -> list[str]:
+        def order(methods: list[str], gumbel: Iterator[Tensor] = gumbel) -> list[str]:
             utility = dict(zip(sorted(methods), next(gumbel).tolist(), strict=True))
             return sorted(methods, key=lambda m: -(utility[m] + math.log(weights[m])))
 

@@ -94,6 +94,29 @@ def test_a_killed_server_has_lost_nothing_that_it_acknowledged(tmp_path: Path) -
         assert "stopped; all answers are in" in process.stdout.read()
 
 
+def test_serve_says_who_may_come(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each link once; a warning where others can come in. The server is stopped before it begins."""
+
+    def stop(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("uvicorn.Server.run", stop)
+    serve = ["study", "serve", str(write_study(tmp_path)), "--port=0"]
+
+    def readers(*options: str) -> tuple[list[str], str]:
+        main([*serve, *options])
+        said = capsys.readouterr()
+        assert "stopped; all answers are in" in said.out
+        return re.findall(r"^  (\w+): http://[\w.:\[\]]+/#[\w-]{32}$", said.out, flags=re.M), said.err
+
+    assert readers() == (["ada", "grace"], "")
+    assert readers() == ([], "")
+    assert readers("--new-token=[grace]", "--host=localhost") == (["grace"], "")
+    assert readers("--host=0.0.0.0")[1].startswith("posterior: others can reach this address")
+
+
 def test_analyse_writes_what_it_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     study = Study(tmp_path)
     for name in ("ada", "grace"):

@@ -1,12 +1,16 @@
 """What study.yaml may say, and the images that it names."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from posterior.app.study.plan import read_plan
+from posterior.app.study.plan import _KEYS, read_plan
 from posterior.errors import FileFormatError, InvalidValueError, PosteriorError
 from tests.app.study.workplace import write_study
 
@@ -32,9 +36,11 @@ def test_folders_are_relative_to_the_file(tmp_path: Path) -> None:
         ({"readers": "[ada, ada]"}, "each once"),
         ({"readers": "[1]"}, "readers"),
         ({"readers": '["a\\nb"]'}, "one line"),
+        ({"out": '"a\\0b"'}, "out is text in one line"),
+        ({"reference": '""'}, "reference is text in one line"),
         ({"methods": "{Zubmethod: vault/Zubmethod}"}, "2 to 9"),
         ({"methods": "{yes: vault/Zubmethod, b: vault/Yakmethod}"}, "text in one line"),
-        ({"methods": "{a: 1, b: vault/Yakmethod}"}, "needs a to be text"),
+        ({"methods": "{a: 1, b: vault/Yakmethod}"}, "folder of a is text"),
         ({"methods": "{a: nowhere, b: vault/Yakmethod}"}, "no folder .*nowhere"),
         ({"repeats": "5"}, "at most the number of images, 4"),
         ({"repeats": "-1"}, "repeats"),
@@ -59,6 +65,27 @@ def test_a_file_that_holds_no_study(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises((InvalidValueError, FileFormatError), match=r"study\.yaml"):
         read_plan(path)
+
+
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["vault", ".", "..", "a\0b"]),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text() | st.integers(), values, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(key=st.sampled_from([*_KEYS, "other"]), value=ODD)
+def test_odd_values_are_refused_or_right(key: str, value: Any) -> None:
+    """Nothing but errors of this library, which name the file; or a plan that stays within its folder."""
+    with TemporaryDirectory() as folder:
+        path = write_study(Path(folder), 1, **{"repeats": 1, key: None})
+        path.write_text(path.read_text() + yaml.safe_dump({key: value}))
+        told, plan = "", None
+        try:
+            plan = read_plan(path)
+        except PosteriorError as error:
+            told = str(error)
+        assert str(path) in told if plan is None else plan.answers.resolve().is_relative_to(Path(folder).resolve())
 
 
 def test_folders_need_the_same_names(tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ function card(name, imageToken, image, count) {
   const radios = [];
   for (let rank = 1; rank <= count; rank++) {
     const radio = Object.assign(document.createElement("input"), { type: "radio", name, value: rank });
-    const face = Object.assign(document.createElement("span"), { textContent: rank });
+    const face = Object.assign(document.createElement("span"), { textContent: `${rank} ` });
     const hint = { 1: "best", [count]: "worst" }[rank];
     if (hint) face.append(Object.assign(document.createElement("small"), { textContent: hint }));
     const label = document.createElement("label");
