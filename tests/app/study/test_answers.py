@@ -10,6 +10,7 @@ import pytest
 from posterior.app.study import answers
 from posterior.app.study.answers import Answers
 from posterior.app.study.plan import read_plan
+from posterior.app.study.schedule import schedule
 from posterior.errors import CheckpointMismatchError, FileFormatError, FileWriteError, InvalidValueError
 from tests.app.study.workplace import LEVELS, Study, write_study
 
@@ -40,6 +41,19 @@ def test_readers_may_join_and_tokens_may_be_replaced(tmp_path: Path) -> None:
     assert again.current("ada").number == 2
     with pytest.raises(InvalidValueError, match="no reader 'adda'; there are ada"):
         again.invite(plan, ["adda"])
+
+
+def test_readers_are_laid_out_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = read_plan(write_study(tmp_path))
+    whole = schedule(plan, "ada")
+    orders = iter([whole, [*whole[:2], None]])  # the second reader's trials fail at the third
+    monkeypatch.setattr(answers, "schedule", lambda plan, reader: next(orders))
+    opened = Answers.create(plan)
+    with pytest.raises(AttributeError):
+        opened.invite(plan)
+    monkeypatch.undo()
+    assert sorted(opened.invite(plan)) == ["ada", "grace"]
+    assert [opened.current(reader).total for reader in plan.readers] == [6, 6]
 
 
 @pytest.mark.parametrize(

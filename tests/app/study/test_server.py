@@ -101,6 +101,8 @@ def test_readers_see_and_rank_their_own_images_alone(study: Study) -> None:
     assert study.client.get(f"/image/{tokens[0]}", headers=grace.headers).status_code == 404
     assert grace.post(tokens).status_code == 409
     assert state(study) == (1, 0)
+    ada.post(tokens)
+    assert grace.post(tokens).status_code == 409
 
 
 @pytest.mark.parametrize(
