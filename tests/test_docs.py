@@ -149,8 +149,8 @@ def test_the_reader_study_runs(
     Path("study.yaml").write_text(study)
     plan = read_plan(Path("study.yaml"))
     answers = Answers.create(plan)
-    reader = client(study_app(plan, answers))
-    for token in answers.invite(plan).values():
+    reader = client(study_app(answers))
+    for token in answers.invite().values():
         headers = {"authorization": f"Bearer {token}"}
         trial = reader.get("/trial", headers=headers).json()
         while ranking := trial["images"]:

@@ -49,14 +49,14 @@ def study_serve(study: Path, *, host: str = "127.0.0.1", port: int = 8000, new_t
     check_writable(plan.answers)
     with locked(plan.answers), _listening(host, port) as listener:
         answers = Answers.create(plan)
-        tokens = answers.invite(plan, new_token or [])
+        tokens = answers.invite(new_token or [])
         address = _address(host, listener.getsockname()[1])
         _greet(plan, address, tokens)
         if not _is_loopback(host):
             print(f"posterior: {_OPEN}", file=sys.stderr)
         sys.stdout.flush()
         try:
-            web_server(study_app(plan, answers)).run(sockets=[listener])
+            web_server(study_app(answers)).run(sockets=[listener])
         except KeyboardInterrupt:
             print(f"stopped; all answers are in {plan.answers}")
 
@@ -68,8 +68,7 @@ def study_analyse(study: Path) -> None:
         study: The YAML file of the study.
     """
     plan = read_plan(study)
-    answers = Answers(plan.answers, plan)
-    readings = answers.readings()
+    readings = Answers(plan).readings()
     trials = dict.fromkeys(plan.readers, len(plan.images) + plan.repeats)
     analysis = analyse(readings, tuple(plan.methods), trials)
     text = tables(analysis)

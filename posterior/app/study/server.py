@@ -21,7 +21,6 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from posterior.app.study.answers import Answers
-from posterior.app.study.plan import Plan
 from posterior.app.study.rendering import read_values, render
 from posterior.errors import PosteriorError
 
@@ -45,7 +44,7 @@ _HEADERS = {
 }
 
 
-def study_app(plan: Plan, answers: Answers) -> ASGIApp:
+def study_app(answers: Answers) -> ASGIApp:
     """The application.
 
     `GET /trial` is what the reader has before them, `GET /image/<token>` one of its images as PNG. `POST /answer` takes
@@ -53,9 +52,9 @@ def study_app(plan: Plan, answers: Answers) -> ASGIApp:
     saved. All three need the reader's access token in the header `Authorization: Bearer <token>`.
 
     Args:
-        plan: The plan of the study.
-        answers: Where answers are kept.
+        answers: The answers of a study, and its plan.
     """
+    plan = answers.plan
 
     def trial(request: Request) -> Response:
         return _shown(_reader(request))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from posterior.app.study import answers
+from posterior.app.study import answers, database
 from posterior.app.study.answers import Answers
 from posterior.app.study.plan import read_plan
 from posterior.app.study.schedule import schedule
@@ -21,7 +21,7 @@ def test_a_study_goes_on_where_it_was(tmp_path: Path) -> None:
     ada.post(ada.trial()["images"])
     before = ada.trial()
     again = Answers.create(study.plan)
-    assert again.invite(study.plan) == {}
+    assert again.invite() == {}
     assert again.reader_of(study.tokens["ada"]) == "ada"
     assert list(again.current("ada").images) == before["images"]
     assert len(again.readings()) == 1
@@ -33,14 +33,14 @@ def test_readers_may_join_and_tokens_may_be_replaced(tmp_path: Path) -> None:
     ada.post(ada.trial()["images"])
     plan = read_plan(write_study(tmp_path, readers=["ada", "grace", "rosalind"]))
     again = Answers.create(plan)
-    new = again.invite(plan, ["ada"])
+    new = again.invite(["ada"])
     assert sorted(new) == ["ada", "rosalind"]
     assert again.reader_of(study.tokens["ada"]) is None
     assert again.reader_of(new["ada"]) == "ada"
     assert again.reader_of(study.tokens["grace"]) == "grace"
     assert again.current("ada").number == 2
     with pytest.raises(InvalidValueError, match="no reader 'adda'; there are ada"):
-        again.invite(plan, ["adda"])
+        again.invite(["adda"])
 
 
 def test_readers_are_laid_out_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -50,9 +50,9 @@ def test_readers_are_laid_out_whole_or_not_at_all(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(answers, "schedule", lambda plan, reader: next(orders))
     opened = Answers.create(plan)
     with pytest.raises(AttributeError):
-        opened.invite(plan)
+        opened.invite()
     monkeypatch.undo()
-    assert sorted(opened.invite(plan)) == ["ada", "grace"]
+    assert sorted(opened.invite()) == ["ada", "grace"]
     assert [opened.current(reader).total for reader in plan.readers] == [6, 6]
 
 
@@ -74,34 +74,34 @@ def test_answers_of_another_study_are_told(tmp_path: Path, changes: dict[str, An
     with pytest.raises(CheckpointMismatchError, match=told):
         Answers.create(plan)
     with pytest.raises(CheckpointMismatchError, match=told):
-        Answers(plan.answers, plan)
+        Answers(plan)
 
 
 def test_what_is_no_database_is_told(tmp_path: Path) -> None:
     plan = read_plan(write_study(tmp_path))
     with pytest.raises(FileFormatError, match="no answers in"):
-        Answers(plan.answers, plan)
+        Answers(plan)
     plan.out.mkdir()
     plan.answers.write_text("not a database" * 100)
     with pytest.raises(FileFormatError, match=r"answers\.sqlite is corrupt, or no database"):
         Answers.create(plan)
     plan.answers.unlink()
-    with closing(sqlite3.connect(plan.answers)) as database:
-        database.execute("CREATE TABLE other (x)")
+    with database.connected(plan.answers) as connection:
+        connection.execute("CREATE TABLE other (x)")
     with pytest.raises(FileFormatError, match="of something else"):
         Answers.create(plan)
 
 
 def test_a_locked_database_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When a command begins, and when a reader answers; the answer is saved when it is sent again."""
-    monkeypatch.setattr(answers, "_PATIENCE", 0.01)
+    monkeypatch.setattr(database, "_PATIENCE", 0.01)
     study = Study(tmp_path)
     ada = study.reader()
     tokens = ada.trial()["images"]
     with closing(sqlite3.connect(study.plan.answers, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(FileWriteError, match=r"answers\.sqlite is locked by another program"):
-            study.answers.invite(study.plan)
+            study.answers.invite()
         assert ada.post(tokens).status_code == 503
         other.execute("ROLLBACK")
     assert study.answers.readings() == []
@@ -111,6 +111,6 @@ def test_a_locked_database_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_answers_are_written_through(tmp_path: Path) -> None:
     """WAL, and a commit that waits for the disk (synchronous = FULL is 2)."""
     study = Study(tmp_path)
-    with study.answers._database() as database:
-        assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        assert database.execute("PRAGMA synchronous").fetchone() == (2,)
+    with database.connected(study.plan.answers) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from posterior.app.cli import main
-from posterior.app.study import answers
+from posterior.app.study import database
 from posterior.app.study.plan import read_plan
 from posterior.io.locking import locked
 from tests.app.commands.workplace import mistake
@@ -73,11 +73,10 @@ def test_a_killed_server_has_lost_nothing_that_it_acknowledged(tmp_path: Path) -
         thread.join()
     count = len(acknowledged)
     assert 5 <= count < 200
-    with sqlite3.connect(tmp_path / "results/answers.sqlite") as database:
-        rows = database.execute(
+    with database.connected(tmp_path / "results/answers.sqlite") as connection:
+        rows = connection.execute(
             "SELECT token FROM shown JOIN trials ON trial = id WHERE rank NOT NULL ORDER BY number, rank"
         ).fetchall()
-    database.close()
     saved = [tuple(token for (token,) in rows[i : i + 3]) for i in range(0, len(rows), 3)]
     assert saved[:count] == acknowledged
     assert len(saved) <= count + 1  # one may be saved whose reply was on its way
@@ -153,11 +152,11 @@ def test_mistakes_end_in_one_line(
     assert "no reader 'eve'" in mistake(capsys, main, [*serve, "--new_token=[eve]"])
     with locked(read_plan(path).answers):
         assert "in use by another run" in mistake(capsys, main, serve)
-    monkeypatch.setattr(answers, "_PATIENCE", 0.01)
-    database = sqlite3.connect(tmp_path / "results/answers.sqlite", isolation_level=None)
-    database.execute("BEGIN EXCLUSIVE")
+    monkeypatch.setattr(database, "_PATIENCE", 0.01)
+    other = sqlite3.connect(tmp_path / "results/answers.sqlite", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
     assert "is locked by another program" in mistake(capsys, main, serve)
-    database.close()
+    other.close()
     write_study(tmp_path, seed=1)
     assert "another study: seed" in mistake(capsys, main, serve)
     np.save(tmp_path / "vault/Yakmethod/groupone/sliceq0.npy", np.zeros((6, 6)))

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.integration
 def served(study: Study) -> Iterator[str]:
     """Address of the study, which is served in a thread."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = web_server(study_app(study.plan, study.answers))
+        server = web_server(study_app(study.answers))
         thread = Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

@@ -48,8 +48,8 @@ class Study:
     def __init__(self, folder: Path, images: int = 4, **changes: Any) -> None:
         self.plan: Plan = read_plan(write_study(folder, images, **changes))
         self.answers = Answers.create(self.plan)
-        self.tokens = self.answers.invite(self.plan)
-        self.client = TestClient(study_app(self.plan, self.answers))
+        self.tokens = self.answers.invite()
+        self.client = TestClient(study_app(self.answers))
 
     def reader(self, name: str = "ada") -> "Reader":
         return Reader(self.client, self.tokens[name])
