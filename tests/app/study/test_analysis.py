@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.stats import friedmanchisquare
+from scipy.stats import friedmanchisquare, wilcoxon
 from torch import Tensor
 
 from posterior.app.study.analysis import analyse
@@ -50,6 +50,18 @@ def test_images_are_fewer_than_readings() -> None:
     assert pair.adjusted_images == pytest.approx(2 / 2**5)
     assert pair.p_value < 2e-4  # by the normal approximation that scipy takes of tied values
     assert group.concordance == group.reader_concordance == 1
+
+
+def test_readers_of_an_image_are_averaged() -> None:
+    """Two of three readers prefer a: on each of five images its mean rank is lower; where one does, it is higher."""
+    for order, difference in (("ab", -1 / 3), ("ba", 1 / 3)):
+        rankings = {"r": order, "s": order[::-1], "t": order}
+        readings = [reading(reader, f"{i}.png", ranking) for i in range(5) for reader, ranking in rankings.items()]
+        readings += [reading(reader, "5.png", "ba") for reader in "rst"]
+        (pair,) = analyse(readings, "ab", dict.fromkeys("rst", 6)).groups[0].pairs
+        images = [difference] * 5 + [1.0]
+        assert pair.adjusted_images == pytest.approx(wilcoxon(images).pvalue)
+        assert pair.difference == pytest.approx(np.mean(images))
 
 
 def test_without_a_difference_nothing_is_rejected() -> None:

@@ -184,6 +184,7 @@ def test_a_token_may_be_pasted(study: Study, page: Any, console: list[str]) -> N
 @pytest.mark.parametrize(("width", "height"), [(360, 640), (1280, 640), (1920, 1080)])
 def test_images_fit_the_window(trial: Any, width: int, height: int) -> None:
     trial.set_viewport_size({"width": width, "height": height})
+    trial.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page_width, page_height = trial.evaluate("() => [document.body.scrollWidth, document.body.scrollHeight]")
     assert page_width <= width
     assert page_height <= height or width < 400
