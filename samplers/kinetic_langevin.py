@@ -21,7 +21,7 @@ from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
 from samplers.mode_weights import FRICTION, TRIAL_CALLS, CommonNoise, Dynamics, mode_log_weights, resampled
-from samplers.noisy_posterior import SHARE, Problem, evidence_slope, flow, preconditioned, score
+from samplers.noisy_posterior import SHARE, Problem, evidence_slope, flow, preconditioned, score, tau_squared
 from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
@@ -207,9 +207,10 @@ class KineticLangevin(Sampler[KineticState]):
             new = replace(state, x=x, momentum=nothing, kick=nothing)
         else:
             new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
-        tau = rho * problem.operator.norm().to(rho) / math.sqrt(SHARE)
         share = self._spent(state.step + 1) / self._spent(total)
-        return replace(new.after(total), progress=torch.full_like(state.progress, share)), {"tau": tau}
+        return replace(new.after(total), progress=torch.full_like(state.progress, share)), {
+            "tau": tau_squared(problem, rho).sqrt()
+        }
 
     def finish(self, problem: Problem, state: KineticState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         if not self.modes:

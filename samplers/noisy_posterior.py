@@ -23,7 +23,7 @@ Problem = Posterior[ScorePrior, GaussianLikelihood[LinearOperator]]
 
 
 def score(problem: Problem, z: Tensor, rho: Tensor, tau2: Tensor | None = None) -> Tensor:
-    """∇log π_τ(z), z (S, B, *event), ρ (B,) and τ² (B,), ρ²‖A‖²/`SHARE` unless it is given: one network call."""
+    """∇log π_τ(z), z (S, B, *event), ρ (B,) and τ² (B,), as `tau_squared` unless it is given: one network call."""
     prior = (problem.prior.denoise(z, rho) - z) / expand_right(rho, len(problem.event_shape)) ** 2
     return prior + _likelihood_score(problem, problem.y - problem.operator(z), rho, tau2)
 
@@ -53,9 +53,14 @@ def evidence_slope(problem: Problem, z: Tensor, score: Tensor, rho: Tensor) -> T
     likelihood = _likelihood_score(problem, residual, rho)
     squares = residual.abs().square().flatten(2).sum(2, dtype=torch.float64)
     # rᵀ(τ² − ρ²AAᵀ)⁻¹r is r²/τ² and, where A measures, more; y − AD is r less ρ²A times the prior's score.
-    wide, norm2 = expand_right(rho, dims) ** 2, _squared_norm(problem, rho)
-    inner = SHARE * problem.operator.adjoint(residual) / expand_right(norm2, dims) - wide * (score - likelihood)
-    return 0.5 * (SHARE * squares / (norm2 * rho**2) + (likelihood * inner).flatten(2).sum(2, dtype=torch.float64))
+    wide, tau2 = expand_right(rho, dims) ** 2, tau_squared(problem, rho)
+    inner = wide * (problem.operator.adjoint(residual) / expand_right(tau2, dims) - score + likelihood)
+    return 0.5 * (squares / tau2 + (likelihood * inner).flatten(2).sum(2, dtype=torch.float64))
+
+
+def tau_squared(problem: Problem, rho: Tensor) -> Tensor:
+    """τ² = ρ²‖A‖²/`SHARE`, (B,), and σ_y² at the least, where ρ is as large as the prior knows and A small."""
+    return torch.maximum(rho**2 * _squared_norm(problem, rho) / SHARE, problem.likelihood.noise_std.to(rho) ** 2)
 
 
 def preconditioned(problem: Problem, v: Tensor, share: Tensor | float = SHARE) -> Tensor:
@@ -85,7 +90,7 @@ def _damped(problem: Problem, v: Tensor, amount: Tensor) -> Tensor:
 
 def _likelihood_score(problem: Problem, residual: Tensor, rho: Tensor, tau2: Tensor | None = None) -> Tensor:
     """Aᵀ(τ²I − ρ²AAᵀ)⁻¹(y − Az)."""
-    tau2 = rho**2 * _squared_norm(problem, rho) / SHARE if tau2 is None else tau2
+    tau2 = tau_squared(problem, rho) if tau2 is None else tau2
 
     def inverse(values: Tensor) -> Tensor:
         wide, own = (expand_right(v, values.ndim).to(values) for v in (tau2, rho**2))
@@ -95,4 +100,4 @@ def _likelihood_score(problem: Problem, residual: Tensor, rho: Tensor, tau2: Ten
 
 
 def _squared_norm(problem: Problem, like: Tensor) -> Tensor:
-    return problem.operator.norm().to(like) ** 2
+    return (problem.operator.norm().to(like) ** 2).clamp_min(torch.finfo(like.dtype).tiny)  # A may be 0

@@ -42,7 +42,7 @@ def shares(x: Tensor) -> Tensor:
 
 
 def test_the_slope_is_that_of_the_evidence() -> None:
-    problem, a = measure(gaussian(4), WIDE, 0.3), WIDE.matrix
+    problem, a = measure(gaussian(4), WIDE, 0.1), WIDE.matrix
     position, eye = torch.arange(4, dtype=DOUBLE), torch.eye(4, dtype=DOUBLE)
     covariance = torch.exp(-0.5 * (position[:, None] - position) ** 2 / 2) + 0.1 * eye
     mean, norm2 = torch.linspace(-1, 1, 4, dtype=DOUBLE), float(WIDE.norm()) ** 2
