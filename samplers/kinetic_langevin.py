@@ -28,7 +28,7 @@ from samplers.state import Info, State, per_draw
 _STEP, _FRICTION = 1.4, 0.12  # h and γ, in units of ρ and 1/ρ: stable below 2, and BAOAB has no error in z on Gaussians
 _FINE = 1 / 8  # of the largest ρ, for the sweep that ends a run
 _ABOVE = 3.0  # times the prior's scale: to where evidence is compared, if modes are weighed
-_LINEAGES, _SPREAD = 20, 3.0  # beyond which weights of modes are not to be trusted
+_LINEAGES, _SPREAD = 5, 0.8  # beyond which weights of modes are not to be trusted
 
 
 class Budget(NamedTuple):
@@ -141,7 +141,7 @@ class KineticLangevin(Sampler[KineticState]):
         modes: Whether to weigh modes.
 
     Reports (in `Samples.info`): tau by step; with `modes`, lineages (of different chains) and log_weight_spread (the
-    standard deviation of the chains' log-weights, in nats).
+    standard deviation of log-weights, in nats, among chains as they are weighed: those without weight do not count).
 
     References:
         Leimkuhler & Matthews 2013, Rational construction of stochastic numerical methods for molecular sampling,
@@ -215,8 +215,13 @@ class KineticLangevin(Sampler[KineticState]):
     def finish(self, problem: Problem, state: KineticState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         if not self.modes:
             return state.x[:num_samples], {}
-        lineages, spread = pop.num_lineages(state.ancestor).to(state.x.dtype), state.log_weights.std(0, correction=0)
-        return state.x[:num_samples], {"lineages": lineages, "log_weight_spread": spread.to(state.x.dtype)}
+        weights, lineages = state.log_weights.softmax(0), pop.num_lineages(state.ancestor)
+        centred = state.log_weights - (weights * state.log_weights).sum(0)
+        spread = (weights * centred.square()).sum(0).sqrt()
+        return state.x[:num_samples], {
+            "lineages": lineages.to(state.x.dtype),
+            "log_weight_spread": spread.to(state.x.dtype),
+        }
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
         if not self.modes:
@@ -224,7 +229,7 @@ class KineticLangevin(Sampler[KineticState]):
         fewest = min(_LINEAGES, num_samples / 2)  # of few chains that are all there still nothing was lost
         return {
             "few chains are left to tell the weights of modes (lineages)": info["lineages"] < fewest,
-            "chains differ so much in evidence that their number does not tell the weights of modes "
+            "chains of equal weight differ in evidence, so that it does not tell the weights of modes "
             "(log_weight_spread)": info["log_weight_spread"] > _SPREAD,
         }
 

@@ -186,8 +186,8 @@ def test_modes_that_are_apart_keep_the_weights_of_the_start() -> None:
 
 
 def test_few_chains_of_one_mode_are_all_that_is_needed() -> None:
-    info = {"lineages": torch.tensor([8.0, 7.0, 16.0]), "log_weight_spread": torch.zeros(3)}
-    few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 16).values()
-    assert few.tolist() == [False, True, False]
+    info = {"lineages": torch.tensor([3.0, 4.0, 5.0]), "log_weight_spread": torch.zeros(3)}
+    few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 6).values()
+    assert few.tolist() == [False, False, False]
     few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 64).values()
-    assert few.tolist() == [True, True, True]
+    assert few.tolist() == [True, True, False]

@@ -98,7 +98,7 @@ def test_modes_have_their_weights() -> None:
     check_copies(shares(weighed.x), exact, within=0.05, bias=0.09)
     assert float((shares(without.x).mean(0) - exact).abs().max()) > 0.3  # what there was to mend
     assert (weighed.info["lineages"] < 96).all()
-    assert (weighed.info["log_weight_spread"] > 0.5).all()
+    assert (weighed.info["log_weight_spread"] > 0.2).all()
 
 
 def test_chains_go_on_from_the_score_of_where_they_are() -> None:
@@ -140,7 +140,7 @@ def test_few_chains_are_told() -> None:
         reasons = KineticLangevin(modes=True).reasons(early_choice(), info, num_samples)
         return next(few for reason, few in reasons.items() if "(lineages)" in reason).tolist()
 
-    assert told([19, 20], num_samples=96) == [True, False]
+    assert told([4, 5], num_samples=96) == [True, False]
     assert told([3, 4, 8], num_samples=8) == [True, False, False]
 
 
@@ -151,3 +151,13 @@ def test_what_is_told_is_in_the_verdict() -> None:
     few = samples.info["lineages"] < 4
     assert 0 < few.sum() < 200
     assert [any("(lineages)" in text for text in one.findings) for one in samples.verdict] == few.tolist()
+
+
+def test_the_spread_of_weights_is_that_of_chains_that_count() -> None:
+    problem, sampler = early_choice(), KineticLangevin(modes=True)
+    noise = Noise.of(0, 1, 4, dtype=DOUBLE)
+    log_weights = torch.tensor([[0.5], [-0.5], [-300.0], [-400.0]], dtype=DOUBLE)
+    state = replace(sampler.init(problem, noise), log_weights=log_weights)
+    _, info = sampler.finish(problem, state, noise, 4)
+    share = 1 / (1 + math.e)
+    assert float(info["log_weight_spread"]) == pytest.approx(math.sqrt(share * (1 - share)))
