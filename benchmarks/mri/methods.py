@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from benchmarks.mri.scans import Cell, Scans, scans_of
 from posterior.errors import TrustWarning
 from posterior.metrics import nmse, psnr, ssim
+from posterior.mri.reconstruction import NETWORKS, ReconstructionNetwork
 from posterior.priors.base import Prior
 from posterior.reconstruction import problem_of
 from posterior.results import Samples
@@ -21,7 +22,7 @@ from samplers import KineticLangevin, Solver
 from samplers.baselines import CGSense, ConvDecoder, MoDL, UNet, VarNet, ZeroFilled
 from samplers.map import Lasso, TotalVariation
 
-NETWORKS = Path(__file__).with_name("networks")
+TRAINED_NETWORKS = Path(__file__).with_name("networks")
 SAMPLES = 19  # whose smallest and largest hold 18 of 20
 TUNED: dict[str, Callable[[float], Solver]] = {
     "CG-SENSE": lambda weight: CGSense(weight, replicas=0),
@@ -29,7 +30,9 @@ TUNED: dict[str, Callable[[float], Solver]] = {
     "total variation": lambda weight: TotalVariation(weight=1e-4 * weight),
 }
 WEIGHTS = (0.001, 0.003, 0.01, 0.03, 0.1)
-TRAINED = {"U-Net": (UNet, "unet"), "MoDL": (MoDL, "modl"), "VarNet": (VarNet, "varnet")}
+TRAINED: dict[str, tuple[Callable[..., Solver], str]] = {
+    "U-Net": (UNet, "unet"), "MoDL": (MoDL, "modl"), "VarNet": (VarNet, "varnet"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,13 +60,22 @@ def tuned_weights(prior: Prior, count: int) -> dict[str, float]:
     return best
 
 
-def solvers(weights: dict[str, float], decoder_steps: int) -> dict[str, Solver]:
+def solvers(weights: dict[str, float], decoder_steps: int, quick: bool) -> dict[str, Solver]:
     """Methods that give one image, by name; a decoder is fitted in the first cell alone, for it takes minutes."""
     found: dict[str, Solver] = {"zero-filled": ZeroFilled()}
     found |= {name: solver(weights[name]) for name, solver in TUNED.items()}
     if decoder_steps:
-        found["ConvDecoder"] = ConvDecoder(channels=64, steps=decoder_steps)
-    return found | {name: kind(NETWORKS / folder) for name, (kind, folder) in TRAINED.items()}
+        found["ConvDecoder"] = ConvDecoder(channels=8 if quick else 64, steps=decoder_steps)
+    return found | {name: kind(_network(folder, quick)) for name, (kind, folder) in TRAINED.items()}
+
+
+def _network(folder: str, quick: bool) -> ReconstructionNetwork | Path:
+    """A network that `train_networks` trained, or a small one as it is before training."""
+    if not quick:
+        return TRAINED_NETWORKS / folder
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return NETWORKS[folder](width=4, pools=2).eval().requires_grad_(False)
 
 
 def solved(solver: Solver, scans: Scans, prior: Prior) -> Result:
@@ -100,8 +112,3 @@ def scores(x: Tensor, truth: Tensor) -> dict[str, Tensor]:
 def _magnitudes(x: Tensor, scans: Scans) -> Tensor:
     scale = torch.tensor([one.scale for one in scans.prepared])[:, None, None]
     return scale * torch.linalg.vector_norm(x, dim=-3)
-
-
-def names(cells: Iterable[str]) -> list[str]:
-    """Without repetition, in order."""
-    return list(dict.fromkeys(cells))

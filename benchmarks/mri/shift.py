@@ -5,14 +5,15 @@ places, white noise (SNR 20: mean signal in the object over σ of a real compone
 are kept. Reconstructions get the measured columns, a scan of noise, and coil maps that ESPIRiT estimates from the
 middle that is measured (9 columns; 16 × 16 of two-dimensional masks), never those of the simulation. The networks
 (U-Net, MoDL, VarNet, 1.9 million parameters each) and the prior (2.4 million) were trained on slices of one subject,
-Colin27; the networks on random columns at R = 4. In distribution are 8 slices of a slab of the same subject, 11 mm or
-more from every slice that was trained on: it is no new subject. mni152 is an average of 152 subjects, without skull;
-the macaque's voxels of 0.5 mm are taken for 1 mm, without skull. Classical methods have the weights of least error on 4
-slices of the validation slab. Posterior: `KineticLangevin()`, 19 samples, whose mean is compared and whose smallest and
-largest value in a pixel are the 90 % interval. Scores are of magnitudes, in units of the truth's largest value; [ ] are
-95 % t-intervals over the 8 slices of a cell, which say nothing of other subjects. Standard deviations are judged where
-the truth exceeds a tenth of its largest value. Problem seed 22, sampler seed 0. Cost: 60 minutes on two cores; cells
-that are done are kept in results/mri-shift; --quick: a minute.
+Colin27; the networks on random columns at R = 4, by `python -m benchmarks.mri.train_networks`. In distribution are 8
+slices of a slab of the same subject, 11 mm or more from every slice that was trained on: it is no new subject. mni152
+is an average of 152 subjects, without skull; the macaque's voxels of 0.5 mm are taken for 1 mm, without skull.
+Classical methods have the weights of least error on 4 slices of the validation slab. Posterior: `KineticLangevin()`, 19
+samples, whose mean is compared and whose smallest and largest value in a pixel are the 90 % interval. Scores are of
+magnitudes, in units of the truth's largest value; [ ] are 95 % t-intervals over the 8 slices of a cell, which say
+nothing of other subjects. Standard deviations are judged where the truth exceeds a tenth of its largest value. Problem
+seed 22, sampler seed 0. Cost: 60 minutes on two cores; cells that are done are kept in results/mri-shift; --quick: a
+minute.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def measured(cell: Cell, prior: Prior, weights: dict[str, float], quick: bool) -
     """Scores of every method on a cell, and what the standard deviations of the samples are worth."""
     scans = scans_of(cell, 1 if quick else SLICES)
     steps = (5 if quick else DECODER_STEPS) * (cell == CELLS[0])
-    results = {name: solved(solver, scans, prior) for name, solver in solvers(weights, steps).items()}
+    results = {name: solved(solver, scans, prior) for name, solver in solvers(weights, steps, quick).items()}
     sampler, size = (KineticLangevin("fast"), 3) if quick else (KineticLangevin(), SAMPLES)
     ours = results[OURS] = sampled(sampler, scans, prior, size, progress=not quick)
     assert ours.samples is not None
