@@ -162,16 +162,22 @@ def build_prior(spec: Spec, device: torch.device | str, class_label: int | Seque
     return prior.to(device)
 
 
+def code_file(operator: Spec) -> Path | None:
+    """The file with the user's code that an operator is specified by, None where it is a registered one."""
+    found = _CODE.fullmatch(operator) if isinstance(operator, str) else None
+    return None if found is None else Path(found["path"])
+
+
 def _operator(spec: Spec, event_shape: Sequence[int], allow_code: bool) -> Operator:
-    found = _CODE.fullmatch(spec) if isinstance(spec, str) else None
-    if found is None:
+    path = code_file(spec)
+    if path is None:
         operator: Operator = build("operator", spec, event_shape=event_shape)
         return operator
     if not allow_code:
         raise InvalidValueError(
             f"operator {spec!r} is code, which runs with all your rights; if you have read it, say --allow_code"
         )
-    made = _function(Path(found["path"]), found["function"])(tuple(event_shape))
+    made = _function(path, str(spec).rpartition(":")[2])(tuple(event_shape))
     if not isinstance(made, Operator):
         raise InvalidValueError(f"{spec} gave a {type(made).__name__}; Operator.from_callable makes an operator of it")
     return made

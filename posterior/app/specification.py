@@ -172,9 +172,13 @@ def _typed(annotation: Any, value: Any, context: Mapping[str, Any]) -> Any:
     options = _options(annotation)
     if isinstance(value, str | Mapping) and (kind := _nested(options)):
         return build(kind, value, **context)
-    if annotation == Spec and isinstance(value, str | Mapping):
+    if annotation == Spec:
+        if not isinstance(value, str | Mapping):
+            raise ArgumentError(None, "it is neither text nor a mapping")
         return value
-    if get_origin(annotation) is Sequence and isinstance(value, list):
+    if get_origin(annotation) is Sequence:
+        if not isinstance(value, list):
+            raise ArgumentError(None, "it is no list")
         (wanted,) = get_args(annotation)
         return [_typed(wanted, element, context) for element in value]
     # Of a class jsonargparse would import whatever the value names, so it sees no classes but the plain ones.

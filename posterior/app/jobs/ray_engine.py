@@ -1,0 +1,62 @@
+"""The shards of a job as a data set of Ray Data, on a pool of actors that hold the model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from posterior.app.config import Config
+from posterior.app.jobs.worker import Done, Worker
+from posterior.io.extras import require
+
+_SHARE = 0.8  # of the CPUs for actors: Ray Data reads its input with what is left, and waits for ever if nothing is
+
+
+class _Actor:
+    """A `Worker` as Ray Data calls it."""
+
+    def __init__(self, place: str, *arguments: Any) -> None:
+        os.chdir(place)  # relative paths of a config are those of the user
+        self._worker = Worker.of(*arguments)
+
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        return self._worker(int(row["shard"]))._asdict()
+
+
+def run_ray(config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int) -> Iterator[Done]:
+    """Do shards by so many actors, on the cluster that RAY_ADDRESS names, or on one that is begun on this machine.
+
+    An actor that dies is begun anew, and its shard with it.
+
+    Args:
+        config, allow_code: As for `Worker.of`.
+        folder: Where the results go, on a file system that all machines share.
+        shards: Their numbers.
+        workers: How many actors; each has a GPU, or a part of one, where there are any.
+    """
+    ray: Any = require("ray", "ray")
+    require("ray.data", "ray")
+    if not ray.is_initialized():
+        ray.init(log_to_driver=False, logging_level="ERROR", include_dashboard=False)
+    there = ray.cluster_resources()
+    share: dict[str, float] = {"num_cpus": round(min(1.0, _SHARE * there.get("CPU", 1.0) / workers), 4)}
+    if gpus := there.get("GPU", 0.0):
+        share["num_gpus"] = round(min(1.0, gpus / workers), 4)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    numbers = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
+    answered = numbers.map(
+        _Actor,
+        fn_constructor_args=(os.getcwd(), config, folder, allow_code),
+        concurrency=workers,
+        max_restarts=-1,
+        max_task_retries=-1,
+        **share,
+    )
+    try:
+        for row in answered.iter_rows():
+            yield Done(**row)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause or error from error
