@@ -18,21 +18,21 @@ ONE = ["data.count=1"]
 # Settings with which a config takes seconds.
 SMOKE = {
     "deblurring": ["prior.event_shape=[3,16,24]"],
-    "digits_inpainting": [*ONE, "methods.0.population=8"],
-    "digits_superresolution": [*ONE, "methods.0.population=8", "methods.1.steps=3", "methods.2.steps=3",
-                               "methods.3.steps=3"],
+    "digits_inpainting": [*ONE, "likelihood.noise_std=3", "methods.0.population=8"],
+    "digits_superresolution": [*ONE, "likelihood.noise_std=3", "methods.0.population=8", "methods.1.steps=3",
+                               "methods.2.steps=3", "methods.3.steps=3"],
     "flow": [*ONE, "methods.0.steps=2", "methods.0.candidates=4", "methods.1.transport={name: ComposedFlow, steps: 2}",
              "methods.1.chains=2", "methods.1.burn_in=2", "methods.1.thinning=1", "methods.1.leapfrogs=1"],
     "gaussian_mixture": ["data.count=2", "methods.0.population=8"],
     "latent": [*ONE, "methods.0.chains=2", "methods.0.burn_in=2", "methods.0.thinning=1", "methods.1.levels=2",
                "methods.2.steps=2"],
-    "magnitude": [*ONE, "methods.0.population=8"],
+    "magnitude": [*ONE, "likelihood.noise_std=20", "methods.0.population=8"],
     "map": [*ONE, "methods.0.steps=2", "methods.1.steps=2", "methods.2.steps=[2,2,2]", "methods.3.steps=2",
             "methods.4.steps=2"],
     "mri": [*ONE, "methods.0.accuracy=fast"],
-    "one_bit": [*ONE, "methods.0.population=8"],
-    "own_operator": [*ONE, "methods.0.population=8"],
-    "poisson": [*ONE, "methods.0.population=8"],
+    "one_bit": [*ONE, "likelihood.noise_std=5", "methods.0.population=8"],
+    "own_operator": [*ONE, "likelihood.noise_std=20", "methods.0.population=8"],
+    "poisson": [*ONE, "likelihood.gain=0.1", "methods.0.population=8"],
 }  # fmt: skip
 
 

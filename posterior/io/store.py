@@ -166,10 +166,10 @@ class Store:
             del content["zarr.json"]
             for key, buffer in content.items():
                 encoded = buffer.to_bytes()
-                _write(self.folder / _ARRAYS / name / key, encoded)
+                _rewrite(self.folder / _ARRAYS / name / key, encoded)
                 digests[f"{name}/{key}"] = _digest(encoded)
         text = json.dumps({"known": known, "files": digests}, ensure_ascii=False, allow_nan=False)
-        write_text(self._record(shard), text + "\n")
+        _rewrite(self._record(shard), text.encode())
 
     def known(self, shard: int) -> dict[str, Any] | None:
         """What `write` was told of a shard, None where it is unfinished.
@@ -228,6 +228,13 @@ class Store:
 def _write(path: Path, content: bytes) -> None:
     with atomic_write(path) as stream:
         stream.write(content)
+
+
+def _rewrite(path: Path, content: bytes) -> None:
+    """Write a file of a shard, and clear what a process that was killed may have left of it."""
+    for rest in path.parent.glob(f"{path.name}.*.partial"):
+        rest.unlink(missing_ok=True)
+    _write(path, content)
 
 
 def _digest(content: bytes) -> str:
