@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +24,6 @@ from numpy.typing import NDArray
 from posterior.errors import CheckpointMismatchError, FileFormatError, InvalidValueError
 from posterior.io.readers import read_json
 from posterior.io.writing import atomic_write, write_text
-
-if TYPE_CHECKING:
-    import zarr
 
 Array = NDArray[Any]
 _ARRAYS, _MANIFEST = "arrays.zarr", "manifest.json"
@@ -119,8 +116,8 @@ class Store:
         return ids
 
     @cached_property
-    def arrays(self) -> zarr.Group:
-        """The arrays, read when they are indexed: `arrays["mean"][3:5]`."""
+    def arrays(self) -> Any:
+        """The arrays, a group of zarr, read when they are indexed: `arrays["mean"][3:5]`."""
         import zarr
 
         return zarr.open_group(self.folder / _ARRAYS, mode="r")

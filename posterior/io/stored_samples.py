@@ -27,7 +27,7 @@ def read_samples(store: Store, method: str | None = None, ids: Sequence[int] | N
     methods, manifest = store.manifest["methods"], store.manifest
     if method is None and len(methods) == 1:
         (method,) = methods
-    if method not in methods:
+    if method is None or method not in methods:
         raise InvalidValueError(f"{store.folder} holds results of {', '.join(methods)}, and none of {method}: name one")
     if f"{method}/samples" not in store.arrays:
         raise InvalidValueError(f"{store.folder} holds no samples of {method}: run the job with keep_samples: true")

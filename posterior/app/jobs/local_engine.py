@@ -56,8 +56,13 @@ def _begin(config: Config, folder: Path, allow_code: bool, numbers: Any) -> None
     global _worker
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
     _worker = Worker.of(config, folder, allow_code, numbers.get())
+
+
+def _end_after(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
 
 
 def _do(shard: int) -> Done:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Literal
 
 from tqdm import tqdm
@@ -60,12 +60,14 @@ def run_job(
         store = Store.create(config.out, job.layout(), job.coordinates(), job.manifest())
         shards = [shard for shard in range(rank, store.num_shards, world_size) if _is_left(store, shard)]
         if shards:
-            if alone:
-                run = map(Worker(job, store), shards)
-            else:
-                several = run_ray if engine == "ray" else run_local
-                run = several(config, config.out.resolve(), allow_code, shards, min(workers, len(shards)))
-            _watch(run, shards, progress)
+            several = run_ray if engine == "ray" else run_local
+            _watch(
+                map(Worker(job, store), shards)
+                if alone
+                else several(config, config.out.resolve(), allow_code, shards, min(workers, len(shards))),
+                len(shards),
+                progress,
+            )
     return store
 
 
@@ -79,9 +81,9 @@ def _is_left(store: Store, shard: int) -> bool:
     return fault is not None
 
 
-def _watch(run: Iterable[Done], shards: Sequence[int], progress: bool) -> None:
+def _watch(run: Iterable[Done], total: int, progress: bool) -> None:
     failed = 0
-    with tqdm(total=len(shards), disable=not progress, unit="shard") as bar:
+    with tqdm(total=total, disable=not progress, unit="shard") as bar:
         for done in run:
             failed += done.failed
             if failed:

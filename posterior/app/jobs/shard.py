@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -88,37 +89,27 @@ def run_shard(job: Job, ids: Sequence[int]) -> Shard:
         ids: Names of measurements, `job.shard_size` at the most.
     """
     shard = Shard(job, ids)
-    broken: dict[int, str] = {}
-    _one_by_one(shard.measure, range(len(ids)), broken.__setitem__)
+    broken = _one_by_one(shard.measure, range(len(ids)))
+    whole = [place for place in range(len(ids)) if place not in broken]
     for name, rows in shard.known.items():
-        for place, error in broken.items():
+        for place, error in (broken | _one_by_one(partial(shard.answer, name), whole)).items():
             rows[place] = {"error": error}
-        whole = [place for place in range(len(ids)) if place not in broken]
-
-        def failed(place: int, error: str, rows: Rows = rows) -> None:
-            rows[place] = {"error": error}
-
-        _one_by_one(lambda places, name=name: shard.answer(name, places), whole, failed)
     return shard
 
 
-def _one_by_one(
-    work: Callable[[Sequence[int]], None], places: Sequence[int], failed: Callable[[int, str], None]
-) -> None:
-    """Do work on all places, or on each alone if that fails, and say of which it fails even so."""
-    if not places:
-        return
+def _one_by_one(work: Callable[[Sequence[int]], None], places: Sequence[int]) -> dict[int, str]:
+    """Do work on all places, or on each alone if that fails: why it fails even so, by place."""
     try:
-        work(places)
+        if places:
+            work(places)
     except Exception as error:
         if _is_of_the_machine(error):
             raise
-        if len(places) == 1:
-            words = str(error) if isinstance(error, PosteriorError) else f"{type(error).__name__}: {error}"
-            failed(places[0], " ".join(words.split()))
-            return
-        for place in places:
-            _one_by_one(work, [place], failed)
+        if len(places) > 1:
+            return {place: words for one in places for place, words in _one_by_one(work, [one]).items()}
+        words = str(error) if isinstance(error, PosteriorError) else f"{type(error).__name__}: {error}"
+        return {places[0]: " ".join(words.split())}
+    return {}
 
 
 def _is_of_the_machine(error: Exception) -> bool:
