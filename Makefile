@@ -1,5 +1,5 @@
 # `make demo` does the library's main job, `make test` passes its tests, `make fuzz` tries twenty times as much odd input,
-# `make integration` runs benchmarks and notebooks in their smoke mode; each sets up what it needs, once.
+# `make integration` runs benchmarks, notebooks and configs in their smoke mode; each sets up what it needs, once.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed

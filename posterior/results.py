@@ -13,7 +13,7 @@ from torch import Tensor
 
 from posterior.checks import Level, Real, Share, checked
 from posterior.convergence import ess_bulk, ess_mean
-from posterior.errors import InvalidValueError, ShapeError
+from posterior.errors import FileFormatError, InvalidValueError, ShapeError
 from posterior.io.store import Store
 from posterior.io.stored_samples import read_samples
 from posterior.provenance import Provenance, Reported
@@ -166,10 +166,12 @@ class Samples(Reported):
         """
         if not Path(path).is_dir():
             return super().load(path)
-        stored = read_samples(Store(path), method, ids)
-        verdict = stored.pop("verdict")
-        source = Provenance(**stored.pop("provenance"))
-        return cls(**stored, verdict=tuple(Verdict(**one) for one in verdict), provenance=source)
+        try:
+            stored = read_samples(Store(path), method, ids)
+            stored["verdict"] = tuple(Verdict(**one) for one in stored["verdict"])
+            return cls(**stored | {"provenance": Provenance(**stored["provenance"])})
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise FileFormatError(f"{path} does not hold the samples of a job: {error!r}") from error
 
     def to_xarray(self) -> xarray.DataTree:
         """A DataTree as ArviZ reads it, whose groups have dimensions (chain, draw, measurement, x_dim_0, …).

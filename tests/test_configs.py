@@ -1,4 +1,4 @@
-"""Every file in configs/ is built and run, on one measurement, with few samples and few steps."""
+"""Every file in configs/ is built, and run on one measurement with few samples and few steps."""
 
 import re
 from pathlib import Path
@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from posterior.app.cli import main
+from posterior.app.config import build_parts, load_config
 from posterior.networks.unet import UNet
 from posterior.priors.edm import EDMPrior
 from posterior.priors.zoo import save_prior
@@ -44,13 +45,21 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save_prior(EDMPrior(UNet(2, (8,), 1), (2, 16, 20), sigma_data=0.5), "heads")
+    (tmp_path / "photos").mkdir()
+    Image.linear_gradient("L").convert("RGB").resize((30, 20)).save("photos/one.png")
     return tmp_path
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_it_is_built(config: Path, place: Path) -> None:
+    parts = build_parts(asked := load_config(config), allow_code="_operator" in config.stem)
+    assert len(parts.methods) == len(asked.methods)
+    assert len(parts.data.ids) >= 1
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
 def test_it_runs(config: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (place / "photos").mkdir()
-    Image.linear_gradient("L").convert("RGB").resize((30, 20)).save(place / "photos/one.png")
     words = [word for setting in SMOKE[config.stem] for word in ("--set", setting)]
     code = ["--allow_code"] if "_operator" in config.stem else []
     main(["run", str(config), "--num_samples=2", "--progress=false", *words, *code])

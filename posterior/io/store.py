@@ -60,6 +60,9 @@ class Store:
         if not (self.folder / _MANIFEST).is_file():
             raise FileFormatError(f"{folder} holds no results: it has no {_MANIFEST}")
         self.manifest: dict[str, Any] = read_json(self.folder / _MANIFEST)
+        sizes = self.manifest if isinstance(self.manifest, dict) else {}
+        if not all(type(sizes.get(name)) is int and sizes[name] > 0 for name in ("size", "shard_size")):
+            raise FileFormatError(f"{self.folder / _MANIFEST} is not a manifest: it has no size and shard_size")
 
     @classmethod
     def create(
@@ -120,7 +123,10 @@ class Store:
         """The arrays, a group of zarr, read when they are indexed: `arrays["mean"][3:5]`."""
         import zarr
 
-        return zarr.open_group(self.folder / _ARRAYS, mode="r")
+        try:  # version 2 has codecs that run code
+            return zarr.open_group(self.folder / _ARRAYS, mode="r", zarr_format=3)
+        except Exception as error:
+            raise FileFormatError(f"{self.folder / _ARRAYS} is no group of Zarr 3: {error}") from error
 
     def read(self, name: str, places: Sequence[int]) -> Array:
         """An array's values of some measurements, (n, …), by their places along its first axis.
@@ -158,7 +164,8 @@ class Store:
         places, digests = self.places(shard), {}
         for name, values in arrays.items():
             content: dict[str, Any] = {"zarr.json": self._metadata(name)}
-            array = zarr.open_array(zarr.storage.MemoryStore(content), config={"write_empty_chunks": True})
+            memory = zarr.storage.MemoryStore(content)
+            array = zarr.open_array(memory, zarr_format=3, config={"write_empty_chunks": True})
             array[places.start : places.stop] = values
             del content["zarr.json"]
             for key, buffer in content.items():

@@ -1,7 +1,10 @@
 """Results shard by shard: written whole, told when damaged, and of one job."""
 
 import json
+import pickle
+import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -101,12 +104,40 @@ def test_a_damaged_array_is_a_named_error(tmp_path: Path) -> None:
         store.shard_of(5)
 
 
+class Planted:
+    """What runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+def test_no_code_in_a_store_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made(tmp_path)
+    shutil.rmtree(tmp_path / "arrays.zarr/y")
+    (tmp_path / "arrays.zarr/y").mkdir()
+    old = {"zarr_format": 2, "shape": [1], "chunks": [1], "dtype": "|O", "filters": [{"id": "pickle", "protocol": 5}]}
+    settings = json.dumps(old | {"compressor": None, "fill_value": None, "order": "C"})
+    (tmp_path / "arrays.zarr/y/.zarray").write_text(settings)
+    (tmp_path / "arrays.zarr/y/0").write_bytes(pickle.dumps(Planted()))
+    with pytest.raises(FileFormatError):
+        Store(tmp_path).read("y", [0])
+    (tmp_path / "arrays.zarr/zarr.json").unlink()
+    (tmp_path / "arrays.zarr/.zgroup").write_text('{"zarr_format": 2}')
+    with pytest.raises(FileFormatError, match="no group of Zarr 3"):
+        Store(tmp_path).read("y", [0])
+    assert not Path("ran").exists()
+
+
 def test_other_folders_are_no_results(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="holds no results"):
         Store(tmp_path)
     (tmp_path / "manifest.json").write_text("[]")
     with pytest.raises(FileFormatError, match="not a manifest"):
         made(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST | {"shard_size": 0}))
+    with pytest.raises(FileFormatError, match="no size and shard_size"):
+        Store(tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST)[:20])
     with pytest.raises(FileFormatError, match=r"manifest\.json"):
         Store(tmp_path)

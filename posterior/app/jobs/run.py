@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterable
 from typing import Literal
@@ -52,22 +51,18 @@ def run_job(
         PosteriorError: The config cannot be built, or a method does not take the problem.
     """
     alone = engine == "local" and workers == 1
-    device = device_of(int(os.environ.get("LOCAL_RANK", "0"))) if alone else "cpu"
-    job = Job(config, allow_code=allow_code, device=device)
+    job = Job(config, allow_code=allow_code, device=device_of(rank) if alone else "cpu")
     job.check()
     check_writable(config.out / f"rank-{rank}")
     with locked(config.out / f"rank-{rank}"):
         store = Store.create(config.out, job.layout(), job.coordinates(), job.manifest())
         shards = [shard for shard in range(rank, store.num_shards, world_size) if _is_left(store, shard)]
-        if shards:
+        count = min(workers, len(shards))
+        if alone:
+            _watch(map(Worker(job, store), shards), len(shards), progress)
+        elif shards:
             several = run_ray if engine == "ray" else run_local
-            _watch(
-                map(Worker(job, store), shards)
-                if alone
-                else several(config, config.out.resolve(), allow_code, shards, min(workers, len(shards))),
-                len(shards),
-                progress,
-            )
+            _watch(several(config, config.out.resolve(), allow_code, shards, count), len(shards), progress)
     return store
 
 
