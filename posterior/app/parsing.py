@@ -76,8 +76,10 @@ def one_line_errors() -> Iterator[None]:
         sys.exit(141)  # as the shell reports programs that SIGPIPE ends
     except OSError as error:
         _quit(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
-    except (PosteriorError, torch.cuda.OutOfMemoryError, MemoryError) as error:
+    except (PosteriorError, torch.cuda.OutOfMemoryError) as error:
         _quit(str(error), 1)
+    except MemoryError as error:
+        _quit(f"there is too little memory: {error}", 1)
     except RuntimeError as error:  # torch has no class for it on the CPU
         if "can't allocate memory" not in str(error):
             raise

@@ -20,6 +20,7 @@ from posterior.errors import FileFormatError, InvalidValueError
 from posterior.io.store import Store
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Inpainting
+from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
 from samplers import DDRM, TemperedSMC
 from tests.app.jobs.workplace import contents, save_config
@@ -137,6 +138,22 @@ def test_a_shard_is_a_function_of_its_ids() -> None:
     for name, values in first.arrays.items():
         np.testing.assert_array_equal(values, again.arrays[name])
         np.testing.assert_allclose(values[1], alone.arrays[name][0], atol=1e-5)
+
+
+def test_calls_have_one_shape_whatever_the_shard(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, seen = Job(load_config(save_config(methods=["DDRM:steps=3"]))), list[int]()
+    denoise = GaussianMixturePrior._denoise
+    job.specimen  # noqa: B018 - which tries the prior
+
+    def watched(self: GaussianMixturePrior, x: torch.Tensor, sigma: torch.Tensor) -> torch.Tensor:
+        seen.append(len(x))
+        return denoise(self, x, sigma)
+
+    monkeypatch.setattr(GaussianMixturePrior, "_denoise", watched)
+    run_shard(job, [0, 1, 2])
+    whole, seen[:] = list(seen), []
+    run_shard(job, [9])  # the last shard
+    assert seen == whole and len(whole) >= 3
 
 
 def test_a_dry_run_plans_the_whole_job(capsys: pytest.CaptureFixture[str]) -> None:
