@@ -110,7 +110,9 @@ class _Help(DefaultHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         plain = {"--help": "Print this help.", "--print_config": "Print all arguments as YAML, for --config."}
-        text = plain.get((action.option_strings or [""])[-1], action.help or "")
+        given = action.default is not argparse.SUPPRESS  # an argument of a function, which may be called the same
+        text = "" if given else plain.get((action.option_strings or [""])[-1], "")
+        text = text or action.help or ""
         if action.required and action.option_strings:
             return f"{text} (required)"
         if action.option_strings and action.default not in (None, argparse.SUPPRESS):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import zarr
 
-from posterior.errors import CheckpointMismatchError, FileFormatError, FileWriteError, InvalidValueError
+from posterior.errors import CheckpointMismatchError, FileFormatError, FileWriteError
 from posterior.io.store import Axes, Store
 
 ARRAYS = {"y": Axes((2,), ("y_dim_0",)), "A/mean": Axes((3, 2), ("x_dim_0", "x_dim_1"), "float64")}
@@ -100,8 +100,6 @@ def test_a_damaged_array_is_a_named_error(tmp_path: Path) -> None:
     file.write_bytes(b"\xff" * len(file.read_bytes()))
     with pytest.raises(FileFormatError, match=r"A/mean is damaged: .*run the job again"):
         store.read("A/mean", [0])
-    with pytest.raises(InvalidValueError, match="holds 5 measurements, and no number 5"):
-        store.shard_of(5)
 
 
 class Planted:

@@ -36,8 +36,6 @@ class Shard:
             name: np.full((len(ids), *axes.shape), np.nan, dtype=axes.dtype) for name, axes in job.layout().items()
         }
         self.known: dict[str, Rows] = {name: [{} for _ in ids] for name in job.methods}
-        self._y = torch.empty(0)
-        self._truth: Tensor | None = None
 
     def measure(self, places: Sequence[int]) -> None:
         """Take in the measurements at some places."""
