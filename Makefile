@@ -1,5 +1,5 @@
 # `make demo` does the library's main job, `make test` passes its tests, `make fuzz` tries twenty times as much odd input,
-# `make integration` runs benchmarks and notebooks in their smoke mode; each sets up what it needs, once.
+# `make integration` runs benchmarks, notebooks and configs in their smoke mode; each sets up what it needs, once.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -28,7 +28,7 @@ BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlin
 	exactness.kinetic_calibration exactness.latent exactness.levy exactness.guided exactness.calibration \
 	exactness.reverse_diffusion exactness.photographs exactness.denoiser exactness.overhead exactness.scale \
 	exactness.scale_guided exactness.modes exactness.verdicts exactness.trust flows.accuracy flows.digits \
-	generators.comparison fairness.gaps fairness.gender fairness.conformal fairness.faces fairness.learned exactness.overview
+	generators.comparison jobs.kills jobs.scaling fairness.gaps fairness.gender fairness.conformal fairness.faces fairness.learned exactness.overview
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

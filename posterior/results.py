@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from posterior.checks import Level, Real, Share, checked
 from posterior.convergence import ess_bulk, ess_mean
-from posterior.errors import InvalidValueError, ShapeError
+from posterior.errors import FileFormatError, InvalidValueError, ShapeError
+from posterior.io.store import Store
+from posterior.io.stored_samples import read_samples
 from posterior.provenance import Provenance, Reported
 from posterior.shapes import as_tensor
 from posterior.verdict import Verdict
@@ -146,18 +149,62 @@ class Samples(Reported):
         """Samples by Markov chain, (chains, draws, B, *event_shape)."""
         return self.x.reshape(self.chains, -1, *self.x.shape[1:])
 
-    def to_xarray(self) -> xarray.Dataset:
-        """An xarray dataset with dimensions (chain, draw, measurement, x_dim_0, …), as ArviZ reads them."""
+    @classmethod
+    def load(cls, path: str | Path, method: str | None = None, ids: Sequence[int] | None = None) -> Self:
+        """Read what `save` wrote, or samples of some measurements from the results of a job (`posterior run`).
+
+        Of a job's results, nothing is read but what is asked for. No code in a file is run.
+
+        Args:
+            path: A file, or the folder of a job that kept its samples.
+            method: Name of the method, where the job has several.
+            ids: Names of the measurements; all of them unless given.
+
+        Raises:
+            FileFormatError: Not such a file or folder, or a corrupt one, or measurements that are not answered yet.
+            InvalidValueError: There is no such method or measurement, its samples were not kept, or it failed.
+        """
+        if not Path(path).is_dir():
+            return super().load(path)
+        try:
+            stored = read_samples(Store(path), method, ids)
+            stored["verdict"] = tuple(Verdict(**one) for one in stored["verdict"])
+            return cls(**stored | {"provenance": Provenance(**stored["provenance"])})
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise FileFormatError(f"{path} does not hold the samples of a job: {error!r}") from error
+
+    def to_xarray(self) -> xarray.DataTree:
+        """A DataTree as ArviZ reads it, whose groups have dimensions (chain, draw, measurement, x_dim_0, …).
+
+        `posterior` has the samples x, `sample_stats` what the sampler says of them, and `observed_data` the
+        measurements y, real and imaginary parts as `y_real` and `y_imag` where these are complex.
+        """
         import xarray
 
+        ids = list(range(self.x.shape[1])) if self.provenance is None else list(self.provenance.ids)
+
+        def dataset(values: dict[str, Any]) -> xarray.Dataset:
+            return xarray.Dataset(values, {"measurement": ids})
+
         dims = ("chain", "draw", "measurement", *(f"x_dim_{i}" for i in range(self.x.ndim - 2)))
-        data: dict[str, Any] = {"x": (dims, self.by_chain().cpu().numpy())}
-        if self.provenance is not None:
-            data["measurement"] = list(self.provenance.ids)
-        data |= {name: ("measurement", getattr(self, name).cpu().numpy()) for name in ("nfe", "nfe_grad")}
+        stats: dict[str, Any] = {
+            name: ("measurement", getattr(self, name).cpu().numpy()) for name in ("nfe", "nfe_grad")
+        }
         for name, values in self.info.items():
-            data[name] = (("step", "measurement")[-values.ndim :] if values.ndim < 3 else None, values.cpu().numpy())
-        return xarray.Dataset(data)
+            if values.ndim < 3:
+                stats[name] = (("step", "measurement")[-values.ndim :], values.cpu().numpy())
+        x = self.by_chain().cpu().numpy()
+        counted = {"chain": np.arange(x.shape[0]), "draw": np.arange(x.shape[1])}
+        groups = {
+            "posterior": dataset({"x": (dims, x)}).assign_coords(counted),
+            "sample_stats": dataset(stats),
+        }
+        if self.provenance is not None:
+            y = self.provenance.y.cpu()
+            parts = {"y_real": y.real, "y_imag": y.imag} if y.is_complex() else {"y": y}
+            axes = ("measurement", *(f"y_dim_{i}" for i in range(y.ndim - 1)))
+            groups["observed_data"] = dataset({name: (axes, part.numpy()) for name, part in parts.items()})
+        return xarray.DataTree.from_dict(groups)
 
     def _contents(self) -> str:
         each = f"{len(self.x)} of each of {self.x.shape[1]} measurements" + (

@@ -80,7 +80,7 @@ class Plan:
         total = f"{self.total_nfe:,.0f}" + (f" and {self.total_nfe_grad:,.0f}" if self.nfe_grad else "")
         return (
             f"{about}{self.nfe:,.0f} network calls{back} each, {total} in all; about "
-            f"{_in_units(self.seconds, _TIMES)}; up to about {_in_units(self.memory, _UNITS)}"
+            f"{in_time(self.seconds)}; up to about {in_bytes(self.memory)}"
         )
 
     @property
@@ -170,7 +170,7 @@ def fitted(
     if least > max_seconds:
         what = f"{_counted(step, 'sample')} of {_counted(len(problem), 'measurement')}"
         raise TooSlowError(
-            f"{quickest!r} takes about {_in_units(least, _TIMES)} for {what}, more than max_seconds={max_seconds:g}: "
+            f"{quickest!r} takes about {in_time(least)} for {what}, more than max_seconds={max_seconds:g}: "
             "give it more time or fewer measurements; samplers.recommend(problem) says what others take"
         )
     fits, too_many = 1, num_samples // step
@@ -182,6 +182,16 @@ def fitted(
 
 def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def in_time(seconds: float) -> str:
+    """A time in words, as in 2.5 minutes."""
+    return _in_units(seconds, _TIMES)
+
+
+def in_bytes(size: float) -> str:
+    """A number of bytes in words, as in 2.5 MB."""
+    return _in_units(size, _UNITS)
 
 
 def _in_units(value: float, units: tuple[tuple[str, float], ...]) -> str:

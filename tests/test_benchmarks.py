@@ -26,6 +26,8 @@ NAMES = sorted(
 # Columns with times, or with what is judged by them.
 TIMED = {
     "exactness.overhead": {"network alone", "ratio", "target ≤ 1.05"},
+    "jobs.kills": {"shards finished at the start", "shards finished when killed"},
+    "jobs.scaling": {"shards a minute", "speed-up", "of two bare processes"},
     "peers.comparison": {
         "deepinv", "ours", "", "deepinv, a step", "beyond", "ours, a step", "ratio", "target 0.5", "peak",
         "above a process that denoises one image",

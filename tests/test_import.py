@@ -6,7 +6,7 @@ import sys
 import pytest
 
 HEAVY = (
-    "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas",
+    "matplotlib", "torchvision", "diffusers", "lpips", "xarray", "PIL", "pandas", "zarr", "ray",
     "sigpy", "numba", "h5py", "nibabel", "ismrmrd", "pydicom",
 )  # fmt: skip
 

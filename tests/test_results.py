@@ -1,10 +1,14 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 
 from posterior import PointEstimate, Samples
+from posterior.convergence import ess_bulk
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError
 from posterior.noise import Noise
+from posterior.provenance import Provenance
 from posterior.verdict import Verdict
 
 VERDICT = (Verdict(), Verdict("doubtful", ("ρ is off",), "take more"), Verdict("too few to tell", ("few",)))
@@ -89,12 +93,24 @@ def test_bad_files_are_refused(tmp_path):
         Samples.load(tmp_path / "other.npz")
 
 
-def test_to_xarray_names_dimensions():
-    dataset = samples().to_xarray()
-    assert dataset["x"].dims == ("chain", "draw", "measurement", "x_dim_0", "x_dim_1", "x_dim_2")
-    assert dataset["beta"].dims == ("step", "measurement")
-    assert dataset["log_evidence"].dims == ("measurement",)
-    assert np.array_equal(dataset["x"].values[0], samples().x.numpy())
+def test_to_xarray_has_the_groups_of_arviz() -> None:
+    draws = samples(98)
+    y = torch.complex(torch.ones(3, 2), torch.zeros(3, 2))
+    source = Provenance("A", "A()", "P", "L", "O", 0, (7, 8, 9), y, 1.0, "0")
+    tree = dataclasses.replace(draws, chains=2, provenance=source).to_xarray()
+    assert tree["posterior/x"].dims == ("chain", "draw", "measurement", "x_dim_0", "x_dim_1", "x_dim_2")
+    assert tree["sample_stats/beta"].dims == ("step", "measurement")
+    assert tree["sample_stats/log_evidence"].dims == ("measurement",)
+    assert tree["posterior"].coords["measurement"].values.tolist() == [7, 8, 9]
+    assert tree["observed_data/y_real"].dims == ("measurement", "y_dim_0")
+    assert float(tree["observed_data/y_imag"].max()) == 0
+    assert np.array_equal(tree["posterior/x"].values[1], draws.x[49:].numpy())
+    # as ArviZ opens it, its effective sample sizes are ours
+    arviz = pytest.importorskip("arviz_stats")
+    theirs = arviz.ess(tree, method="bulk")["x"].values
+    ours = ess_bulk(draws.x.reshape(2, 49, 3, 1, 2, 2))
+    np.testing.assert_allclose(theirs, ours, rtol=1e-6)
+    assert "observed_data" not in samples().to_xarray()
 
 
 def bernoulli(share: float, size: int, batch: int) -> Samples:

@@ -15,7 +15,7 @@ def load_yaml(text: str) -> Any:
     """What a text says in YAML.
 
     Raises:
-        yaml.YAMLError: It says nothing, or too much.
+        yaml.YAMLError: It is not YAML, says too much, or says something twice.
     """
     check_size(text)
     try:
@@ -53,6 +53,7 @@ def _count(node: yaml.Node | None, counted: dict[yaml.Node | None, float]) -> fl
     if node not in counted:
         counted[node] = math.inf  # until it is known: what holds itself has no end
         if isinstance(node, yaml.MappingNode):
+            _check_keys(node)
             counted[node] = 1 + sum(_count(part, counted) for pair in node.value for part in pair)
         elif isinstance(node, yaml.SequenceNode):
             counted[node] = 1 + sum(_count(part, counted) for part in node.value)
@@ -61,3 +62,10 @@ def _count(node: yaml.Node | None, counted: dict[yaml.Node | None, float]) -> fl
         else:
             counted[node] = 1
     return counted[node]
+
+
+def _check_keys(node: yaml.MappingNode) -> None:
+    """Raise where a key is there twice: the last would count, and nobody would know."""
+    keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+    if twice := next((key for place, key in enumerate(keys) if key in keys[:place]), None):
+        raise yaml.YAMLError(f"the key {twice!r} is there twice")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from posterior.app.registry import LIKELIHOODS, OPERATORS, PRIORS, REGISTERED
+from posterior.app.registry import DATA, LIKELIHOODS, OPERATORS, PRIORS, REGISTERED, SHIPPED
 from posterior.app.specification import usage
 from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.flows import FlowPrior
@@ -40,9 +40,21 @@ def likelihoods() -> str:
     return "\n".join(["likelihoods:", *lines])
 
 
+def priors() -> str:
+    """The shipped priors, and those that are made of arrays."""
+    lines = [f"  {usage('prior', name)}" for name in PRIORS if name not in SHIPPED]
+    return "\n".join([f"shipped priors:\n  {', '.join(SHIPPED)}", "exact priors of arrays of your own:", *lines])
+
+
+def data() -> str:
+    """The kinds of data with their arguments."""
+    return "\n".join(["data:", *(f"  {usage('data', name, 'event_shape')}" for name in DATA)])
+
+
 # What an option of some name takes, below the help of every command that has such an option.
 CHOICES = {
-    "prior": f"shipped priors:\n  {', '.join(PRIORS)}",
+    "prior": priors(),
+    "data": data(),
     "sampler": methods("sampler"),
     "solver": methods("solver"),
     "methods": methods("method"),

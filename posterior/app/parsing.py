@@ -31,7 +31,7 @@ def parse(
 
     A function's arguments become options, named, typed and explained as its signature and docstring say; a function
     without optional arguments takes them as plain words, and so does one whose options are keyword-only. A YAML file
-    right after a command holds its options.
+    right after a command holds its options, unless the function takes it as `config`.
 
     Args:
         args: The words; those of the command line unless given.
@@ -42,7 +42,8 @@ def parse(
     parser, command = _Parser(prog=_PROGRAM, description=description), commands
     _add_commands(parser, commands, choices or {})
     words = [_underlined(word) for word in (sys.argv[1:] if args is None else args)]
-    if len(words) > 1 and words[1].endswith((".yaml", ".yml")) and not words[1].startswith("-"):
+    takes_options = len(words) > 1 and not words[1].startswith("-") and not _reads_a_config(commands.get(words[0]))
+    if takes_options and words[1].endswith((".yaml", ".yml")):
         words.insert(1, "--config")  # `posterior fairness study.yaml`
     try:
         for word in words:  # numbers are read from words as they are, without the loader below
@@ -56,7 +57,8 @@ def parse(
         parser, command, values = parser.commands[word], command[word], values[word]
     if isinstance(command, dict):
         return parser.print_help
-    values.pop("config", None)
+    if not _reads_a_config(command):
+        values.pop("config", None)
     return partial(command, **values)
 
 
@@ -76,6 +78,8 @@ def one_line_errors() -> Iterator[None]:
         _quit(f"{error.filename}: {error.strerror}" if error.filename else str(error), 1)
     except (PosteriorError, torch.cuda.OutOfMemoryError) as error:
         _quit(str(error), 1)
+    except MemoryError as error:
+        _quit(f"there is too little memory: {error}", 1)
     except RuntimeError as error:  # torch has no class for it on the CPU
         if "can't allocate memory" not in str(error):
             raise
@@ -106,7 +110,9 @@ class _Help(DefaultHelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str:
         plain = {"--help": "Print this help.", "--print_config": "Print all arguments as YAML, for --config."}
-        text = plain.get((action.option_strings or [""])[-1], action.help or "")
+        given = action.default is not argparse.SUPPRESS  # an argument of a function, which may be called the same
+        text = "" if given else plain.get((action.option_strings or [""])[-1], "")
+        text = text or action.help or ""
         if action.required and action.option_strings:
             return f"{text} (required)"
         if action.option_strings and action.default not in (None, argparse.SUPPRESS):
@@ -148,7 +154,8 @@ def _add_commands(parser: _Parser, commands: dict[str, Any], choices: Mapping[st
         if name == "_help":
             continue
         text = target["_help"] if isinstance(target, dict) else (inspect.getdoc(target) or name).splitlines()[0]
-        sub = parser.commands[name] = _Parser(description=text)
+        printing = None if _reads_a_config(target) else "--print_config"
+        sub = parser.commands[name] = _Parser(description=text, print_config=printing)
         group.add_subcommand(name, sub, help=text)
         sub.prog = f"{parser.prog} {name}"
         if isinstance(target, dict):
@@ -158,12 +165,18 @@ def _add_commands(parser: _Parser, commands: dict[str, Any], choices: Mapping[st
         else:
             words = _words(target)
             sub.usage = " ".join(["%(prog)s", *(word.upper() for word in words), "[options]"])
-            sub.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these arguments.")
+            if not _reads_a_config(target):
+                sub.add_argument("--config", action=ActionConfigFile, help="YAML file with any of these arguments.")
             options = sub.add_function_arguments(target, as_group=False, as_positional=bool(words))
             for action in sub._actions:
                 if str(action.metavar).startswith("{true,false"):  # `--resize` is `--resize=true`
                     action.nargs, action.const = "?", True
             sub.epilog = "\n\n".join(text for option, text in choices.items() if option in options)
+
+
+def _reads_a_config(command: Any) -> bool:
+    """Whether a command reads a config of its own, of which the parser knows nothing."""
+    return callable(command) and "config" in inspect.signature(command).parameters
 
 
 def _words(function: Callable[..., object]) -> list[str]:

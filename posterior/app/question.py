@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from posterior.app.arrays import load_measurement
+from posterior.app.config import build_prior
 from posterior.app.pictures import load_pictures
 from posterior.app.running import default_device
 from posterior.app.specification import build
@@ -15,7 +16,6 @@ from posterior.errors import InvalidValueError
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
 from posterior.operators import Operator
-from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 
 _NOISE_STD = 0.1
@@ -63,7 +63,7 @@ def pose(
     if image is None and (resize or gray):
         raise InvalidValueError("--resize and --gray convert pictures, of --image")
     device = default_device()
-    model = load_prior(prior, class_label=class_label, device=device)
+    model = build_prior(prior, device, class_label)
     forward = build("operator", operator, event_shape=model.event_shape)
     noise, words = noise_of(forward, likelihood, noise_std)
     noise = noise.to(device)

@@ -1,4 +1,4 @@
-"""Everything that can be built by its name: samplers, solvers, operators, likelihoods and priors.
+"""Everything that can be built by its name: samplers, solvers, operators, likelihoods, priors and data.
 
 A class is registered by being in the `__all__` of its package. Functions that make one are registered here.
 """
@@ -18,6 +18,7 @@ import samplers.latent
 import samplers.map
 from posterior import likelihoods, operators
 from posterior.app.arrays import load_array
+from posterior.app.datasets import Data, digits, fashion, measurements, pictures, simulated
 from posterior.likelihoods import (
     GaussianLikelihood,
     LaplaceLikelihood,
@@ -27,7 +28,17 @@ from posterior.likelihoods import (
     SaturatedLikelihood,
     StudentTLikelihood,
 )
-from posterior.operators import Blur, GaussianMeasurement, Inpainting, LinearOperator, Matrix, Operator
+from posterior.mri import random_maps, random_mask
+from posterior.operators import (
+    Blur,
+    GaussianMeasurement,
+    Inpainting,
+    LinearOperator,
+    Matrix,
+    MultiCoilMRI,
+    Operator,
+)
+from posterior.priors import EmpiricalPrior, GaussianMixturePrior
 from posterior.priors.base import Prior
 from posterior.priors.zoo import list_priors, load_prior
 from samplers import AnnealedLangevin, Sampler, Solver
@@ -44,6 +55,14 @@ def matrix(event_shape: Sequence[int], path: Path) -> Operator:
     """A dense matrix (m, n) from an npy file."""
     values = load_array(path)
     return Matrix(values if values.is_complex() else values.float(), event_shape)
+
+
+def simulated_mri(event_shape: Sequence[int], num_coils: int = 8, acceleration: float = 4.0, seed: int = 0) -> Operator:
+    """MRI of coils at random places that measures random columns, as `posterior mri simulate` has them."""
+    height, width = event_shape[-2:]
+    return MultiCoilMRI(
+        random_maps(num_coils, height, width, seed=seed), random_mask((height, width), acceleration, seed=seed)
+    )
 
 
 def _public(base: type[T], *packages: ModuleType) -> dict[str, Callable[..., T]]:
@@ -67,6 +86,7 @@ OPERATORS = _public(Operator, operators) | {
     "mask": mask,
     "motion-blur": Blur.motion,
     "random": Inpainting.random,
+    "simulated-mri": simulated_mri,
 }
 LIKELIHOODS = _public(Likelihood, likelihoods) | {
     "gaussian": GaussianLikelihood,
@@ -76,7 +96,15 @@ LIKELIHOODS = _public(Likelihood, likelihoods) | {
     "saturated": SaturatedLikelihood,
     "student-t": StudentTLikelihood,
 }
-PRIORS: dict[str, Callable[..., Prior]] = {name: partial(load_prior, name) for name in list_priors()}
+SHIPPED: dict[str, Callable[..., Prior]] = {name: partial(load_prior, name) for name in list_priors()}
+PRIORS = SHIPPED | {"empirical": EmpiricalPrior, "gaussian-mixture": GaussianMixturePrior}
+DATA: dict[str, Callable[..., Data]] = {
+    "digits": digits,
+    "fashion": fashion,
+    "measurements": measurements,
+    "pictures": pictures,
+    "simulated": simulated,
+}
 
 REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {
     "sampler": SAMPLERS,
@@ -85,4 +113,5 @@ REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {
     "operator": OPERATORS,
     "likelihood": LIKELIHOODS,
     "prior": PRIORS,
+    "data": DATA,
 }

@@ -1,4 +1,4 @@
-"""Objects from a line of text: `name` or `name:key=value,key=value`, as in `half:keep=top`.
+"""Objects from a specification: text, as in `half:keep=top`, or the mapping {name: half, keep: top}, as YAML has it.
 
 Only what is registered can be built, so a specification never runs other code.
 """
@@ -9,12 +9,15 @@ import dataclasses
 import difflib
 import inspect
 import json
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
 
+import torch
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor
@@ -24,21 +27,26 @@ from posterior.app.bounded_yaml import load_yaml
 from posterior.app.registry import REGISTERED
 from posterior.errors import InvalidValueError, UnknownNameError
 from posterior.operators import Operator
+from posterior.priors.zoo import load_prior
 from samplers import Sampler
+
+Spec = str | Mapping[str, Any]
 
 _EQUALS = re.compile(r"(^|,)\s*(\w+)=")  # after a key, and not inside a value
 _NESTED = {Operator: "operator", Sampler: "sampler"}
 _PLAIN = {bool: "BOOL", float: "NUMBER", int: "INTEGER", str: "TEXT", Path: "FILE", type(None): "null"}
 
 
-def build(kind: str, text: str, **context: Any) -> Any:
-    """Build the object that a text names.
+def build(kind: str, spec: Spec, **context: Any) -> Any:
+    """Build the object that a specification names.
 
-    A tensor is given as an npy file, an operator or a sampler that another one takes as text of its own.
+    A tensor is given as an npy file or as lists of numbers, an operator or a sampler that another one takes as a
+    specification of its own; a prior may also be named by its folder.
 
     Args:
         kind: A key of `posterior.app.registry.REGISTERED`.
-        text: `name` or `name:key=value,…`, names in capitals or not, values as in YAML.
+        spec: Text `name` or `name:key=value,…`, names in capitals or not, values as in YAML; or a mapping of "name" and
+            the keys.
         context: Arguments that the caller knows, given where they are taken.
 
     Raises:
@@ -46,19 +54,52 @@ def build(kind: str, text: str, **context: Any) -> Any:
         InvalidValueError: Arguments that it does not take, that it lacks, or that are of another type.
         FileFormatError: A file that holds no tensor.
     """
-    name, rest = _split(kind, text)
-    factory = REGISTERED[kind][name]
-    takes = _parameters(factory)
+    text = spec if isinstance(spec, str) else str(dict(spec))
     try:
-        settings = load_yaml("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
-        own = {key: parameter for key, parameter in takes.items() if key not in context}
-        values = {key: _converted(key, own, value, context) for key, value in settings.items()}
-        known = {key: value for key, value in context.items() if key in takes}
+        settings = as_mapping(spec)
+    except yaml.YAMLError as error:  # its name may do: then say how it is written
+        _fail(kind, text, error, usage(kind, str(spec).partition(":")[0], *context))
+    name = settings.pop("name", None)
+    if not isinstance(name, str):
+        raise InvalidValueError(f"{kind} {text!r} has no name; write {{name: …, key: value}}, or name:key=value")
+    try:
+        return construct(_factory(kind, name), settings, context)
+    except _SettingError as error:
+        _fail(kind, text, error, usage(kind, name, *context))
+
+
+def construct(factory: Callable[..., Any], settings: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
+    """Call a function or a class with settings that are checked against its signature first.
+
+    Args:
+        factory: What is called.
+        settings: Values as YAML has them, by argument.
+        context: Arguments that the caller knows, given where they are taken.
+
+    Raises:
+        InvalidValueError: Settings that it does not take, that it lacks, or that are of another type.
+    """
+    takes = _parameters(factory)
+    own = {key: parameter for key, parameter in takes.items() if key not in context}
+    values = {key: _converted(key, own, value, context) for key, value in settings.items()}
+    known = {key: value for key, value in context.items() if key in takes}
+    try:
         arguments = inspect.Signature(list(takes.values())).bind(**known, **values)
-    except (yaml.YAMLError, TypeError) as error:
-        problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
-        raise InvalidValueError(f"{kind} {text!r}: {problem}; write {usage(kind, name, *context)}") from error
+    except TypeError as error:
+        raise _SettingError(str(error)) from error
     return factory(*arguments.args, **arguments.kwargs)
+
+
+def as_mapping(spec: Spec) -> dict[str, Any]:
+    """A specification as a mapping of "name" and its keys.
+
+    Raises:
+        yaml.YAMLError: The text's values are not YAML.
+    """
+    if not isinstance(spec, str):
+        return dict(spec)
+    name, _, rest = spec.partition(":")
+    return {"name": name} | load_yaml("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
 
 
 def usage(kind: str, name: str, *context: str) -> str:
@@ -69,22 +110,39 @@ def usage(kind: str, name: str, *context: str) -> str:
         name: A registered name.
         context: Names of the arguments that the caller knows.
     """
-    own = [p for key, p in _parameters(REGISTERED[kind][name]).items() if key not in context]
+    name = {known.lower(): known for known in REGISTERED[kind]}.get(name.lower(), name)
+    own = [p for key, p in _parameters(_factory(kind, name)).items() if key not in context]
     needed = ",".join(f"{p.name}={_placeholder(p.annotation)}" for p in own if p.default is p.empty)
     optional = ",".join(_default(p) for p in own if p.default is not p.empty)
     return name + (f":{needed}" if needed else "") + (f"[{',' if needed else ':'}{optional}]" if optional else "")
 
 
-def _split(kind: str, text: str) -> tuple[str, str]:
-    """The registered name that a text begins with, and its arguments."""
+class _SettingError(InvalidValueError):
+    """A setting that does not suit what is built; `build` adds what that is."""
+
+
+def _fail(kind: str, text: str, error: Exception, usage: str) -> NoReturn:
+    problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+    raise InvalidValueError(f"{kind} {text!r}: {problem}; write {usage}") from error
+
+
+def _factory(kind: str, name: str) -> Callable[..., Any]:
+    """What builds the object of a name; of a prior, the name may be a folder."""
     registered = REGISTERED[kind]
-    given, _, rest = text.partition(":")
-    small = {name.lower(): name for name in registered}
-    if given.lower() not in small:
-        near = difflib.get_close_matches(given.lower(), small, n=1, cutoff=0.4)
-        hint = f" (did you mean {small[near[0]]!r}?)" if near else ""
-        raise UnknownNameError(f"no {kind} is called {given!r}{hint}; there are {', '.join(registered)}")
-    return small[given.lower()], rest
+    small = {known.lower(): known for known in registered}
+    if name.lower() in small:
+        return registered[small[name.lower()]]
+    if kind == "prior" and (os.sep in name or Path(name).expanduser().is_dir()):
+        return partial(load_prior, name)
+    hint = did_you_mean(name, registered)
+    raise UnknownNameError(f"no {kind} is called {name!r}{hint}; there are {', '.join(registered)}")
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The known word that is nearest to what was given, in parentheses; nothing where none is near."""
+    words = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(given.lower(), words, n=1, cutoff=0.4)
+    return f" (did you mean {words[near[0]]!r}?)" if near else ""
 
 
 def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
@@ -100,21 +158,27 @@ def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     return {p.name: p.replace(annotation=hints.get(p.name, p.annotation)) for p in found if p.kind != p.VAR_KEYWORD}
 
 
-def _converted(key: str, takes: dict[str, inspect.Parameter], value: Any, context: dict[str, Any]) -> Any:
+def _converted(key: Any, takes: dict[str, inspect.Parameter], value: Any, context: Mapping[str, Any]) -> Any:
     if key not in takes:
-        raise TypeError(f"there is no argument {key!r}")
+        raise _SettingError(f"there is no argument {key!r}{did_you_mean(str(key), takes)}")
     try:
         return _typed(takes[key].annotation, value, context)
     except ArgumentError as error:
-        raise TypeError(f"{key} cannot be {value!r}") from error
+        raise _SettingError(f"{key} cannot be {value!r}") from error
 
 
-def _typed(annotation: Any, value: Any, context: dict[str, Any]) -> Any:
+def _typed(annotation: Any, value: Any, context: Mapping[str, Any]) -> Any:
     """A value from YAML as the type that is wanted: 1e-3 is text there, and 1 an integer."""
     options = _options(annotation)
-    if isinstance(value, str) and (kind := _nested(options)):
+    if isinstance(value, str | Mapping) and (kind := _nested(options)):
         return build(kind, value, **context)
-    if get_origin(annotation) is Sequence and isinstance(value, list):
+    if annotation == Spec:
+        if not isinstance(value, str | Mapping):
+            raise ArgumentError(None, "it is neither text nor a mapping")
+        return value
+    if get_origin(annotation) is Sequence:
+        if not isinstance(value, list):
+            raise ArgumentError(None, "it is no list")
         (wanted,) = get_args(annotation)
         return [_typed(wanted, element, context) for element in value]
     # Of a class jsonargparse would import whatever the value names, so it sees no classes but the plain ones.
@@ -126,7 +190,17 @@ def _typed(annotation: Any, value: Any, context: dict[str, Any]) -> Any:
     except ArgumentError:
         if Tensor in options and isinstance(value, str):
             return load_array(value)
+        if Tensor in options and isinstance(value, list):
+            return _tensor(value)
         raise
+
+
+def _tensor(values: list[Any]) -> Tensor:
+    """Lists of numbers, or lists of such, in single precision."""
+    try:
+        return torch.tensor(values, dtype=torch.float32)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise ArgumentError(None, "these are no numbers in rows of equal length") from error
 
 
 def _options(annotation: Any) -> tuple[Any, ...]:

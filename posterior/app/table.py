@@ -29,11 +29,12 @@ _COLUMNS = {  # heads of a printed table and of a file, and how a number is prin
 
 @dataclass(frozen=True)
 class Row:
-    """What one method made of one measurement."""
+    """What one method made of one measurement; an error where it failed."""
 
     measurement: int | str
     method: str
     quality: Quality
+    error: str = ""
 
 
 def rows(problem: Posterior, method: str, result: Samples | PointEstimate, truth: Tensor | None = None) -> list[Row]:
@@ -73,10 +74,12 @@ def save_csv(rows: Sequence[Row], path: Path) -> Path:
     """
     text = io.StringIO()
     writer = csv.writer(text)
-    writer.writerow(["measurement", "method", *(head for head, *_ in _COLUMNS.values())])
+    errors = any(row.error for row in rows)
+    writer.writerow(["measurement", "method", *(head for head, *_ in _COLUMNS.values()), *["error"] * errors])
     for row in rows:
         values = [getattr(row.quality, name) for _, name, _ in _COLUMNS.values()]
-        writer.writerow([row.measurement, row.method, *("" if value is None else value for value in values)])
+        cells = ["" if value is None else value for value in values]
+        writer.writerow([row.measurement, row.method, *cells, *[row.error] * errors])
     write_text(path, text.getvalue())
     return path
 

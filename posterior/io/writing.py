@@ -24,7 +24,10 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     Raises:
         FileWriteError: There is no room, no permission, no such place, or what is there is no file.
     """
-    target = Path(os.path.realpath(path))
+    try:
+        target = Path(os.path.realpath(path))
+    except ValueError as error:
+        raise FileWriteError(f"{str(path)!r} cannot be written: {error}") from error
     partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
     try:
         if target.exists() and not target.is_file():

@@ -36,6 +36,7 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
     [
         ("sample", ("sampler", "operator", "prior")),
         ("solve", ("solver", "operator", "prior")),
+        ("run", ("method", "operator", "prior", "data")),
         ("calibrate", ("sampler", "operator", "prior")),
         ("fairness", ("method", "operator", "prior")),
     ],

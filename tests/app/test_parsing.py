@@ -91,6 +91,20 @@ def test_options_may_have_hyphens() -> None:
     assert parse(["count", "--at-most=a-b"], {"count": count}, "A test.")() == "a-b"
 
 
+def test_a_command_may_read_a_config_of_its_own() -> None:
+    def job(config: str, *, seed: int = 0, print_config: bool = False) -> tuple[str, int, bool]:
+        """Do a job.
+
+        Args:
+            config: A file, which the parser does not open.
+            seed: A number.
+            print_config: Whether to print it.
+        """
+        return config, seed, print_config
+
+    assert parse(["job", "no-such.yaml", "--seed=3", "--print-config"], {"job": job}, "")() == ("no-such.yaml", 3, True)
+
+
 def test_groups_explain_themselves(capsys: pytest.CaptureFixture[str]) -> None:
     for args, text in (((), "What it does."), (("more",), "More of it.")):
         call(*args)
@@ -113,6 +127,7 @@ def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
         (InvalidValueError("this is\nwrong"), 1, "this is wrong"),
         (FileExistsError(17, "File exists", "here"), 1, "here: File exists"),
         (OSError("no such thing"), 1, "no such thing"),
+        (MemoryError("Unable to allocate 3 TiB"), 1, "there is too little memory: Unable to allocate 3 TiB"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
     ids=str,

@@ -13,7 +13,7 @@ import samplers.latent
 import samplers.map
 from posterior import likelihoods, operators
 from posterior.app.commands.priors import CONVERTERS
-from posterior.app.registry import LIKELIHOODS, OPERATORS, PRIORS, REGISTERED, SAMPLERS, SOLVERS
+from posterior.app.registry import DATA, LIKELIHOODS, OPERATORS, PRIORS, REGISTERED, SAMPLERS, SHIPPED, SOLVERS
 from posterior.app.specification import build, usage
 from posterior.likelihoods import Likelihood
 from posterior.operators import LinearOperator, Operator
@@ -44,8 +44,8 @@ def test_public_classes_are_registered(package: ModuleType, registered: dict[str
 
 def test_kinds() -> None:
     assert set(REGISTERED["method"]) == set(SAMPLERS) | set(SOLVERS)
-    assert list(PRIORS) == list_priors()
-    for registered in (SAMPLERS, SOLVERS, OPERATORS, LIKELIHOODS, PRIORS):
+    assert list(SHIPPED) == list_priors()
+    for registered in (SAMPLERS, SOLVERS, OPERATORS, LIKELIHOODS, PRIORS, DATA):
         assert len({name.lower() for name in registered}) == len(registered)  # capitals do not matter
 
 

@@ -70,6 +70,9 @@ def fill() -> None:
     Image.fromarray((65535 * values[0, 0]).astype(np.uint16)).save("deep.png")
     Image.fromarray((255 * values[0, 0]).astype(np.uint8)).save("grey.jpg")
     np.save("images.npy", values)
+    Path("job.yaml").write_text(
+        "prior: digits\noperator: identity\nlikelihood: gaussian\ndata: digits\nmethods: [DDRM]\n"
+    )
     np.savez("images.npz", x=values)
     SAMPLES.save("samples.npz")
     MOMENTS.save("moments.npz")

@@ -115,6 +115,8 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path) -> None:
             with pytest.raises(FileWriteError, match="a folder or a device"):
                 write(path)
     assert Path(os.devnull).is_char_device()
+    with pytest.raises(FileWriteError, match="null byte"):
+        check_writable("a\0b")
 
 
 def test_paths_that_cannot_be_written_are_found_by_trying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

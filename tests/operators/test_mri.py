@@ -29,6 +29,7 @@ def measured_within(x: Tensor) -> Tensor:
 
 
 SHARED_CASES = {
+    "simulated-mri": Case("simulated-mri:num_coils=3,acceleration=2,seed=1", event_shape=(2, 6, 8)),
     "MultiCoilMRI, in a larger field of view": Case(
         "MultiCoilMRI:maps={maps},mask={mask},grid=[5,9]",
         measured_within,

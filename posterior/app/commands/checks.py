@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import cast
 
+from posterior.app.config import build_prior
 from posterior.app.question import noise_of
 from posterior.app.running import default_device
 from posterior.app.specification import build
@@ -93,7 +94,7 @@ def calibration(
         progress: Whether to show a progress bar.
     """
     device = default_device()
-    model = load_prior(prior, device=device)
+    model = build_prior(prior, device)
     noise, _ = noise_of(build("operator", operator, event_shape=model.event_shape), likelihood, noise_std)
     method = build("sampler", sampler)
     truth = None if images is None else load_images(images, model.event_shape)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from posterior.app.config import build_prior
 from posterior.app.running import default_device
 from posterior.app.specification import build
 from posterior.data import load_images
@@ -16,7 +17,6 @@ from posterior.figures import fairness_figure, save_figure
 from posterior.io.writing import check_writable, write_text
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 
 
@@ -59,7 +59,7 @@ def fairness_study(
         progress: Whether to show a progress bar.
     """
     device = default_device()
-    model, judge = load_prior(prior, device=device), load_classifier(classifier, device=device)
+    model, judge = build_prior(prior, device), load_classifier(classifier, device=device)
     forward = {
         text: build("operator", text, event_shape=model.event_shape).to(device)
         for text in operators or ["downsampling:factor=7"]

@@ -1,0 +1,103 @@
+"""Scaling: shards a minute by one process and by two, of this machine and of Ray.
+
+The job is that of `configs/digits_inpainting.yaml` with `KineticLangevin("fast")` alone: 64 samples of each digit, four
+measurements a shard, one thread a process. Bare processes do the same shards, half of them each, without anything that
+shares the work out; one alone is the reference of the speed-up. `--workers 2` is a pool of processes, `--engine ray` a
+pool of two actors of Ray on a cluster of this machine. The clock starts when every process has finished one shard, so
+that start-up does not count. All take part in one run, in turn, and write their results as a job does. The target is
+a speed-up of the actors of at least .9 times that of two bare processes. Cost: 15 minutes on two cores; --quick: a
+minute, without Ray.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.common.pages import page, run
+from posterior.app.config import Config, load_config
+from posterior.app.jobs.job import Job
+from posterior.app.jobs.local_engine import run_local
+from posterior.app.jobs.ray_engine import run_ray
+from posterior.app.jobs.worker import Done, Worker
+from posterior.io.store import Store
+from posterior.tables import markdown_table
+
+FINDING = "Not measured yet."
+ROOT = Path(__file__).resolve().parents[2]
+JOB = {
+    "methods": [{"name": "KineticLangevin", "accuracy": "fast"}],
+    "data": {"name": "digits", "count": 96, "split": "training"},
+    "shard_size": 4,
+    "keep_samples": False,
+}
+QUICK = JOB | {"data": {"name": "digits", "count": 6}, "shard_size": 1, "num_samples": 2}
+TARGET = 0.9
+
+
+def bare(config: Config, folder: Path, shards: Sequence[int], workers: int) -> Iterator[Done]:
+    """Shards by so many processes that know nothing of each other."""
+    context = multiprocessing.get_context("spawn")
+    done: Any = context.Queue()
+    processes = [
+        context.Process(target=_bare, args=(config, folder, shards[number::workers], done)) for number in range(workers)
+    ]
+    for process in processes:
+        process.start()
+    for _ in shards:
+        yield done.get()
+    for process in processes:
+        process.join()
+
+
+def _bare(config: Config, folder: Path, shards: Sequence[int], done: Any) -> None:
+    worker = Worker.of(config, folder, allow_code=False)
+    for shard in shards:
+        done.put(worker(shard))
+
+
+def pace(finished: Iterable[Done], workers: int) -> float:
+    """Shards a minute, from when each process has finished one; a process that is late delays the clock."""
+    ends = []
+    for _ in finished:
+        ends.append(time.perf_counter())
+    return 60 * (len(ends) - workers) / (ends[-1] - ends[workers - 1])
+
+
+def main(quick: bool) -> str:
+    """The table, as Markdown."""
+    with TemporaryDirectory() as folder:
+        out = Path(folder)
+        config = load_config(ROOT / "configs/digits_inpainting.yaml", (QUICK if quick else JOB) | {"out": folder})
+        job = Job(config)
+        store = Store.create(out, job.layout(), job.coordinates(), job.manifest())
+        shards = range(store.num_shards)
+        ways = {
+            "one bare process": (1, lambda: bare(config, out, shards, 1)),
+            "two bare processes": (2, lambda: bare(config, out, shards, 2)),
+            "--workers 2": (2, lambda: run_local(config, out, False, shards, 2)),
+        }
+        if not quick and importlib.util.find_spec("ray"):
+            ways["--engine ray --workers 2"] = 2, lambda: run_ray(config, out, False, shards, 2)
+        paces = {name: pace(way(), workers) for name, (workers, way) in ways.items()}
+        size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
+    one, two = paces["one bare process"], paces["two bare processes"]
+    rows = [[name, f"{each:.2f}", f"{each / one:.2f}", f"{each / two:.2f}"] for name, each in paces.items()]
+    seconds = 60 / (one * job.shard_size)
+    ratio = paces.get("--engine ray --workers 2", 0.0) / two
+    parts = [
+        markdown_table(["processes", "shards a minute", "speed-up", "of two bare processes"], rows, "lrrr"),
+        f"A measurement costs {seconds:.1f} seconds of one core for {config.num_samples} samples, and "
+        f"{size / len(job.ids) / 1e3:.1f} kB on disk.",
+        f"The target, {TARGET} of two bare processes for Ray: {'met' if ratio >= TARGET else 'MISSED'}.",
+    ]
+    return page("Scaling of jobs", FINDING, parts, __doc__)
+
+
+if __name__ == "__main__":
+    run(main, "scaling.md", __doc__)

@@ -1,0 +1,1 @@
+"""Jobs: methods on many measurements, shard by shard, by one process or by many."""

@@ -1,0 +1,60 @@
+"""What came of a job: a row for each measurement and method in a file, and a line for each method on the screen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from statistics import fmean
+from typing import Any
+
+from posterior.app.table import Row, save_csv
+from posterior.diagnostics.quality import Quality
+from posterior.io.store import Store
+from posterior.tables import markdown_table
+from posterior.verdict import LEVELS
+
+_UNKNOWN = Quality(None, None, None, None, 0.0, None)
+_MEANS = {
+    "PSNR (dB)": ("psnr", "{:.1f}"),
+    "90 % coverage": ("coverage", "{:.0%}"),
+    "misfit (σ)": ("misfit", "{:.2f}"),
+    "network calls": ("calls", "{:,.0f}"),
+}
+
+
+def rows_of(store: Store) -> Iterator[Row]:
+    """A row for each measurement and method of the shards that are finished."""
+    for shard in range(store.num_shards):
+        known = store.known(shard)
+        for name, rows in (known or {}).get("methods", {}).items():
+            for place, row in zip(store.places(shard), rows, strict=True):
+                found = _UNKNOWN if "error" in row else Quality(**row["quality"])
+                yield Row(store.ids[place], name, found, row.get("error", ""))
+
+
+def summarise(store: Store) -> str:
+    """Write summary.csv, and say in a table what came of the job, method by method.
+
+    Args:
+        store: The results.
+    """
+    rows = list(rows_of(store))
+    path = save_csv(rows, store.folder / "summary.csv")
+    return f"{_table(rows)}\n\nsaved to {store.folder}: {path.name}, and arrays of Zarr"
+
+
+def _table(rows: list[Row]) -> str:
+    lines = []
+    for name in dict.fromkeys(row.method for row in rows):
+        own = [row for row in rows if row.method == name]
+        good = [row.quality for row in own if not row.error]
+        levels = Counter(one.verdict for one in good)
+        verdicts = ", ".join(f"{level} ({levels[level]})" for level in LEVELS if levels[level])
+        means = [_mean([getattr(one, key) for one in good], form) for key, form in _MEANS.values()]
+        lines.append([name, str(len(own)), str(len(own) - len(good)), *means, verdicts])
+    return markdown_table(["method", "measurements", "failed", *_MEANS, "verdicts"], lines, "lrrrrrrl")
+
+
+def _mean(values: list[Any], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(fmean(known)) if known else "–"

@@ -1,0 +1,76 @@
+"""What a process does of a job: its model, and shards that it answers and writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from posterior.app.config import Config
+from posterior.app.jobs.job import Job
+from posterior.app.jobs.shard import run_shard
+from posterior.io.store import Store
+
+
+class Done(NamedTuple):
+    """A shard that is written: its number, how many of its answers failed, and the time it took."""
+
+    shard: int
+    failed: int
+    seconds: float
+
+
+class Worker:
+    """Answers the shards of a job, one at a time.
+
+    Args:
+        job: What is asked for.
+        store: Where the results go.
+    """
+
+    def __init__(self, job: Job, store: Store) -> None:
+        self.job, self.store = job, store
+
+    @classmethod
+    def of(cls, config: Config, folder: Path, allow_code: bool, number: int = 0) -> Worker:
+        """A worker in a process of its own.
+
+        Args:
+            config: What is asked for.
+            folder: Where the results go.
+            allow_code: Whether the operator may be a function of the user's.
+            number: Which of several workers of a machine it is: they share its GPUs.
+        """
+        return cls(Job(config, allow_code=allow_code, device=device_of(number)), Store(folder))
+
+    def __call__(self, shard: int) -> Done:
+        """Answer a shard, and write it."""
+        start = time.perf_counter()
+        with one_thread():
+            places = self.store.places(shard)
+            answered = run_shard(self.job, self.job.ids[places.start : places.stop])
+        seconds = time.perf_counter() - start
+        self.store.write(shard, answered.arrays, {"methods": answered.known, "seconds": round(seconds, 3)})
+        failed = sum("error" in row for rows in answered.known.values() for row in rows)
+        return Done(shard, failed, seconds)
+
+
+def device_of(number: int = 0) -> torch.device:
+    """The device of a worker: one GPU after the other, the CPU where there are none."""
+    gpus = torch.cuda.device_count()
+    return torch.device("cuda", number % gpus) if gpus else torch.device("cpu")
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread of torch for the block: sums are rounded by their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

@@ -1,0 +1,172 @@
+"""A job that was stopped goes on, and comes to the results of one that was not, bit by bit."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from posterior.app.cli import main
+from posterior.app.config import load_config
+from posterior.app.jobs.ranks import rank_and_size
+from posterior.app.jobs.run import run_job
+from posterior.errors import CheckpointMismatchError, FileWriteError, InvalidValueError
+from posterior.io.locking import locked
+from posterior.io.store import Store
+from tests.app.jobs.workplace import contents, save_config
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a megabyte."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if os.geteuid() != 0 or subprocess.run(mounted, capture_output=True).returncode != 0:
+        pytest.skip("only root mounts a small disk")
+    yield place
+    subprocess.run(["umount", str(place)], check=True)
+
+
+def begun(*words: str, **environment: str) -> subprocess.Popen[str]:
+    """A run in a process of its own."""
+    command = [sys.executable, "-m", "posterior.app.cli", "run", "job.yaml", "--progress=false", *words]
+    own = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment
+    return subprocess.Popen(command, env=own, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def ran(name: str, **options: Any) -> Store:
+    return run_job(load_config(Path("job.yaml"), {"out": name}), progress=False, **options)
+
+
+def children(process: int) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+
+
+def waited(condition: Any, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "nothing happens"
+        time.sleep(0.01)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="there is no /proc to find processes in")
+def test_kill_minus_nine_and_any_number_of_workers() -> None:
+    save_config(data="simulated:count=24", shard_size=1, out="out")
+    run = begun("--workers=2")
+    records = Path("out/shards")
+    waited(lambda: run.poll() is not None or len([*records.glob("*.json")]) >= 2)
+    workers = children(run.pid)
+    run.send_signal(signal.SIGKILL)
+    run.communicate()
+    assert len(workers) >= 2
+    waited(lambda: not any(Path(f"/proc/{pid}/exe").exists() for pid in workers))  # they end with it
+    done = sorted(records.glob("*.json"))
+    assert 2 <= len(done) < 24
+    done[0].unlink()  # half-written: its arrays are there, its record is not
+    (records / "000023.json.1.partial").write_text("{")  # and what a killed process leaves
+    stamps = {path: path.stat().st_mtime_ns for path in done[1:]}
+    ran("out")
+    assert {path: path.stat().st_mtime_ns for path in stamps} == stamps  # finished shards are left alone
+    ran("whole")
+    assert contents(Path("out")) == contents(Path("whole"))
+    assert not [*Path("out").rglob("*.partial")]
+
+
+def test_a_full_disk(small_disk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save_config(data="simulated:count=6", shard_size=1)
+    ran("whole")
+    (small_disk / "filler").write_bytes(bytes(2**20 - 140 * 1024))  # room for the empty arrays and a shard or two
+    with pytest.raises(SystemExit):
+        main(["run", "job.yaml", f"--out={small_disk / 'out'}", "--progress=false"])
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "cannot be written: No space left on device" in error
+    (small_disk / "filler").unlink()
+    main(["run", "job.yaml", f"--out={small_disk / 'out'}", "--progress=false"])
+    capsys.readouterr()
+    del (found := contents(small_disk / "out"))["summary.csv"]
+    assert found == contents(Path("whole"))
+
+
+def test_a_corrupt_shard_is_said_and_done_again(capsys: pytest.CaptureFixture[str]) -> None:
+    save_config()
+    store = ran("out")
+    before = contents(store.folder)
+    file = store.folder / "arrays.zarr/DDRM/samples/c/2/0/0/0/0"
+    content = file.read_bytes()
+    file.write_bytes(content[:30] + bytes([content[30] ^ 1]) + content[31:])
+    (store.folder / "shards/000001.json").write_text("{")
+    ran("out")
+    error = capsys.readouterr().err.splitlines()
+    assert len(error) == 2
+    assert "shard 1 is done again" in error[0] and "000001.json" in error[0]
+    assert str(file) in error[1] and "is not what was written; shard 2 is done again" in error[1]
+    assert contents(store.folder) == before
+
+
+def test_a_second_job_on_a_folder_is_told() -> None:
+    save_config()
+    Path("out").mkdir()
+    with locked(Path("out/rank-0")):
+        with pytest.raises(FileWriteError, match=r"out/rank-0 is in use by another run \(process \d+"):
+            ran("out")
+        ran("out", rank=1, world_size=2)  # another rank of the same job is none
+    ran("out")
+    save_config(seed=1)
+    with pytest.raises(CheckpointMismatchError, match="results of another job: different seed"):
+        ran("out")
+
+
+def test_two_ranks_share_a_folder() -> None:
+    save_config(out="out")
+    other = begun(RANK="1", WORLD_SIZE="2")
+    store = ran("out", rank=0, world_size=2)
+    printed, error = other.communicate(timeout=300)
+    assert other.returncode == 0, error
+    assert [store.is_finished(shard) for shard in range(4)] == [True] * 4
+    assert "shards are left to other runs" in printed or "saved to out" in printed
+    ran("whole")
+    (Path("out") / "summary.csv").unlink(missing_ok=True)
+    assert contents(Path("out")) == contents(Path("whole"))
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({}, (0, 1)),
+        ({"RANK": "3", "WORLD_SIZE": "4"}, (3, 4)),
+        ({"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "4"}, (2, 4)),
+        ({"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "2"}, (0, 2)),
+        ({"RANK": "1"}, (0, 1)),
+    ],
+)
+def test_ranks_as_launchers_say(environment: dict[str, str], expected: tuple[int, int]) -> None:
+    assert rank_and_size(environment=environment) == expected
+    assert rank_and_size(0, 2, environment) == (0, 2)
+
+
+@pytest.mark.parametrize(
+    ("rank", "size", "environment", "message"),
+    [
+        (1, None, {}, "go together"),
+        (2, 2, {}, "no number 2"),
+        (-1, 2, {}, "no number -1"),
+        (None, None, {"RANK": "a", "WORLD_SIZE": "2"}, "set by torchrun, are no numbers"),
+        (None, None, {"RANK": "2", "WORLD_SIZE": "2"}, "no number 2"),
+    ],
+)
+def test_wrong_ranks(rank: int | None, size: int | None, environment: dict[str, str], message: str) -> None:
+    with pytest.raises(InvalidValueError, match=message):
+        rank_and_size(rank, size, environment)
