@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+TESTS := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2
 
 .PHONY: demo test fuzz integration lint bench mutants clean
 
@@ -10,13 +11,13 @@ demo: $(STAMP)
 	$(VENV)/bin/posterior demo
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest -q
+	$(TESTS)
 
 fuzz: $(STAMP)
 	FUZZ=$${FUZZ:-20} $(VENV)/bin/python -m pytest -q tests/fuzz
 
 integration: $(STAMP)
-	$(VENV)/bin/python -m pytest -q -m integration
+	$(TESTS) -m integration
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
