@@ -106,7 +106,7 @@ def test_from_scanner_to_posterior_runs(
         save_prior(EDMPrior(UNet(2, (8,), 1), (2, 24, 28), sigma_data=0.5), "small")
     smaller = {
         "[96,112]": "[24,28]", "--acceleration 4 --calibration 16": "--acceleration 2 --calibration 8",
-        "--prior heads": "--prior ./small", '("./heads")': '("./small")',
+        "--prior brain": "--prior ./small", '("brain")': '("./small")',
         "--accuracy standard": "--accuracy fast", '("standard")': '("fast")',
     }  # fmt: skip
     for written, instead in smaller.items():

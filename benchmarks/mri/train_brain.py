@@ -1,7 +1,7 @@
 """Train a prior of heads: python -m benchmarks.mri.train_brain FOLDER.
 
 Ctrl-C stops it; the same command goes on from FOLDER/checkpoint.pt, to the same weights. The prior is written to FOLDER
-at the end, in half precision; with --steps the number that was reached it is that of a run which was stopped.
+at the end; with --steps the number that was reached it is that of a run which was stopped.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def run() -> None:
         value_range=(-2.0, 2.0), widths=(32, 48, 88, 96), dropout=0.0, steps=arguments.steps, batch_size=24,
         evaluate_every=1000, autocast=arguments.bfloat16,
     )  # fmt: skip
-    save_prior(prior.half(), arguments.folder)
+    save_prior(prior, arguments.folder)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Train the networks that `benchmarks.mri.shift` compares: python -m benchmarks.mri.train_networks FOLDER.
 
 Ctrl-C stops it; the same command goes on from FOLDER/<network>/checkpoint.pt, to the same weights, which are written
-there in half precision at the end. Cost: 45 minutes a network on two cores.
+there at the end. Cost: 45 minutes a network on two cores.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def run() -> None:
             load_brain("training"), arguments.folder / name, validation=still_images("validation"), augment=augmented,
             network=name, mask="random", acceleration=4.0, snr=20.0, num_coils=8, steps=STEPS[name],
         )  # fmt: skip
-        save_network(network.half(), arguments.folder / name)
+        save_network(network, arguments.folder / name)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ _TABLE = "summary.csv"
 def mri_recon(
     file: Path,
     *,
-    prior: str,
+    prior: str = "brain",
     accuracy: Literal["fast", "standard", "high"] = "standard",
     num_samples: int = 19,
     maps: Path | None = None,
