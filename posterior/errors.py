@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor
+
+_ROOT = Path(__file__).resolve().parents[1]
+_OWN = tuple(f"{_ROOT / name}{os.sep}" for name in ("posterior", "samplers"))
 
 
 class PosteriorError(Exception):
@@ -77,3 +84,13 @@ def check_finite(what: str, values: Tensor, advice: str, ids: Sequence[int | str
         broken = ~finite.reshape(len(finite), -1).all(1)
         where = f"measurement(s) {[ids[b] for b in broken.nonzero().flatten().tolist()]}"
     raise NotFiniteError(f"{what}: NaN or infinity in {where}; {advice}")
+
+
+def warn_caller(message: str, category: type[Warning] = TrustWarning) -> None:
+    """Warn at the line that called this library, however deep in it this is called."""
+    frame, level, outermost = sys._getframe(), 1, 1
+    while (caller := frame.f_back) is not None:
+        frame, level = caller, level + 1
+        if frame.f_code.co_filename.startswith(_OWN):
+            outermost = level
+    warnings.warn(message, category, stacklevel=outermost + 1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
-import torch
 from torch import Tensor
 
 from posterior.noise import Noise
@@ -27,15 +27,21 @@ class Phase(NamedTuple):
 
 
 def baoab(
-    phase: Phase, score: Callable[[Tensor], Tensor], rho: Tensor, step: Tensor | float, friction: float, noise: Noise
-) -> Phase:
-    """A step of length hρ with friction γ/ρ, of half kicks, half drifts and a turn of the momentum between them.
+    phase: Phase, score: Callable[[Tensor], Tensor], precondition: Callable[[Tensor], Tensor], rho: Tensor,
+    step: float, friction: float, noise: Noise,
+) -> Phase:  # fmt: skip
+    r"""A step of length hρ with friction γ/ρ, of half kicks, half drifts and a turn of the momentum between them.
+
+    $$ dz = Lp\,dt, \qquad dp = L\nabla\log\pi\,dt - \frac{\gamma}{\rho}\,p\,dt + \sqrt{2\gamma/\rho}\;dw $$
+
+    It is stable where curvatures of L(−∇² log π)L are below \((2/h\rho)^2\).
 
     Args:
         phase: Where chains are, with their kicks.
         score: ∇log π of z.
+        precondition: Multiplies by a symmetric L.
         rho: ρ, (B,).
-        step: h, of all or (B,).
+        step: h.
         friction: γ.
         noise: Source of randomness.
 
@@ -43,15 +49,10 @@ def baoab(
         Leimkuhler & Matthews 2013, Rational construction of stochastic numerical methods for molecular sampling,
         Applied Mathematics Research eXpress.
     """
-    event = phase.z.shape[2:]
-    length = torch.as_tensor(step, dtype=torch.float64, device=rho.device).expand(len(rho))
-    decay = (-friction * length).exp()
-    wide, h, keep, fresh = (
-        expand_right(values.to(rho), len(event)) for values in (rho, length, decay, (1 - decay**2).sqrt())
-    )
-    momentum = phase.momentum + 0.5 * h * phase.kick
-    z = phase.z + 0.5 * h * wide * momentum
-    momentum = keep * momentum + fresh * noise.use("momentum").normal(event)
-    z = z + 0.5 * h * wide * momentum
+    event, keep = phase.z.shape[2:], math.exp(-friction * step)
+    wide = expand_right(rho, len(event))
+    momentum = phase.momentum + 0.5 * step * precondition(phase.kick)
+    turned = keep * momentum + math.sqrt(1 - keep**2) * noise.use("momentum").normal(event)
+    z = phase.z + 0.5 * step * wide * precondition(momentum + turned)
     kick = wide * score(z)
-    return Phase(z, momentum + 0.5 * h * kick, kick)
+    return Phase(z, turned + 0.5 * step * precondition(kick), kick)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar, overload
-from warnings import warn
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from tqdm import tqdm
 
 from posterior.checks import Count, Positive, check_fields, checked
 from posterior.diagnostics.verdict import judge
-from posterior.errors import IncompatibleError, InvalidValueError, TrustWarning, check_finite
+from posterior.errors import IncompatibleError, InvalidValueError, check_finite, warn_caller
 from posterior.io.checkpoint import open_checkpoint
 from posterior.io.codec import from_arrays, to_arrays
 from posterior.modes import own_modes
@@ -239,7 +238,7 @@ class Sampler(Generic[StateT]):
                 raise InvalidValueError("max_seconds plans samples that are kept: leave keep='moments' out")
             chosen, count = fitted(self, problem, num_samples, batch_size, max_seconds)
             if (chosen, count) != (self, num_samples):
-                warn(f"max_seconds={max_seconds:g}: {count} samples by {chosen!r}", TrustWarning, stacklevel=4)
+                warn_caller(f"max_seconds={max_seconds:g}: {count} samples by {chosen!r}")
             return chosen.sample(
                 problem, count, seed=seed, batch_size=batch_size, progress=progress, callback=callback,
                 checkpoint=checkpoint,
@@ -253,7 +252,7 @@ class Sampler(Generic[StateT]):
                 run = Run(self, problem, draws, num_samples, seed, file, batch_size, callback, progress)
                 result = self._samples(run)
         for warning in result.warnings:
-            warn(warning, TrustWarning, stacklevel=4)
+            warn_caller(warning)
         return result
 
     def _samples(self, run: Run) -> Samples:

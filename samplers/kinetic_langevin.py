@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar, Literal, NamedTuple
 
 import torch
@@ -20,14 +21,14 @@ from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
 from samplers.mode_weights import FRICTION, TRIAL_CALLS, CommonNoise, Dynamics, mode_log_weights, resampled
-from samplers.noisy_posterior import SHARE, Problem, evidence_slope, score
+from samplers.noisy_posterior import SHARE, Problem, evidence_slope, flow, preconditioned, score, tau_squared
 from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
-_STEP, _FRICTION = 1.2, 0.1  # h and γ, in units of ρ and 1/ρ: stable below √2, and BAOAB has no error in z on Gaussians
+_STEP, _FRICTION = 1.4, 0.12  # h and γ, in units of ρ and 1/ρ: stable below 2, and BAOAB has no error in z on Gaussians
 _FINE = 1 / 8  # of the largest ρ, for the sweep that ends a run
 _ABOVE = 3.0  # times the prior's scale: to where evidence is compared, if modes are weighed
-_LINEAGES, _SPREAD = 20, 3.0  # beyond which weights of modes are not to be trusted
+_LINEAGES, _SPREAD = 5, 0.8  # beyond which weights of modes are not to be trusted
 
 
 class Budget(NamedTuple):
@@ -36,7 +37,8 @@ class Budget(NamedTuple):
     Attributes:
         coarse: Levels of noise above the prior's scale, at which one step is taken.
         fine: Levels below it.
-        steps: Steps at each of the fine levels.
+        steps: Steps at each of the fine levels but the last.
+        last: Steps at the last, at which all of the measurement is known.
         sweeps: Exact sweeps at the end.
         denoise_steps: Network calls a sweep.
     """
@@ -44,13 +46,14 @@ class Budget(NamedTuple):
     coarse: int
     fine: int
     steps: int
+    last: int
     sweeps: int
     denoise_steps: int
 
     @property
     def moves(self) -> int:
         """Steps of Langevin dynamics at all levels."""
-        return self.coarse + self.fine * self.steps
+        return self.coarse + (self.fine - 1) * self.steps + self.last
 
     @property
     def calls(self) -> int:
@@ -74,10 +77,14 @@ class Budget(NamedTuple):
 
     def level(self, step: int) -> int:
         """The level of a step."""
-        return min(step, self.coarse) + max(0, step - self.coarse) // self.steps
+        return min(step, self.coarse) + min(max(0, step - self.coarse) // self.steps, self.fine - 1)
 
 
-BUDGETS = {"fast": Budget(6, 3, 8, 1, 6), "standard": Budget(16, 4, 21, 3, 8), "high": Budget(20, 6, 48, 5, 10)}
+BUDGETS = {
+    "fast": Budget(3, 4, 3, 22, 1, 5),
+    "standard": Budget(8, 4, 12, 56, 3, 8),
+    "high": Budget(12, 5, 26, 112, 4, 9),
+}
 
 
 @dataclass(kw_only=True)
@@ -103,14 +110,15 @@ class KineticLangevin(Sampler[KineticState]):
 
     The state is \(z = x + \rho\varepsilon\), with the noise of the measurement coupled to ε, so that its posterior
 
-    $$ \pi_\tau(z) \propto p_\rho(z)\,N(y; Az, \tau^2 I - \rho^2 AA^T), \qquad \rho^2 = \tfrac12\tau^2/\|A\|^2, $$
+    $$ \pi_\tau(z) \propto p_\rho(z)\,N(y; Az, \tau^2 I - \rho^2 AA^T), \qquad \rho^2 = \tfrac34\tau^2/\|A\|^2, $$
 
     has a score that costs one network call, \((D(z, \rho) - z)/\rho^2 + A^T(\tau^2 I - \rho^2 AA^T)^{-1}(y - Az)\), and
     a draw of p(x0 | x0 + ρε = z) makes an exact sample of p(x) N(y; Ax, τ²I) of it. τ falls to σ_y in levels, at which
-    BAOAB steps of length 1.2 ρ with friction 0.1/ρ are taken, a call each, and between which z follows the probability
-    flow \(dz/d\rho = -\rho\nabla\log\pi_\tau(z)\) by Heun's method, at one call. Where ρ is above the prior's scale,
-    one step a level is enough; below it, where coefficients are seen in part, most of them are taken. At the end x is
-    drawn, and exact sweeps (`auxiliary_move`) remove what discretisation has left.
+    BAOAB steps of length 1.4 ρ with friction 0.12/ρ are taken, a call each, shorter where A measures by
+    \(I - \tfrac12 A^T A/\|A\|^2\); between levels z follows a flow, dz/dρ = −ρ∇log π_τ(z) where nothing is measured, by
+    Heun's method, at one call. Where ρ is above the prior's scale, one step a level is enough; most are taken at the
+    last level, since what is measured weakly is learnt there. At the end x is drawn, and exact sweeps
+    (`auxiliary_move`) remove what discretisation has left.
 
     Chains are independent, one a sample, so that memory is that of one batch and the number of calls does not depend on
     the size of the image. They do not move between modes once these are apart, and have then seen little of y. With
@@ -118,14 +126,14 @@ class KineticLangevin(Sampler[KineticState]):
     (`mode_log_weights`: trial chains that share their noise, 41 calls a sample), and resampled, unless their weights
     are equal. They are then a population, and the more there are the better.
 
-    Directions that are measured at a tenth to a third of ‖A‖ and in which the prior is broad, thirty times σ_y/‖A‖ and
+    Directions that are measured at a twentieth of ‖A‖ or less and in which the prior is broad, sixty times σ_y/‖A‖ and
     more, come out too wide.
 
-    | accuracy | levels above | below the prior's scale | steps at each of these | sweeps | network calls |
-    |---|---|---|---|---|---|
-    | fast | 6 | 3 | 8 | 1 | 56 |
-    | standard | 16 | 4 | 21 | 3 | 159 |
-    | high | 20 | 6 | 48 | 5 | 403 |
+    | accuracy | levels above | below the prior's scale | steps at each | at the last | sweeps | network calls |
+    |---|---|---|---|---|---|---|
+    | fast | 3 | 4 | 3 | 22 | 1 | 55 |
+    | standard | 8 | 4 | 12 | 56 | 3 | 151 |
+    | high | 12 | 5 | 26 | 112 | 4 | 298 |
 
     Args:
         accuracy: How much to spend.
@@ -133,7 +141,7 @@ class KineticLangevin(Sampler[KineticState]):
         modes: Whether to weigh modes.
 
     Reports (in `Samples.info`): tau by step; with `modes`, lineages (of different chains) and log_weight_spread (the
-    standard deviation of the chains' log-weights, in nats).
+    standard deviation of log-weights, in nats, among chains as they are weighed: those without weight do not count).
 
     References:
         Leimkuhler & Matthews 2013, Rational construction of stochastic numerical methods for molecular sampling,
@@ -199,15 +207,21 @@ class KineticLangevin(Sampler[KineticState]):
             new = replace(state, x=x, momentum=nothing, kick=nothing)
         else:
             new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
-        tau = rho * problem.operator.norm().to(rho) / math.sqrt(SHARE)
         share = self._spent(state.step + 1) / self._spent(total)
-        return replace(new.after(total), progress=torch.full_like(state.progress, share)), {"tau": tau}
+        return replace(new.after(total), progress=torch.full_like(state.progress, share)), {
+            "tau": tau_squared(problem, rho).sqrt()
+        }
 
     def finish(self, problem: Problem, state: KineticState, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
         if not self.modes:
             return state.x[:num_samples], {}
-        lineages, spread = pop.num_lineages(state.ancestor).to(state.x.dtype), state.log_weights.std(0, correction=0)
-        return state.x[:num_samples], {"lineages": lineages, "log_weight_spread": spread.to(state.x.dtype)}
+        weights, lineages = state.log_weights.softmax(0), pop.num_lineages(state.ancestor)
+        centred = state.log_weights - (weights * state.log_weights).sum(0)
+        spread = (weights * centred.square()).sum(0).sqrt()
+        return state.x[:num_samples], {
+            "lineages": lineages.to(state.x.dtype),
+            "log_weight_spread": spread.to(state.x.dtype),
+        }
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
         if not self.modes:
@@ -215,7 +229,7 @@ class KineticLangevin(Sampler[KineticState]):
         fewest = min(_LINEAGES, num_samples / 2)  # of few chains that are all there still nothing was lost
         return {
             "few chains are left to tell the weights of modes (lineages)": info["lineages"] < fewest,
-            "chains differ so much in evidence that their number does not tell the weights of modes "
+            "chains of equal weight differ in evidence, so that it does not tell the weights of modes "
             "(log_weight_spread)": info["log_weight_spread"] > _SPREAD,
         }
 
@@ -224,7 +238,7 @@ class KineticLangevin(Sampler[KineticState]):
         return PriorSampling(self.budget.denoise_steps, exact=self.exact_denoise)
 
     def _rho(self, problem: Problem, level: int) -> Tensor:
-        """ρ at a level, (B,): from about the largest distance of an image from the mean to √½ σ_y/‖A‖."""
+        """ρ at a level, (B,): from about the largest distance of an image from the mean to √¾ σ_y/‖A‖."""
         budget, prior = self.budget, problem.prior
         std = problem.likelihood.noise_std.to(problem.device, problem.dtype).expand(len(problem))
         last = math.sqrt(SHARE) * std / problem.operator.norm().to(std)
@@ -269,22 +283,25 @@ class KineticLangevin(Sampler[KineticState]):
         self, problem: Problem, state: KineticState, rho: Tensor, noise: Noise, friction: float = _FRICTION
     ) -> KineticState:
         before = Phase(state.x, state.momentum, state.kick)
-        after = baoab(before, lambda z: score(problem, z, rho), rho, _STEP, friction, noise)
+        after = baoab(
+            before, lambda z: score(problem, z, rho), partial(preconditioned, problem), rho, _STEP, friction, noise
+        )
         return replace(state, x=after.z, momentum=after.momentum, kick=after.kick)
 
     def _next_level(self, problem: Problem, state: KineticState, level: int) -> KineticState:
         return self._flow(problem, state, self._rho(problem, level - 1), self._rho(problem, level))
 
     def _flow(self, problem: Problem, state: KineticState, start: Tensor, end: Tensor) -> KineticState:
-        """A step of Heun's method along the probability flow, on which ρ∇log π is constant as D(z, ρ) is.
+        """A step of Heun's method along the flow, on which ρ∇log π is constant as D(z, ρ) is.
 
         Its correction is limited to half of ρ, so that directions in which prior and measurement are both certain
         shrink as ρ does, however far the levels are apart.
         """
         before, after = (expand_right(rho, len(problem.event_shape)) for rho in (start, end))
-        ahead = state.x + (before - after) * state.kick
+        ahead = state.x + (before - after) * flow(problem, state.kick)
         kick = after * score(problem, ahead, end)
-        return replace(state, x=ahead + 0.5 * torch.minimum(before - after, after) * (kick - state.kick), kick=kick)
+        correction = 0.5 * torch.minimum(before - after, after) * flow(problem, kick - state.kick)
+        return replace(state, x=ahead + correction, kick=kick)
 
     def _sweep(self, problem: Problem, x: Tensor, fine: bool, noise: Noise) -> Tensor:
         """An exact Gibbs sweep of fresh noise at the largest ρ, or a fine one."""

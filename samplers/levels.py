@@ -110,15 +110,16 @@ def too_large(problem: Posterior, levels: Tensor, size: int, ess: float) -> tupl
     particles.
     """
     left = size / (1 + levels * (1 / ess - 1))
-    if not bool((left < min(_TOO_FEW, size / 8)).any()):  # a small population is meant to be rough
+    few = left < min(_TOO_FEW, size / 8)  # a small population is meant to be rough
+    if not bool(few.any()):
         return ()
-    worst = int(left.argmin())
     remedy = "take a larger population or accuracy='high'"
     if is_linear_gaussian(problem) and isinstance(problem.prior, ScorePrior):
         remedy = "take KineticLangevin, whose network calls do not grow with the problem, or a larger population"
+    names = ", ".join(str(problem.ids[b]) for b in few.nonzero().flatten().tolist())
     return (
-        f"the problem is too large for {size} particles: measurement {problem.ids[worst]} takes about "
-        f"{float(levels[worst]):.0f} levels, which leave descendants of about {float(left[worst]):.0f}; {remedy}",
+        f"the problem is too large for {size} particles in measurement(s) {names}: about {float(levels.max()):.0f} "
+        f"levels leave descendants of about {float(left.min()):.0f}; {remedy}",
     )
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
-from warnings import warn
 
 import torch
 from torch import Tensor
 
 from posterior.checks import Count, check_fields, checked
 from posterior.diagnostics.verdict import judge_estimate
-from posterior.errors import InvalidValueError, TrustWarning, check_finite
+from posterior.errors import InvalidValueError, check_finite, warn_caller
 from posterior.io.checkpoint import open_checkpoint
 from posterior.modes import own_modes
 from posterior.noise import Noise
@@ -193,5 +192,5 @@ class IterativeSolver(Solver, Generic[StateT]):
             run.provenance(),
         )
         for warning in estimate.warnings:
-            warn(warning, TrustWarning, stacklevel=4)
+            warn_caller(warning)
         return estimate

@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar, Literal
-from warnings import warn
 
 import torch
 from torch import Tensor
 
 from posterior.checks import Range
-from posterior.errors import TooLargeWarning
+from posterior.errors import TooLargeWarning, warn_caller
 from posterior.noise import Noise
 from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
@@ -151,7 +150,7 @@ class TemperedSMC(Sampler[PopulationState]):
         size, islands, kernel = len(noise.draws), self.islands(len(noise.draws)), self._kernel(problem)
         spread, ahead = self._foretold(problem, noise)
         for text in levels.too_large(problem, ahead, size, self.budget.ess):
-            warn(f"{self.name}: {text}", TooLargeWarning, stacklevel=9)  # at the call of `sample`
+            warn_caller(f"{self.name}: {text}", TooLargeWarning)
         # Independent samples of the prior, so many that importance weights alone go some way at no loss.
         x = kernel.start(problem, self.budget.prior_samples * size, noise)
         log_likelihood = problem.log_likelihood(x)

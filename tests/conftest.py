@@ -2,5 +2,7 @@
 
 from hypothesis import settings
 
+from tests.browser import browser, console, page  # noqa: F401
+
 settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")

@@ -132,6 +132,38 @@ def test_from_scanner_to_posterior_runs(
     assert found["one"].calls == 56
 
 
+def test_the_reader_study_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its images, its study.yaml, readers in place of a server that waits for them, and the analysis."""
+    client = pytest.importorskip("starlette.testclient").TestClient
+    from posterior.app.study.answers import Answers
+    from posterior.app.study.plan import read_plan
+    from posterior.app.study.server import study_app
+
+    text = (ROOT / "docs/reader_study.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.S)
+    (study,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.S)
+    exec(compile(code, "reader_study.md", "exec"), {})
+    Path("study.yaml").write_text(study)
+    plan = read_plan(Path("study.yaml"))
+    answers = Answers.create(plan)
+    reader = client(study_app(answers))
+    for token in answers.invite().values():
+        headers = {"authorization": f"Bearer {token}"}
+        trial = reader.get("/trial", headers=headers).json()
+        while ranking := trial["images"]:
+            answer = {"ranking": ranking, "milliseconds": 1}
+            trial = reader.post("/answer", headers=headers, json=answer).json()
+    main(["study", "analyse", "study.yaml"])
+    said = capsys.readouterr().out
+    assert re.search(r"\| head +\| +8 \|", said)
+    assert "preliminary" not in said
+    written = set(re.findall(r"`((?:analysis|answers|ranks)\.\w+)`", text))
+    assert written == {path.name for path in Path("results").iterdir() if path.suffix != ".sqlite"}
+
+
 @pytest.mark.parametrize(
     ("page", "registered"),
     [

@@ -20,11 +20,15 @@ def hartley(x: Tensor) -> Tensor:
     return y.real - y.imag
 
 
-def power_law(side: int, std: float = 0.5) -> Tensor:
-    """Variances (side, side) of the coefficients, ∝ (1 + |k|²)^−3/2, of a field whose pixels have this std."""
-    k = torch.fft.fftfreq(side, 1 / side, dtype=torch.float64)
-    power = (1 + k[:, None] ** 2 + k**2) ** -1.5
-    return std**2 * side**2 * power / power.sum()
+def power_law(height: int, width: int | None = None, std: float = 0.5) -> Tensor:
+    """Variances (height, width) of the coefficients, ∝ (1 + |k|²)^−3/2, of a field whose pixels have this std.
+
+    k counts waves over the height; fields are square unless a width is given.
+    """
+    width = height if width is None else width
+    down, across = (torch.fft.fftfreq(n, 1 / height, dtype=torch.float64) for n in (height, width))
+    power = (1 + down[:, None] ** 2 + across**2) ** -1.5
+    return std**2 * height * width * power / power.sum()
 
 
 class FieldPrior(ScorePrior):

@@ -1,4 +1,4 @@
-"""The command line: `posterior demo | sample | solve | run | calibrate | fairness | train | priors | mri`."""
+"""The command line: `posterior demo | sample | solve | run | calibrate | fairness | study | train | priors | mri`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from posterior.app.commands.fairness import fairness_study
 from posterior.app.commands.mri import mri_coils, mri_recon, mri_simulate
 from posterior.app.commands.priors import CONVERTERS, priors_list, priors_show
 from posterior.app.commands.run import run
+from posterior.app.commands.study import study_analyse, study_serve
 from posterior.app.commands.train import train_flow, train_mri, train_score, train_vae
 from posterior.app.parsing import one_line_errors, parse
 
@@ -48,6 +49,11 @@ COMMANDS: dict[str, Any] = {
     },
     "calibrate": calibration,
     "fairness": fairness_study,
+    "study": {
+        "_help": "Let readers rank reconstructions blind, and analyse their ranks.",
+        "serve": study_serve,
+        "analyse": study_analyse,
+    },
 }
 
 

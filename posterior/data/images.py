@@ -15,8 +15,8 @@ from posterior.data.pictures import read_picture
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
 from posterior.io.readers import Array, read_array, read_arrays
 
-_PICTURES = (".png", ".jpg", ".jpeg")
-_ARRAYS = (".npy", ".npz")
+PICTURES = (".png", ".jpg", ".jpeg")
+ARRAYS = (".npy", ".npz")
 _CHANNELS = (1, 2, 3)  # grey, complex, RGB
 _SMALLEST_SIDE = 4  # a dimension below it is not the side of a picture
 _ROUNDING = 1e-6
@@ -47,14 +47,14 @@ def load_images(path: str | Path, shape: Sequence[int] | None = None) -> Tensor:
         images = _folder(path)
     elif not path.exists():
         raise FileFormatError(f"{path} does not exist")
-    elif path.suffix.lower() in _PICTURES:
+    elif path.suffix.lower() in PICTURES:
         images = read_picture(path)[None]
-    elif path.suffix.lower() in _ARRAYS:
-        values = _scaled(path, _array(path))
+    elif path.suffix.lower() in ARRAYS:
+        values = _scaled(path, image_array(path))
         return torch.from_numpy(_arranged(path, values, None if shape is None else tuple(shape))).contiguous()
     else:
         raise FileFormatError(
-            f"{path} is not a kind of file that is read here: {', '.join(_PICTURES + _ARRAYS)} or a folder of pictures"
+            f"{path} is not a kind of file that is read here: {', '.join(PICTURES + ARRAYS)} or a folder of pictures"
         )
     if shape is not None and images.shape[1:] != tuple(shape):
         raise ShapeError(
@@ -69,9 +69,9 @@ def pictures_in(path: Path) -> list[Path]:
     Raises:
         FileFormatError: There are none.
     """
-    files = sorted(f for f in path.iterdir() if f.suffix.lower() in _PICTURES and not f.name.startswith("."))
+    files = sorted(f for f in path.iterdir() if f.suffix.lower() in PICTURES and not f.name.startswith("."))
     if not files:
-        raise FileFormatError(f"{path} is a folder without pictures ({', '.join(_PICTURES)})")
+        raise FileFormatError(f"{path} is a folder without pictures ({', '.join(PICTURES)})")
     return files
 
 
@@ -88,7 +88,12 @@ def _folder(path: Path) -> NDArray[np.float32]:
     return np.stack(pictures)
 
 
-def _array(path: Path) -> Array:
+def image_array(path: Path) -> Array:
+    """The array of images in an .npy file, or in an .npz file: its "x", or the only one.
+
+    Raises:
+        FileFormatError: The file is missing or corrupt, or has several arrays and none is called "x".
+    """
     if path.suffix.lower() == ".npy":
         return read_array(path)
     arrays = read_arrays(path)

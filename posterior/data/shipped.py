@@ -14,7 +14,7 @@ from posterior.errors import UnknownNameError
 from posterior.io.readers import read_arrays
 
 Split = Literal["held_out", "training"]
-Slab = Literal["training", "validation", "test"]
+BrainSlices = Literal["training", "validation", "test", "mni152", "macaque"]
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
 
@@ -56,28 +56,36 @@ def load_fashion(split: Split = "held_out") -> tuple[Tensor, Tensor]:
     return _load("fashion", split)
 
 
-def load_brain(slab: Slab = "test") -> Tensor:
-    """Axial slices of a T1-weighted scan of the head, 1 mm apart, of slabs that are at least 10 mm from each other.
+def load_brain(which: BrainSlices = "test") -> Tensor:
+    """Axial T1-weighted slices: of a head, 1 mm apart, in slabs for training and tests, and of two other brains.
 
-    The volume is Colin27, the average of 27 scans of one subject. Of its 181 slices, from below, number 16 to 33, 64 to
-    101 and 136 to 151 are for training (72), 44 to 53 for validation (10) and 112 to 125 for tests (14).
+    The head is Colin27, the average of 27 scans of one subject. Of its 181 slices, from below, number 16 to 33, 64 to
+    101 and 136 to 151 are for training (72), 44 to 53 for validation (10) and 112 to 125 for tests (14): at least 10 mm
+    lie between any two of these slabs. The other brains are of another kind, without skull and scalp, for tests: 8
+    slices of mni152, the average of 152 subjects, and 8 of a macaque, whose voxels of 0.5 mm are taken for 1 mm, so
+    that it is as large as a human brain.
 
     Args:
-        slab: Which of the three.
+        which: The slab, or the other brain.
 
     Returns:
         Magnitudes (N, 1, 192, 224) in [0, 1], pixels of 1 mm: rows from left to right, columns from back to front.
 
     Raises:
-        UnknownNameError: There is no such slab.
+        UnknownNameError: There are no such slices.
 
     References:
         Holmes, Hoge, Collins, Woods, Toga & Evans 1998, Enhancement of MR Images Using Registration for Signal
         Averaging, J. Comput. Assist. Tomogr. 22(2).
+        Fonov, Evans, McKinstry, Almli & Collins 2009, Unbiased nonlinear average age-appropriate brain templates from
+        birth to adulthood, NeuroImage 47 (mni152).
+        Rohlfing et al. 2012, The INIA19 template and NeuroMaps atlas for primate brain image parcellation and spatial
+        normalization, Front. Neuroinform. 6 (macaque).
     """
-    if slab not in get_args(Slab):
-        raise UnknownNameError(f"no slab of the brain is called {slab!r}; there are {', '.join(get_args(Slab))}")
-    return torch.from_numpy(read_arrays(_ASSETS / f"brain_{slab}.npz")["x"]).float() / 255
+    if which not in get_args(BrainSlices):
+        names = ", ".join(get_args(BrainSlices))
+        raise UnknownNameError(f"no slices of a brain are called {which!r}; there are {names}")
+    return torch.from_numpy(read_arrays(_ASSETS / f"brain_{which}.npz")["x"]).float() / 255
 
 
 def _load(what: str, split: str) -> tuple[Tensor, Tensor]:

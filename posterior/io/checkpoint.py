@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from posterior.errors import CheckpointMismatchError, FileFormatError, FileWriteError, PosteriorError
+from posterior.errors import CheckpointMismatchError, FileFormatError, FileWriteError, PosteriorError, warn_caller
 from posterior.io.locking import locked
 from posterior.io.readers import read_torch
 from posterior.io.writing import atomic_write, check_writable
@@ -45,7 +44,7 @@ class Checkpoint:
                 torch.save({"identity": self.identity, "content": content}, stream)
             self.kept = True
         except FileWriteError as error:  # a full disk must not cost the work that could still be finished
-            warnings.warn(f"{error}; the work goes on", stacklevel=2)
+            warn_caller(f"{error}; the work goes on", UserWarning)
 
     def load(self, device: torch.device | str = "cpu") -> dict[str, Any] | None:
         """What was kept, None if nothing was. No code in the file is run.

@@ -73,6 +73,10 @@ def undersampled_scans(
     masks = masks[:, None].to(images.device)
     full = centred_fft(coils.to(x.device) * x[:, None])
     white = torch.view_as_complex(noise.use("noise").normal((*full.shape[1:], 2))[0].to(images))
-    y = masks * (full + noise_of_snr(x.abs(), snr)[:, None, None, None] * white)
-    maps = torch.stack([espirit_maps(one, calibration_region(kept[0])) for one, kept in zip(y, masks, strict=True)])
+    std = noise_of_snr(x.abs(), snr)
+    y = masks * (full + std[:, None, None, None] * white)
+    maps = torch.stack([
+        espirit_maps(one, calibration_region(kept[0]), noise_std=float(level))
+        for one, kept, level in zip(y, masks, std, strict=True)
+    ])  # fmt: skip
     return Scans(y, MultiCoilMRI(maps, masks), mvue(full, maps))

@@ -20,6 +20,7 @@ from posterior.mri import (
     true_acceleration,
     whitening_matrix,
 )  # fmt: skip
+from posterior.mri.kspace import divided
 from posterior.operators import MultiCoilMRI
 from posterior.reconstruction.grid import kspace_on, maps_on, mask_on, placed_on
 
@@ -110,8 +111,7 @@ def prepare(raw: RawSlice, shape: Shape | None = None, window: Shape | None = No
     except InvalidValueError as error:
         raise InvalidValueError(f"{raw.source}: {error}") from error
     known = central(known, seen)
-    length = known.abs().square().sum(0).sqrt()
-    known = torch.where(length > 0, known / torch.where(length > 0, length, 1.0), 0.0)
+    known = divided(known, known.abs().square().sum(0).sqrt())
     image = _unfolded(MultiCoilMRI(known, mask, size), kspace)
     scale = float(torch.linalg.vector_norm(image, dim=0).flatten().quantile(_QUANTILE))
     if not scale > 0:
@@ -144,8 +144,7 @@ def coil_maps(raw: RawSlice) -> tuple[Tensor, str]:
     if prepared.whitening is None:
         return prepared.maps, prepared.maps_from
     maps = mix_coils(torch.linalg.inv(prepared.whitening), prepared.maps)
-    length = maps.abs().square().sum(0).sqrt()
-    return torch.where(length > 0, maps / torch.where(length > 0, length, 1.0), 0.0), prepared.maps_from
+    return divided(maps, maps.abs().square().sum(0).sqrt()), prepared.maps_from
 
 
 def _noise(raw: RawSlice) -> tuple[Tensor | None, float, str]:

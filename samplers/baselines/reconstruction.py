@@ -6,7 +6,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
-from warnings import warn
 
 import torch
 from torch import Tensor
@@ -14,7 +13,7 @@ from tqdm import tqdm
 
 from posterior.checks import Count, checked
 from posterior.diagnostics.verdict import judge_estimate
-from posterior.errors import InvalidValueError, TrustWarning
+from posterior.errors import InvalidValueError, warn_caller
 from posterior.modes import own_modes
 from posterior.operators import MultiCoilMRI
 from posterior.operators.coils import CoilOperator
@@ -84,7 +83,7 @@ class Reconstruction(Solver):
             x, loss, converged, no_calls, no_calls.clone(), info, verdict=verdict, provenance=provenance
         )
         for warning in estimate.warnings:
-            warn(warning, TrustWarning, stacklevel=4)
+            warn_caller(warning)
         return estimate
 
 

@@ -7,6 +7,7 @@ import torch
 from PIL import Image
 
 from posterior.data import load_brain, load_digits, load_fashion, load_images
+from posterior.data.shipped import BrainSlices
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError, UnknownNameError
 
 ASSETS = Path(__file__).resolve().parents[2] / "posterior/assets"
@@ -59,8 +60,18 @@ def test_slabs_of_the_brain() -> None:
         assert len(slices[slab]) == count
     for one, other in itertools.combinations(slices.values(), 2):  # 10 mm lie between slices 11 mm apart
         assert np.abs(one[:, None] - other).min() >= 11
-    with pytest.raises(UnknownNameError, match="training, validation, test"):
+    with pytest.raises(UnknownNameError, match="training, validation, test, mni152, macaque"):
         load_brain("held_out")
+
+
+@pytest.mark.parametrize("which", ["mni152", "macaque"])
+def test_other_brains(which: BrainSlices) -> None:
+    images = load_brain(which)
+    assert images.shape == (8, 1, 192, 224)
+    inside = images[:, 0] > 0
+    assert (inside.flatten(1).float().mean(1) > 0.1).all()
+    assert not inside[:, :8].any() and not inside[:, -8:].any()  # neither is cut off
+    assert not inside[..., :8].any() and not inside[..., -8:].any()
 
 
 @pytest.mark.parametrize("channels", [(), (3,)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from posterior.errors import InvalidValueError, ShapeError
-from posterior.mri import MASKS, mvue, true_acceleration, undersampled_scans
+from posterior.mri import MASKS, calibration_region, espirit_maps, mvue, true_acceleration, undersampled_scans
 from posterior.mri.scans import MaskKind
 from posterior.noise import Noise
 from posterior.operators.fourier import centred_fft
@@ -58,6 +58,17 @@ def test_noise_is_what_the_ratio_says() -> None:
     std = size[size > 0.1 * size.max()].mean() / 25
     # Of 9,216 real numbers: relative error 1/√(2 · 9216) = .7 %
     assert float(torch.view_as_real(white).std() / std) == pytest.approx(1, abs=4.5 / math.sqrt(2 * 2 * white.numel()))
+
+
+def test_maps_know_the_noise() -> None:
+    y, operator, _ = undersampled_scans(
+        IMAGES[:1], Noise.of(0, 1), acceleration=2.5, snr=4.0, num_coils=4, calibration=12
+    )
+    size = IMAGES[0].norm(dim=0)
+    std = float(size[size > 0.1 * size.max()].mean() / 4)
+    middle = calibration_region(operator.mask[0, 0])
+    assert torch.equal(operator.maps[0], espirit_maps(y[0], middle, noise_std=std))
+    assert not torch.allclose(operator.maps[0], espirit_maps(y[0], middle), atol=0.1)
 
 
 def test_masks_are_of_the_family() -> None:

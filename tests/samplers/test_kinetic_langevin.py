@@ -12,15 +12,15 @@ from posterior.noise import Noise
 from posterior.operators import Inpainting, LinearOperator, Matrix
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
-from samplers import KineticLangevin
+from samplers import KineticLangevin, Sampler, TemperedSMC
 from samplers.kinetic_langevin import BUDGETS, KineticState
 from samplers.noisy_posterior import score
-from tests.problems import DOUBLE, gaussian, gaussian_problem, measure, mixture_problem
+from tests.problems import DOUBLE, check_moments, gaussian, gaussian_problem, measure, mixture_problem
 from tests.samplers.case import Case
 
 SHARED_CASES = {
-    "KineticLangevin": Case(KineticLangevin("fast"), calls=(56, 0)),
-    "KineticLangevin, modes": Case(KineticLangevin("fast", modes=True), calls=(97, 0)),
+    "KineticLangevin": Case(KineticLangevin("fast"), calls=(55, 0)),
+    "KineticLangevin, modes": Case(KineticLangevin("fast", modes=True), calls=(96, 0)),
 }
 
 WIDE = Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE))
@@ -58,6 +58,16 @@ def test_gaussian_posteriors_are_those_of_exact_samples(operator: LinearOperator
     assert (samples.info["warned"] == 0).double().mean() > 0.95
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-30, 1e-3])
+@pytest.mark.parametrize("sampler", [KineticLangevin(exact_denoise=True), TemperedSMC("fast", exact_denoise=True)])
+def test_an_operator_that_measures_next_to_nothing_leaves_the_prior(sampler: Sampler, size: float) -> None:
+    operator = Matrix(size * torch.tensor([[0.0, 0.5, 0.2, 1.0]], dtype=DOUBLE))
+    problem = copies(measure(gaussian(4), operator, 0.2), 100)
+    samples = sampler.sample(problem, 64, progress=False)
+    exact = problem.prior.posterior(problem.likelihood, problem.y[:1])
+    check_moments(samples.x, exact.mean()[0], exact.covariance()[0], within=0.1)
+
+
 def test_without_sweeps_the_steps_alone_are_nearly_there(monkeypatch: pytest.MonkeyPatch) -> None:
     # BAOAB has no error of second order in z on Gaussians; so x given z is right to a few per cent before the sweeps.
     monkeypatch.setattr(KineticLangevin, "_sweep", lambda self, problem, x, fine, noise: x)
@@ -77,7 +87,7 @@ def test_the_score_is_that_of_the_noisy_variable() -> None:
     mean = torch.linspace(-1, 1, 4, dtype=DOUBLE)
     total = torch.zeros((), dtype=DOUBLE)
     for b in range(2):
-        tau2 = 2 * rho[b] ** 2 * WIDE.norm() ** 2
+        tau2 = rho[b] ** 2 * WIDE.norm() ** 2 / 0.75
         prior = torch.distributions.MultivariateNormal(mean, covariance + rho[b] ** 2 * torch.eye(4, dtype=DOUBLE))
         seen = tau2 * torch.eye(2, dtype=DOUBLE) - rho[b] ** 2 * a @ a.T
         total = total + prior.log_prob(z[:, b]).sum()
@@ -92,26 +102,27 @@ def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
     rho = torch.tensor([0.4], dtype=DOUBLE)
     z, p, kick = (Noise.of(k, 1, 5, dtype=DOUBLE).normal((4,)) for k in (1, 2, 3))
     after = sampler._baoab(problem, state_of(z, p, kick), rho, noise)
-    half = p + 0.6 * kick
-    decay = math.exp(-0.12)
+    wide = torch.eye(4, dtype=DOUBLE) - 0.5 * WIDE.matrix.T @ WIDE.matrix / WIDE.norm() ** 2
+    half = p + 0.7 * kick @ wide
+    decay = math.exp(-0.12 * 1.4)
     turned = decay * half + math.sqrt(1 - decay**2) * noise.use("momentum").normal((4,))
-    end = z + 0.6 * 0.4 * half + 0.6 * 0.4 * turned
+    end = z + 0.7 * 0.4 * (half + turned) @ wide
     last = 0.4 * score(problem, end, rho)
     assert torch.allclose(after.x, end) and torch.allclose(after.kick, last)
-    assert torch.allclose(after.momentum, turned + 0.6 * last)
+    assert torch.allclose(after.momentum, turned + 0.7 * last @ wide)
 
 
 def test_levels_fall_to_the_measurement_noise_and_no_further() -> None:
     problem = gaussian_problem(4, batch=2)
     sampler, scale = KineticLangevin("high"), torch.full((2,), problem.prior.sigma_data, dtype=DOUBLE)
-    levels = torch.stack([sampler._rho(problem, k) for k in range(26)])
+    levels = torch.stack([sampler._rho(problem, k) for k in range(17)])
     assert torch.allclose(levels[0], 2 * scale)  # √n σ_d
-    assert torch.allclose(levels[20], scale)
-    assert torch.allclose(levels[-1], math.sqrt(0.5) * problem.likelihood.noise_std.expand(2))
-    for part in (levels[:21], levels[20:]):
+    assert torch.allclose(levels[12], scale)
+    assert torch.allclose(levels[-1], math.sqrt(0.75) * problem.likelihood.noise_std.expand(2))
+    for part in (levels[:13], levels[12:]):
         assert torch.allclose(part[1:] / part[:-1], part[1:2] / part[:1])
     steps = [sampler.budget.level(k) for k in range(sampler.budget.moves)]
-    assert [steps.count(level) for level in range(26)] == [1] * 20 + [48] * 6
+    assert [steps.count(level) for level in range(17)] == [1] * 12 + [26] * 4 + [112]
 
 
 def test_between_levels_variances_follow_the_noise() -> None:
@@ -141,15 +152,15 @@ def test_network_calls_are_those_of_the_budget(accuracy: str) -> None:
 
 
 def test_the_weak_class_is_too_wide() -> None:
-    # A direction of std 60 σ_y/‖A‖ seen at a fifth of ‖A‖, beside one at ‖A‖: too wide by half and more, as documented.
-    covariance, seen = (torch.diag(torch.tensor(v, dtype=DOUBLE)) for v in ([0.01, 36.0], [1.0, 0.2]))
-    prior = GaussianMixturePrior(torch.zeros(1, 2, dtype=DOUBLE), covariance=covariance)
+    # Directions of std 60 σ_y/‖A‖: at ‖A‖, a fifth and a tenth of it they are right; at a thirtieth too wide by half.
+    covariance, seen = (torch.diag(torch.tensor(v, dtype=DOUBLE)) for v in ([36.0] * 4, [1.0, 0.2, 0.1, 0.03]))
+    prior = GaussianMixturePrior(torch.zeros(1, 4, dtype=DOUBLE), covariance=covariance)
     problem = copies(measure(prior, Matrix(seen), 0.1), 50)
     samples = KineticLangevin(exact_denoise=True).sample(problem, 64, progress=False)
     exact = problem.prior.posterior(problem.likelihood, problem.y[:1])
     ratio = samples.x.flatten(0, 1).var(0) / exact.std()[0] ** 2
-    assert abs(float(ratio[0]) - 1) < 0.15
-    assert float(ratio[1]) > 1.3
+    assert ((ratio[:3] - 1).abs() < 0.15).all()  # five errors √(2/3200)
+    assert float(ratio[3]) > 1.3
 
 
 def test_what_it_does_not_take_is_refused() -> None:
@@ -175,8 +186,8 @@ def test_modes_that_are_apart_keep_the_weights_of_the_start() -> None:
 
 
 def test_few_chains_of_one_mode_are_all_that_is_needed() -> None:
-    info = {"lineages": torch.tensor([8.0, 7.0, 16.0]), "log_weight_spread": torch.zeros(3)}
-    few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 16).values()
-    assert few.tolist() == [False, True, False]
+    info = {"lineages": torch.tensor([3.0, 4.0, 5.0]), "log_weight_spread": torch.zeros(3)}
+    few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 6).values()
+    assert few.tolist() == [False, False, False]
     few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 64).values()
-    assert few.tolist() == [True, True, True]
+    assert few.tolist() == [True, True, False]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from posterior.errors import TooLargeWarning
-from posterior.likelihoods import PoissonLikelihood
+from posterior.likelihoods import GaussianLikelihood, PoissonLikelihood
 from posterior.operators import Blur, Identity, Inpainting, Operator
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
@@ -94,7 +94,7 @@ def test_descendants_get_fewer_by_a_share_of_them_all() -> None:
     problem = measure(field(), Identity(SHAPE), 0.5, 2)
     assert too_large(problem, torch.tensor([100.0, 200.0]), 256, 0.91) == ()  # 256/(1 + 200 (1/0.91 − 1)) = 12.3
     (text,) = too_large(problem, torch.tensor([100.0, 300.0]), 256, 0.91)  # 8.3
-    assert "measurement 1 takes about 300 levels, which leave descendants of about 8;" in text
+    assert "in measurement(s) 1: about 300 levels leave descendants of about 8;" in text
 
 
 @pytest.mark.parametrize("problem", [generated(2), measure(field(), Identity(SHAPE), 0.5, 2)])
@@ -130,6 +130,9 @@ def test_a_problem_that_is_too_large_is_named_before_the_work() -> None:
         warnings.simplefilter("always")
         sampler.sample(problem, 4, progress=False, callback=stop)
     assert [w.filename for w in said if w.category is TooLargeWarning] == [__file__] and steps == [0]
+    likelihood = GaussianLikelihood(Identity(shape), torch.tensor([0.01, 5.0, 0.02], dtype=DOUBLE))
+    (text,) = sampler.plan(Posterior(prior, likelihood, torch.zeros(3, *shape, dtype=DOUBLE)), 4).warnings
+    assert "in measurement(s) 0, 2:" in text
     assert sampler.plan(measure(prior, Inpainting.random(shape, fraction=0.01), 0.5), 4).warnings == ()
     counts = Posterior(prior, PoissonLikelihood(Identity(shape), 1e6, 1.0), torch.full((1, *shape), 5e5, dtype=DOUBLE))
     (text,) = sampler.plan(counts, 4).warnings

@@ -42,13 +42,13 @@ def shares(x: Tensor) -> Tensor:
 
 
 def test_the_slope_is_that_of_the_evidence() -> None:
-    problem, a = measure(gaussian(4), WIDE, 0.3), WIDE.matrix
+    problem, a = measure(gaussian(4), WIDE, 0.1), WIDE.matrix
     position, eye = torch.arange(4, dtype=DOUBLE), torch.eye(4, dtype=DOUBLE)
     covariance = torch.exp(-0.5 * (position[:, None] - position) ** 2 / 2) + 0.1 * eye
     mean, norm2 = torch.linspace(-1, 1, 4, dtype=DOUBLE), float(WIDE.norm()) ** 2
 
     def log_evidence(log_rho2: Tensor) -> Tensor:
-        seen = a @ covariance @ a.T + 2 * log_rho2.exp() * norm2 * torch.eye(2, dtype=DOUBLE)
+        seen = a @ covariance @ a.T + log_rho2.exp() * norm2 / 0.75 * torch.eye(2, dtype=DOUBLE)
         return torch.distributions.MultivariateNormal(a @ mean, seen).log_prob(problem.y[0])
 
     for rho in (0.1, 1.0):
@@ -56,7 +56,7 @@ def test_the_slope_is_that_of_the_evidence() -> None:
         (expected,) = torch.autograd.grad(log_evidence(log_rho2), log_rho2)
         # z ~ π_τ is Gaussian: its precision is that of p_ρ and that of the measurement's
         prior = torch.linalg.inv(covariance + rho**2 * eye)
-        weight = torch.linalg.inv(2 * rho**2 * norm2 * torch.eye(2, dtype=DOUBLE) - rho**2 * a @ a.T)
+        weight = torch.linalg.inv(rho**2 * norm2 / 0.75 * torch.eye(2, dtype=DOUBLE) - rho**2 * a @ a.T)
         law = torch.linalg.inv(prior + a.T @ weight @ a)
         centre = law @ (prior @ mean + a.T @ weight @ problem.y[0])
         white = Noise.of(3, 1, 40_000, dtype=DOUBLE).normal((4,))
@@ -98,7 +98,7 @@ def test_modes_have_their_weights() -> None:
     check_copies(shares(weighed.x), exact, within=0.05, bias=0.09)
     assert float((shares(without.x).mean(0) - exact).abs().max()) > 0.3  # what there was to mend
     assert (weighed.info["lineages"] < 96).all()
-    assert (weighed.info["log_weight_spread"] > 0.5).all()
+    assert (weighed.info["log_weight_spread"] > 0.2).all()
 
 
 def test_chains_go_on_from_the_score_of_where_they_are() -> None:
@@ -135,5 +135,29 @@ def test_chains_of_one_mode_are_left_as_they_are() -> None:
 
 
 def test_few_chains_are_told() -> None:
+    def told(lineages: list[float], num_samples: int) -> list[bool]:
+        info = {"lineages": torch.tensor(lineages), "log_weight_spread": torch.zeros(len(lineages))}
+        reasons = KineticLangevin(modes=True).reasons(early_choice(), info, num_samples)
+        return next(few for reason, few in reasons.items() if "(lineages)" in reason).tolist()
+
+    assert told([4, 5], num_samples=96) == [True, False]
+    assert told([3, 4, 8], num_samples=8) == [True, False, False]
+
+
+def test_what_is_told_is_in_the_verdict() -> None:
+    problem = copies(early_choice(), 200)  # some 16 of them keep 3 chains or fewer
     with pytest.warns(TrustWarning, match="lineages"):
-        KineticLangevin("fast", modes=True).sample(early_choice(), 8, progress=False)
+        samples = KineticLangevin("fast", exact_denoise=True, modes=True).sample(problem, 8, progress=False)
+    few = samples.info["lineages"] < 4
+    assert 0 < few.sum() < 200
+    assert [any("(lineages)" in text for text in one.findings) for one in samples.verdict] == few.tolist()
+
+
+def test_the_spread_of_weights_is_that_of_chains_that_count() -> None:
+    problem, sampler = early_choice(), KineticLangevin(modes=True)
+    noise = Noise.of(0, 1, 4, dtype=DOUBLE)
+    log_weights = torch.tensor([[0.5], [-0.5], [-300.0], [-400.0]], dtype=DOUBLE)
+    state = replace(sampler.init(problem, noise), log_weights=log_weights)
+    _, info = sampler.finish(problem, state, noise, 4)
+    share = 1 / (1 + math.e)
+    assert float(info["log_weight_spread"]) == pytest.approx(math.sqrt(share * (1 - share)))
