@@ -1,4 +1,4 @@
-"""The command line: `posterior demo | sample | solve | run | report | calibrate | fairness | study | train | priors | mri`."""
+"""The command line: `posterior`, of which demo, sample, solve, run, report and others are commands."""
 
 from __future__ import annotations
 

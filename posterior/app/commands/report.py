@@ -9,7 +9,9 @@ from posterior.app.report.source import Source
 from posterior.io.writing import check_writable, write_text
 
 
-def report(results: Path, *, out: Path = Path("report.html"), ids: list[int] | None = None, allow_code: bool = False) -> None:
+def report(
+    results: Path, *, out: Path = Path("report.html"), ids: list[int] | None = None, allow_code: bool = False
+) -> None:
     """Show what posterior run made on one page, which a browser opens without a server and without a network.
 
     Args:

@@ -71,5 +71,8 @@ def _of_samples(samples: Array, num_samples: int) -> dict[str, Any]:
         x = torch.from_numpy(samples)[:, None]
         components = principal_components(Samples(x, torch.zeros(1), torch.zeros(1)), count)
         steps = (components.directions * components.std[:, :, None, None, None])[:, 0].numpy()
-        found["components"] = {"steps": encode(steps), "share": [round(float(one), 4) for one in components.share[:, 0]]}
+        found["components"] = {
+            "steps": encode(steps),
+            "share": [round(float(one), 4) for one in components.share[:, 0]],
+        }
     return found

@@ -49,7 +49,9 @@ def _by_adjoint(source: Source, place: int, y: Array) -> dict[str, Any]:
         found = _picture(source, magnitude(picture))
         return found | {"note": f"Aᵀy, the adjoint of {kind}; {found['note']}"}
     if isinstance(source.job, str):
-        return {"note": f"{kind}, no picture. Its operator, whose adjoint would be shown, cannot be built: {source.job}"}
+        return {
+            "note": f"{kind}, no picture. Its operator, whose adjoint would be shown, cannot be built: {source.job}"
+        }
     return {"note": f"{kind}, no picture; its operator has no adjoint that would make one"}
 
 

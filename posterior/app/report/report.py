@@ -11,6 +11,7 @@ import numpy as np
 from posterior.app.jobs.summary import HEADS, method_rows, rows_of
 from posterior.app.report.content import MOST_SAMPLES, content
 from posterior.app.report.encoding import encode
+from posterior.app.report.notes import left_out, shown
 from posterior.app.report.page import block, page
 from posterior.app.report.source import INTERVAL, Source
 from posterior.errors import InvalidValueError
@@ -46,27 +47,33 @@ def report(source: Source, ids: Sequence[int] | None = None) -> tuple[str, list[
             break
         blocks.append(text)
         index.append({"id": one["id"], "levels": [_level(row) for row in one["methods"]]})
-    notes = _notes(source, len(blocks), len(places), num_samples)
-    config = source.settings
+    missing = left_out(source, len(blocks), len(places), num_samples)
     about = {
+        "measurements": index,
+        "notes": [*missing, *shown(source, len(blocks), num_samples)],
+        **_about(source),
+    }
+    return page(f"Posterior report: {about['name']}", about, blocks), missing
+
+
+def _about(source: Source) -> dict[str, Any]:
+    """What does not change from one measurement to the next."""
+    config = source.settings
+    return {
         "name": source.store.folder.resolve().name,
         "methods": source.methods,
-        "measurements": index,
         "table": [HEADS, *method_rows(rows_of(source.store))],
-        "notes": notes,
         "settings": [[key, _words(config.get(key))] for key in ("prior", "operator", "likelihood", "data", "methods")]
         + [["samples of each measurement", str(source.num_samples)], ["seed", str(config.get("seed"))]]
         + [[name, str(version)] for name, version in source.store.manifest.get("versions", {}).items()],
         "black": 0.0 if source.event_shape[0] == 2 else source.value_range[0],
         "white": source.value_range[1],
-        "channels": source.event_shape[0],
         "interval": list(INTERVAL),
         "fewest": FEWEST,
         "samples": source.num_samples,
         "colours": encode(_colours(), 0, 255)["data"],
         "levels": list(LEVELS),
     }
-    return page(f"Posterior report: {about['name']}", about, blocks), notes
 
 
 def _places(source: Source, ids: Sequence[int] | None) -> list[int]:
@@ -94,40 +101,6 @@ def _size(source: Source, place: int, num_samples: int) -> int:
     return len(block("measurement-00", content(source, place, num_samples)).encode())
 
 
-def _notes(source: Source, shown: int, asked: int, num_samples: int) -> list[str]:
-    """What is not on the page, and why."""
-    notes, total = [], len(source.store.ids)
-    if len(source.answered) < total:
-        notes.append(
-            f"{total - len(source.answered)} of {total} measurements are not answered yet: "
-            "let posterior run go on, and write the report again."
-        )
-    if shown < asked:
-        why = "a page holds 100 at the most" if shown == MOST_MEASUREMENTS else "more would make it larger than 20 MB"
-        notes.append(f"It shows the first {shown} of {asked} measurements: {why}. Name others by --ids.")
-    samplers = [name for name in source.methods if not source.has(f"{name}/estimate")]
-    without = [name for name in samplers if not source.has(f"{name}/samples")]
-    if without:
-        notes.append(
-            f"Samples of {', '.join(without)} were not kept, so that there is nothing to flicker through, no principal "
-            "component and no histogram: run the job with keep_samples: true."
-        )
-    if len(without) < len(samplers) and num_samples < source.num_samples:
-        notes.append(
-            f"Of {source.num_samples} samples {num_samples} are shown, evenly spaced, so that the page stays small. Mean, "
-            "standard deviation, interval and principal components are those of all."
-        )
-    if samplers and source.num_samples < FEWEST:
-        notes.append(f"A 90 % interval needs {FEWEST} samples; there are {source.num_samples}.")
-    if not source.has("truth"):
-        notes.append("The true images are not known, so that there are no errors, no PSNR and no coverage.")
-    if source.event_shape[0] == 2:
-        notes.append("Images are complex and shown by magnitude; their spread is the mean over both parts.")
-    if isinstance(source.job, str):
-        notes.append(f"What was not measured is not marked: the job could not be built, since {source.job}.")
-    return notes
-
-
 def _level(row: dict[str, Any]) -> str:
     return "failed" if "error" in row else (row["verdict"] or {}).get("level", "")
 
@@ -151,5 +124,3 @@ def _colours() -> Any:
     """The colours of maps of spread, (1, 1, 256, 3)."""
     shades = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
     return np.array(shades)[None, None]
-
-

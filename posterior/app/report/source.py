@@ -71,6 +71,15 @@ class Source:
         """Whether an array is in the results."""
         return name in self.store.arrays
 
+    @property
+    def samplers(self) -> list[str]:
+        """Names of the methods that draw samples."""
+        return [name for name in self.methods if not self.has(f"{name}/estimate")]
+
+    def keeps(self, name: str) -> bool:
+        """Whether the samples of a method were kept."""
+        return self.has(f"{name}/samples")
+
     def read(self, name: str, place: int) -> Array | None:
         """An array's values for one measurement; None where there is no such array, or it holds NaN or infinity."""
         if not self.has(name):

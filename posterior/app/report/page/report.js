@@ -54,10 +54,11 @@ function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+// A number with as many decimals as the window of the pictures asks for
 const number = (value) => {
-  const size = Math.abs(value);
-  const text = size && (size < 0.001 || size >= 10000) ? value.toExponential(1) : value.toFixed(size >= 100 ? 0 : size >= 10 ? 1 : 2);
-  return text.replace(/^-(?=0\.?0*$)/, "").replace("-", "−");
+  const decimals = Math.max(0, 2 - Math.floor(Math.log10(job.white - job.black)));
+  const text = decimals > 5 ? value.toPrecision(3) : value.toFixed(decimals);
+  return text.replace(/^-(?=[0.]*$)/, "").replace("-", "−");
 };
 
 const percent = (share) => `${Math.round(100 * share)} %`;
@@ -173,7 +174,7 @@ function given() {
     const missing = y.missing?.values;
     return { shape: image.shape, colour: (i) => (missing?.[i] ? BLUE : colour(i)), note: y.note };
   }));
-  const section = make("section", { "aria-label": "Truth, measurement and point estimates" }, row);
+  const findings = make("div", { class: "findings" });
   for (const method of shown.methods.filter((one) => "estimate" in one)) {
     const figure = panel(`${method.name}: point estimate`, () =>
       method.estimate ? picture(nth(method.estimate, 0)) : { absent: "It holds NaN or infinity" });
@@ -184,10 +185,12 @@ function given() {
     const found = finding(method);
     if (found) {
       found.prepend(make("b", {}, method.name));
-      section.append(found);
+      findings.append(found);
     }
   }
-  return section;
+  findings.style.setProperty("--from", (row.children.length % 7) + 1);
+  if (findings.children.length) row.append(findings);
+  return make("section", { "aria-label": "Truth, measurement and point estimates" }, row);
 }
 
 // A sampler's row: mean, a sample, a walk, spread, error, and the probe
@@ -248,18 +251,18 @@ function spreads() {
 // The probe: the law of the mean value of a region
 
 const SVG = "http://www.w3.org/2000/svg";
-function draw(tag, attributes, text) {
+function draw(tag, attributes) {
   const element = document.createElementNS(SVG, tag);
   for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  if (text) element.textContent = text;
   return element;
 }
 
 function probePanel(method) {
-  const svg = draw("svg", { role: "img", viewBox: "0 0 200 150", preserveAspectRatio: "none" });
+  const svg = draw("svg", { role: "img", viewBox: "0 0 200 132", preserveAspectRatio: "none" });
+  const ends = make("div", { class: "scale" });
   const note = make("p", { class: "note" });
-  const figure = make("figure", { class: "panel probe" }, make("figcaption", {}, "Probe"), svg, note);
-  probes.push({ method, svg, note });
+  const figure = make("figure", { class: "panel probe" }, make("figcaption", {}, "Probe"), svg, ends, note);
+  probes.push({ method, svg, ends, note });
   return figure;
 }
 
@@ -322,11 +325,12 @@ function drawProbes() {
   low -= margin;
   high += margin;
   const across = (value) => (200 * (value - low)) / (high - low);
-  probes.forEach(({ svg, note }, n) => {
+  probes.forEach(({ svg, ends, note }, n) => {
     const law = laws[n];
     svg.replaceChildren();
     const words = [];
     svg.toggleAttribute("hidden", "absent" in law);
+    ends.hidden = "absent" in law;
     if (law.absent) {
       note.textContent = law.absent;
       return;
@@ -351,7 +355,7 @@ function drawProbes() {
       const inside = law.interval ? (truth >= from && truth <= to ? ", inside" : ", outside") : "";
       words.push(`truth ${number(truth)}${inside}`);
     }
-    svg.append(draw("text", { x: 0, y: 146 }, number(low)), draw("text", { x: 200, y: 146, "text-anchor": "end" }, number(high)));
+    ends.replaceChildren(make("span", {}, number(low)), make("span", {}, number(high)));
     note.textContent = words.join("; ");
     svg.setAttribute("aria-label", `Distribution of the probed value: ${note.textContent}`);
   });
@@ -553,9 +557,9 @@ at("zoom").addEventListener("click", (event) => zooms[event.target.value]?.());
 // What does not change from one measurement to the next
 
 function table([heads, ...lines]) {
-  const row = (cells, tag) => make("tr", {}, ...cells.map((text, n) => make(n && tag === "td" ? "td" : "th", { scope: tag === "th" ? "col" : "row" }, text)));
-  for (const cell of [...at("table").querySelectorAll("td")]) cell.removeAttribute("scope");
-  return make("table", {}, make("thead", {}, row(heads, "th")), make("tbody", {}, ...lines.map((line) => row(line, "td"))));
+  const cell = (text, n) => (n ? make("td", {}, text) : make("th", { scope: "row" }, text));
+  const top = heads.map((text) => make("th", { scope: "col" }, text));
+  return make("table", {}, make("thead", {}, make("tr", {}, ...top)), make("tbody", {}, ...lines.map((line) => make("tr", {}, ...line.map(cell)))));
 }
 
 // Which measurements a method is not to be trusted with, the gravest first
@@ -586,7 +590,7 @@ function option({ id, levels }, n) {
   return make("option", { value: n }, worst ? `${id} · ${worst}` : `${id}`);
 }
 
-at("title").textContent = job.name;
+at("title").textContent = `Posterior report: ${job.name}`;
 at("question").textContent = job.settings.slice(0, 3).map(([, words]) => words).join(" · ");
 at("which").append(...job.measurements.map(option));
 const sides = [1, 3, 5, 9, 15].map((side) => make("option", { value: side }, side === 1 ? "1 pixel" : `${side} × ${side} pixels`));
