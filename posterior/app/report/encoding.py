@@ -30,3 +30,14 @@ def encode(values: Array, low: float | None = None, high: float | None = None) -
     differences = np.diff(levels, axis=-1, prepend=np.uint8(0))
     data = base64.b64encode(zlib.compress(differences.tobytes(), 9)).decode()
     return {"shape": list(values.shape), "low": low, "high": high, "data": data}
+
+
+def shrunk(values: Array, factor: int) -> Array:
+    """Means over blocks of factor × factor pixels (…, H, W), smaller ones at the last edges."""
+    for axis in (-2, -1):
+        size = values.shape[axis]
+        starts = np.arange(0, size, factor)
+        counts = np.diff(starts, append=size)
+        sums = np.add.reduceat(values, starts, axis=axis)
+        values = sums / (counts[:, None] if axis == -2 else counts)
+    return values

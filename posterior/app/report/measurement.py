@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from posterior.app.report.encoding import Array, encode
+from posterior.app.report.encoding import Array, encode, shrunk
 from posterior.app.report.source import Source
 from posterior.figures.panels import display_range, number
 
 
-def measurement(source: Source, place: int) -> dict[str, Any] | None:
+def measurement(source: Source, place: int, factor: int = 1) -> dict[str, Any] | None:
     """What a page shows of a measurement: "picture", "missing" where nothing was measured, "black" and "white", "note".
 
     Args:
         source: The results.
         place: Of the measurement.
+        factor: By which images are shrunk; of a measurement of their size, every so many-th pixel is taken.
 
     Returns:
         None where it holds NaN, as one that could not be simulated does.
@@ -26,13 +27,14 @@ def measurement(source: Source, place: int) -> dict[str, Any] | None:
     if y is None:
         return None
     if not _is_picture(y):
-        return _by_adjoint(source, place, y)
+        return _by_adjoint(source, place, y, factor)
     planes = y.reshape(-1, *y.shape[-2:])
-    found = _picture(source, planes)
+    step = factor if y.shape[-2:] == source.event_shape[-2:] else 1
+    found = _picture(source, planes[:, ::step, ::step])
     measured = source.measured(place, y)
     if measured is not None and not measured.all():
-        missing = ~measured.reshape(-1, *y.shape[-2:]).any(0)
-        found["missing"] = encode(missing[None, None], 0, 1)
+        missing: Array = ~measured.reshape(-1, *y.shape[-2:]).any(0)
+        found["missing"] = encode(missing[None, None, ::step, ::step], 0, 1)
         found["note"] = f"{found['note']}; blue: not measured"
     return found
 
@@ -42,11 +44,11 @@ def _is_picture(y: Array) -> bool:
     return y.dtype.kind != "c" and planes in (1, 3) and min(y.shape[-2:]) > 1
 
 
-def _by_adjoint(source: Source, place: int, y: Array) -> dict[str, Any]:
+def _by_adjoint(source: Source, place: int, y: Array, factor: int) -> dict[str, Any]:
     kind = f"{'complex ' if y.dtype.kind == 'c' else ''}values {' × '.join(map(str, y.shape))}"
     picture = source.adjoint(place, y)
     if picture is not None and np.isfinite(picture).all():
-        found = _picture(source, magnitude(picture))
+        found = _picture(source, shrunk(magnitude(picture), factor))
         return found | {"note": f"Aᵀy, the adjoint of {kind}; {found['note']}"}
     if isinstance(source.job, str):
         return {

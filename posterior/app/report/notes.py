@@ -34,7 +34,7 @@ def shown(source: Source, measurements: int, num_samples: int) -> list[str]:
     return notes
 
 
-def left_out(source: Source, measurements: int, asked: int, num_samples: int) -> list[str]:
+def left_out(source: Source, measurements: int, asked: int, num_samples: int, factor: int) -> list[str]:
     """What is not on the page, and why.
 
     Args:
@@ -42,6 +42,7 @@ def left_out(source: Source, measurements: int, asked: int, num_samples: int) ->
         measurements: How many are shown.
         asked: How many were to be shown.
         num_samples: How many samples of each method are shown, where samples were kept.
+        factor: By which images are shrunk.
     """
     notes, answered, total = [], len(source.answered), len(source.store.ids)
     if answered < total:
@@ -52,6 +53,12 @@ def left_out(source: Source, measurements: int, asked: int, num_samples: int) ->
     if measurements < asked:
         notes.append(
             f"It shows the first {measurements} of {asked} measurements, so that it stays small: name others by --ids."
+        )
+    if factor > 1:
+        size = " × ".join(map(str, source.event_shape[-2:]))
+        notes.append(
+            f"Images of {size} pixels are shown by means of {factor} × {factor} pixels each, maps of spread likewise, "
+            "and the probe is of such means: a page of fewer measurements, by --ids, shows them in full."
         )
     if without := [name for name in source.samplers if not source.keeps(name)]:
         notes.append(

@@ -19,8 +19,9 @@ from posterior.figures.parts import FEWEST
 from posterior.verdict import LEVELS
 
 MOST_MEASUREMENTS = 100
-_MOST_BYTES = 19_500_000  # of all measurements: a page stays below 20 MB
-_FEWEST_SAMPLES = 8  # rather than these, it leaves out measurements
+_MOST_BYTES = 16_000_000  # of all measurements: a larger page opens slowly
+_FEWEST_SAMPLES = 8  # if these do not fit, images are shrunk
+_MOST_SHRUNK = 4  # if they do not fit even so, there are fewer measurements
 _TRIED = 3  # measurements whose size is taken for that of all
 
 
@@ -35,19 +36,20 @@ def report(source: Source, ids: Sequence[int] | None = None) -> tuple[str, list[
         InvalidValueError: A measurement is not there, or none is answered.
     """
     places = _places(source, ids)
-    fits, num_samples = _fit(source, places)
+    wanted = places[:MOST_MEASUREMENTS]
+    num_samples, factor = _fit(source, wanted)
     blocks: list[str] = []
     index: list[dict[str, Any]] = []
     size = 0
-    for place in fits:
-        one = content(source, place, num_samples)
+    for place in wanted:
+        one = content(source, place, num_samples, factor)
         text = block(f"measurement-{len(blocks)}", one)
         size += len(text.encode())
         if size > _MOST_BYTES and blocks:
             break
         blocks.append(text)
         index.append({"id": one["id"], "levels": [_level(row) for row in one["methods"]]})
-    missing = left_out(source, len(blocks), len(places), num_samples)
+    missing = left_out(source, len(blocks), len(places), num_samples, factor)
     about = {
         "measurements": index,
         "notes": [*missing, *shown(source, len(blocks), num_samples)],
@@ -87,18 +89,24 @@ def _places(source: Source, ids: Sequence[int] | None) -> list[int]:
     return [answered[name] for name in dict.fromkeys(ids)]
 
 
-def _fit(source: Source, places: list[int]) -> tuple[list[int], int]:
-    """Measurements, and samples of each, that a page is not too large for, by the sizes of some of them."""
-    wanted = places[:MOST_MEASUREMENTS]
-    tried = wanted[:: -(-len(wanted) // _TRIED)]
-    with_none, with_few = (max(_size(source, place, count) for place in tried) for count in (0, 4))
-    each = max(1.0, (with_few - with_none) / 4)
-    fitting = int((_MOST_BYTES / len(wanted) - with_none) / (1.02 * each))
-    return wanted, min(source.num_samples, max(_FEWEST_SAMPLES, min(MOST_SAMPLES, fitting)))
+def _fit(source: Source, places: Sequence[int]) -> tuple[int, int]:
+    """How many samples, and of which size, fit on a page with all these measurements, by the sizes of some of them.
+
+    Returns:
+        The number of samples, and the factor by which images are shrunk.
+    """
+    tried = places[:: -(-len(places) // _TRIED)]
+    fewest = min(_FEWEST_SAMPLES, source.num_samples)
+    for factor in range(1, _MOST_SHRUNK + 1):
+        none, few = (max(_size(content(source, place, count, factor)) for place in tried) for count in (0, fewest))
+        fitting = int((_MOST_BYTES / len(places) - none) / (1.03 * max(1.0, (few - none) / fewest)))
+        if fitting >= fewest:
+            break
+    return min(source.num_samples, MOST_SAMPLES, max(fewest, fitting)), factor
 
 
-def _size(source: Source, place: int, num_samples: int) -> int:
-    return len(block("measurement-00", content(source, place, num_samples)).encode())
+def _size(one: dict[str, Any]) -> int:
+    return len(block("measurement-00", one).encode())
 
 
 def _level(row: dict[str, Any]) -> str:

@@ -69,7 +69,13 @@ class Source:
 
     def has(self, name: str) -> bool:
         """Whether an array is in the results."""
-        return name in self.store.arrays
+        return name in self._names
+
+    @cached_property
+    def _names(self) -> set[str]:
+        parts = ("mean", "std", "quantiles", "samples", "estimate")
+        names = ["y", "truth", *(f"{method}/{part}" for method in self.methods for part in parts)]
+        return {name for name in names if name in self.store.arrays}
 
     @property
     def samplers(self) -> list[str]:

@@ -176,10 +176,9 @@ function given() {
   }));
   const findings = make("div", { class: "findings" });
   for (const method of shown.methods.filter((one) => "estimate" in one)) {
-    const figure = panel(`${method.name}: point estimate`, () =>
+    const figure = panel(method.name, () =>
       method.estimate ? picture(nth(method.estimate, 0)) : { absent: "It holds NaN or infinity" });
-    const note = make("p", { class: "note" }, qualities(method.quality));
-    figure.append(note);
+    figure.append(make("p", { class: "note" }, ["point estimate", qualities(method.quality)].filter(Boolean).join(" · ")));
     if (method.verdict) figure.append(make("p", {}, level(method.verdict.level)));
     row.append(figure);
     const found = finding(method);
@@ -346,6 +345,7 @@ function drawProbes() {
     } else {
       const [, lower, middle, upper] = law.quantiles;
       svg.append(draw("rect", { class: "bar", x: across(lower), width: Math.max(0.5, across(upper) - across(lower)), y: 46, height: 40 }));
+      svg.append(draw("line", { class: "middle", x1: across(middle), x2: across(middle), y1: 46, y2: 86 }));
       words.push(`median ${number(middle)}, half of it between ${number(lower)} and ${number(upper)}`);
     }
     if (law.interval) words.push(`90 % between ${number(from)} and ${number(to)}`);
