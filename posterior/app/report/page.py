@@ -7,14 +7,14 @@ import hashlib
 import html
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 _TOKEN = re.compile(r"\{\{(\w+)\}\}")
 
 
-def page(title: str, job: dict[str, Any], measurements: Iterable[str]) -> str:
+def page(title: str, job: dict[str, Any], measurements: Sequence[str]) -> str:
     """The HTML.
 
     Args:
@@ -32,7 +32,8 @@ def page(title: str, job: dict[str, Any], measurements: Iterable[str]) -> str:
         "policy": policy,
         "style": style,
         "program": program,
-        "content": "\n".join([block("job", job), *measurements]),
+        "first": "\n".join([block("job", job), *measurements[:1]]),
+        "rest": "\n".join(measurements[1:]),
     }
     return _TOKEN.sub(lambda token: parts[token[1]], _file("report/page/report.html"))
 

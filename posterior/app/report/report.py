@@ -19,7 +19,7 @@ from posterior.figures.parts import FEWEST
 from posterior.verdict import LEVELS
 
 MOST_MEASUREMENTS = 100
-_MOST_BYTES = 16_000_000  # of all measurements: a larger page opens slowly
+_MOST_BYTES = 18_000_000  # of all measurements: a larger page opens slowly
 _FEWEST_SAMPLES = 8  # if these do not fit, images are shrunk
 _MOST_SHRUNK = 4  # if they do not fit even so, there are fewer measurements
 _TRIED = 3  # measurements whose size is taken for that of all

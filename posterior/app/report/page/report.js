@@ -1,4 +1,7 @@
-// The page of a report: one measurement at a time, all pictures of it with the same zoom, and a probe.
+// The page of a report: one measurement at a time, all pictures of it with the same zoom, and a probe. It runs as soon
+// as the first measurement is there, while the others are still being read.
+
+"use strict";
 
 const at = (id) => document.getElementById(id);
 const read = (id) => JSON.parse(at(id).textContent);
@@ -96,7 +99,7 @@ function head(method) {
 
 // Pictures
 
-const colours = await decode({ data: job.colours, shape: [1, 1, 256, 3], low: 0, high: 255 });
+let colours; // red, green and blue of 256 shades
 const shade = (share) => {
   const place = 3 * Math.round(255 * Math.min(1, Math.max(0, share)));
   return colours.values.subarray(place, place + 3);
@@ -126,7 +129,7 @@ function fill(canvas, [, height, width], colour) {
 }
 
 // A panel that paints itself: `look` gives {shape, colour, note}, or {absent} in words.
-function panel(title, look, { heatOf = 0, probed = true } = {}) {
+function panel(title, look, { of = "", heatOf = 0 } = {}) {
   const figure = at("panel").content.cloneNode(true).firstElementChild;
   const canvas = figure.querySelector("canvas");
   figure.querySelector("figcaption").textContent = title;
@@ -136,7 +139,7 @@ function panel(title, look, { heatOf = 0, probed = true } = {}) {
     figure.querySelector(".view").textContent = first.absent;
     return figure;
   }
-  canvas.setAttribute("aria-label", title);
+  canvas.setAttribute("aria-label", of ? `${title} by ${of}` : title);
   if (heatOf) {
     const scale = figure.querySelector(".scale");
     scale.hidden = false;
@@ -144,8 +147,7 @@ function panel(title, look, { heatOf = 0, probed = true } = {}) {
     scale.lastElementChild.textContent = number(heatOf);
     scale.querySelector("i").style.background = gradient(shade);
   }
-  const own = first.shape[1] / first.shape[2];
-  if (Math.abs(own / aspect() - 1) > 0.02) probed = false;
+  const probed = Math.abs(first.shape[1] / first.shape[2] / aspect() - 1) < 0.02;
   const marker = probed ? figure.querySelector(".marker") : null;
   figure.querySelector(".view").classList.toggle("probed", probed);
   const paint = () => {
@@ -200,12 +202,12 @@ function sampler(method, spread) {
   const row = make("div", { class: "panels" });
   const lost = "It holds NaN or infinity";
   const mean = method.mean ? nth(method.mean, 0) : null;
-  row.append(panel("Mean", () => (mean ? picture(mean) : { absent: lost })));
+  row.append(panel("Mean", () => (mean ? picture(mean) : { absent: lost }), { of: method.name }));
   row.append(panel("Sample", () => {
     if (!method.samples) return { absent: "Samples were not kept" };
     const n = sample % method.samples.shape[0];
     return picture(nth(method.samples, n), `${n + 1} of ${method.samples.shape[0]}`);
-  }));
+  }, { of: method.name }));
   row.append(panel("Principal component", () => {
     const found = method.components;
     if (!found || !mean) return { absent: method.samples ? "One sample has none" : "It needs samples, which were not kept" };
@@ -214,13 +216,13 @@ function sampler(method, spread) {
     const t = Number(at("step").value);
     const values = mean.values.map((value, i) => value + t * direction[i]);
     return picture({ values, shape: mean.shape }, `${percent(found.share[k])} of the variance`);
-  }));
+  }, { of: method.name }));
   const map = (title, array, high, absent) =>
     row.append(panel(title, () => {
       if (!array) return { absent };
       const image = nth(array, 0);
       return { shape: image.shape, colour: heat(image, high) };
-    }, { heatOf: high }));
+    }, { of: method.name, heatOf: high }));
   map("Standard deviation", method.std, spread.std, job.samples > 1 ? lost : "One sample has none");
   map("90 % interval width", method.width, spread.width, job.samples < job.fewest ? `It needs ${job.fewest} samples` : lost);
   if (shown.truth && mean) map("|Mean − truth|", distance(mean, nth(shown.truth, 0)), spread.std, lost);
@@ -386,6 +388,7 @@ async function show(number) {
   number = Math.min(Math.max(0, number), job.measurements.length - 1);
   if (number === place) return;
   place = number;
+  if (!at(`measurement-${number}`)) await new Promise((done) => addEventListener("DOMContentLoaded", done, { once: true }));
   const content = await decoded(read(`measurement-${number}`));
   if (place !== number) return; // another was asked for meanwhile
   const before = shown && size().join();
@@ -590,15 +593,20 @@ function option({ id, levels }, n) {
   return make("option", { value: n }, worst ? `${id} · ${worst}` : `${id}`);
 }
 
-at("title").textContent = `Posterior report: ${job.name}`;
-at("question").textContent = job.settings.slice(0, 3).map(([, words]) => words).join(" · ");
-at("which").append(...job.measurements.map(option));
-const sides = [1, 3, 5, 9, 15].map((side) => make("option", { value: side }, side === 1 ? "1 pixel" : `${side} × ${side} pixels`));
-at("region").append(...sides, make("option", { value: "", disabled: "" }, "a region"));
-at("table").append(table(job.table));
-at("suspects").append(...suspects());
-at("notes").append(...job.notes.map((text) => make("li", {}, text)));
-at("settings").append(...job.settings.flatMap(([key, words]) => [make("dt", {}, key), make("dd", {}, words)]));
-await show(0);
-viewer.focus({ preventScroll: true });
-document.body.dataset.ready = "";
+async function start() {
+  colours = await decode({ data: job.colours, shape: [1, 1, 256, 3], low: 0, high: 255 });
+  at("title").textContent = `Posterior report: ${job.name}`;
+  at("question").textContent = job.settings.slice(0, 3).map(([, words]) => words).join(" · ");
+  at("which").append(...job.measurements.map(option));
+  const sides = [1, 3, 5, 9, 15].map((side) => make("option", { value: side }, side === 1 ? "1 pixel" : `${side} × ${side} pixels`));
+  at("region").append(...sides, make("option", { value: "", disabled: "" }, "a region"));
+  at("table").append(table(job.table));
+  at("suspects").append(...suspects());
+  at("notes").append(...job.notes.map((text) => make("li", {}, text)));
+  at("settings").append(...job.settings.flatMap(([key, words]) => [make("dt", {}, key), make("dd", {}, words)]));
+  await show(0);
+  viewer.focus({ preventScroll: true });
+  document.body.dataset.ready = "";
+}
+
+start();
