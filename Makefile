@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
+TESTS := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2
 
 .PHONY: demo test fuzz integration lint bench mutants clean
 
@@ -10,13 +11,13 @@ demo: $(STAMP)
 	$(VENV)/bin/posterior demo
 
 test: $(STAMP)
-	$(VENV)/bin/python -m pytest -q
+	$(TESTS)
 
 fuzz: $(STAMP)
 	FUZZ=$${FUZZ:-20} $(VENV)/bin/python -m pytest -q tests/fuzz
 
 integration: $(STAMP)
-	$(VENV)/bin/python -m pytest -q -m integration
+	$(TESTS) -m integration
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .
@@ -28,7 +29,8 @@ BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlin
 	exactness.kinetic_calibration exactness.latent exactness.levy exactness.guided exactness.calibration \
 	exactness.reverse_diffusion exactness.photographs exactness.denoiser exactness.overhead exactness.scale \
 	exactness.scale_guided exactness.modes exactness.verdicts exactness.trust flows.accuracy flows.digits \
-	generators.comparison jobs.kills jobs.scaling fairness.gaps fairness.gender fairness.conformal fairness.faces fairness.learned exactness.overview
+	generators.comparison jobs.kills jobs.scaling mri.denoiser mri.shift mri.calibration fairness.gaps fairness.gender \
+	fairness.conformal fairness.faces fairness.learned exactness.overview
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

@@ -54,10 +54,10 @@ MASKS, ANATOMY, WRONG = CELLS[1:5], CELLS[5:7], CELLS[7:]
 
 def measured(cell: Cell, prior: Prior, weights: dict[str, float], quick: bool) -> dict[str, Any]:
     """Scores of every method on a cell, and what the standard deviations of the samples are worth."""
-    scans = scans_of(cell, 1 if quick else SLICES)
+    scans = scans_of(cell, 2 if quick else SLICES)
     steps = (5 if quick else DECODER_STEPS) * (cell == CELLS[0])
     results = {name: solved(solver, scans, prior) for name, solver in solvers(weights, steps, quick).items()}
-    sampler, size = (KineticLangevin("fast"), 3) if quick else (KineticLangevin(), SAMPLES)
+    sampler, size = (KineticLangevin("fast"), 4) if quick else (KineticLangevin(), SAMPLES)
     ours = results[OURS] = sampled(sampler, scans, prior, size, progress=not quick)
     assert ours.samples is not None
     draws = magnitudes_of(ours.samples, scans)
@@ -184,8 +184,8 @@ def _met(is_met: bool) -> str:
 
 def main(quick: bool) -> str:
     """Tables of all cells, as Markdown."""
-    prior, cells = load_prior("brain"), CELLS[:1] + MASKS[:1] if quick else CELLS
-    weights = tuned_weights(prior, 1 if quick else 4)
+    prior, cells = load_prior("brain"), CELLS[:1] if quick else CELLS
+    weights = tuned_weights(prior, quick)
     found = {}
     for number, cell in enumerate(cells):
         kept = Path("results/mri-shift") / f"{number}.pt"

@@ -150,7 +150,7 @@ def test_what_is_no_file_is_named(name: str, tmp_path: Path) -> None:
     (tmp_path / "folder").with_name(name).mkdir()
     os.mkfifo(tmp_path / f"pipe{name}")  # nobody writes to it: to open it would be to wait
     for path in (tmp_path / name, tmp_path / f"missing{name}", tmp_path / f"pipe{name}"):
-        with pytest.raises(FileFormatError, match=r"there is no file|does not exist|a folder without pictures"):
+        with pytest.raises(FileFormatError, match=r"there is no file|does not exist|a folder without pictures|holds no results"):
             read(path)
 
 
