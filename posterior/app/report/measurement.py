@@ -33,7 +33,7 @@ def measurement(source: Source, place: int, factor: int = 1) -> dict[str, Any] |
     found = _picture(source, planes[:, ::step, ::step])
     measured = source.measured(place, y)
     if measured is not None and not measured.all():
-        missing: Array = ~measured.reshape(-1, *y.shape[-2:]).any(0)
+        missing: Array = np.logical_not(measured.reshape(-1, *y.shape[-2:]).any(0))
         found["missing"] = encode(missing[None, None, ::step, ::step], 0, 1)
         found["note"] = f"{found['note']}; blue: not measured"
     return found

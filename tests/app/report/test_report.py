@@ -13,6 +13,8 @@ import torch
 
 import posterior.app.report.report as report_module
 from posterior.app.cli import main
+from posterior.app.config import load_config
+from posterior.app.jobs.run import run_job
 from posterior.app.report.encoding import encode, shrunk
 from posterior.app.report.report import report
 from posterior.app.report.source import Source
@@ -20,6 +22,7 @@ from posterior.app.specification import build
 from posterior.diagnostics import principal_components
 from posterior.results import Samples
 from tests.app.commands.workplace import mistake
+from tests.app.jobs.workplace import save_config
 from tests.app.report.workplace import FAULT, HOSTILE, blocks, save_results, values
 
 
@@ -79,6 +82,26 @@ def test_a_page_holds_what_the_results_hold() -> None:
     levels = [one["levels"] for one in page["job"]["measurements"]]
     assert levels == [["sound", "sound"], ["doubtful", "sound"], ["failed", "sound"]]
     assert page["job"]["table"][1][:3] == ["Able", "3", "1"]
+
+
+def test_a_job_is_run_and_reported() -> None:
+    run_job(load_config(save_config(data="simulated:count=2"), {"out": "out"}), progress=False)
+    main(["report", "out", "--out=page.html"])
+    page = blocks(Path("page.html").read_text(encoding="utf-8"))
+    assert (page["job"]["black"], page["job"]["white"]) == (-1, 1)
+    assert page["job"]["methods"] == ["DDRM", "PiGDM"]
+    assert page["measurement-1"]["methods"][1]["samples"]["shape"] == [4, 1, 1, 3]
+
+
+def test_a_job_without_samplers() -> None:
+    arrays = save_results(Path("results"), size=1)
+    manifest = json.loads(Path("results/manifest.json").read_text(encoding="utf-8"))
+    del manifest["methods"]["Able"]
+    Path("results/manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    text, notes = report(Source(Path("results")))
+    (solver,) = blocks(text)["measurement-0"]["methods"]
+    assert_close(solver["estimate"], arrays["Baker/estimate"])
+    assert notes == []
 
 
 def test_complex_images_and_colours() -> None:
