@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,8 @@ class Source:
         try:
             self.methods = list(manifest["methods"])
             low, high = map(float, manifest["value_range"])
+            if not 0 < high - low < math.inf:
+                raise ValueError(f"value_range is {low}, {high}")
             self.num_samples, self.settings = int(manifest["config"]["num_samples"]), dict(manifest["config"])
         except (KeyError, TypeError, ValueError) as error:
             raise FileFormatError(
@@ -99,7 +103,9 @@ class Source:
         rows = (self.store.known(shard) or {}).get("methods", {}).get(name, [])
         try:
             row: dict[str, Any] = dict(rows[place - self.store.places(shard).start])
-            return row if "error" in row else {"verdict": row["verdict"], "quality": row["quality"]}
+            found = {key: row[key] for key in (["error"] if "error" in row else ["verdict", "quality"])}
+            json.dumps(found, allow_nan=False)  # NaN is no JSON, though Python reads it
+            return found
         except (IndexError, KeyError, TypeError, ValueError) as error:
             raise FileFormatError(
                 f"{self.store.folder}: the record of shard {shard} says nothing of measurement "

@@ -204,6 +204,13 @@ def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     for key in ("value_range", "methods", "config"):
         Path("results/manifest.json").write_text(json.dumps({k: v for k, v in manifest.items() if k != key}))
         assert "run the job again" in mistake(capsys, main, ["report", "results"])
+    for low in (float("nan"), float("-inf"), 1):
+        Path("results/manifest.json").write_text(json.dumps(manifest | {"value_range": [low, 1]}))
+        assert "run the job again" in mistake(capsys, main, ["report", "results"])
+    Path("results/manifest.json").write_text(json.dumps(manifest))
+    Path("results/shards").mkdir()
+    Path("results/shards/000000.json").write_text('{"known": {"methods": {"Able": [{"quality": NaN, "verdict": 1}]}}}')
+    assert "the record of shard 0" in mistake(capsys, main, ["report", "results"])
     assert not Path("report.html").exists()
 
 
