@@ -1,4 +1,4 @@
-"""The command line: `posterior demo | sample | solve | run | calibrate | fairness | study | train | priors | mri`."""
+"""The command line: `posterior`, of which demo, sample, solve, run, report and others are commands."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from posterior.app.commands.demo import demo
 from posterior.app.commands.fairness import fairness_study
 from posterior.app.commands.mri import mri_coils, mri_recon, mri_simulate
 from posterior.app.commands.priors import CONVERTERS, priors_list, priors_show
+from posterior.app.commands.report import report
 from posterior.app.commands.run import run
 from posterior.app.commands.study import study_analyse, study_serve
 from posterior.app.commands.train import train_flow, train_mri, train_score, train_vae
@@ -24,6 +25,7 @@ COMMANDS: dict[str, Any] = {
     "sample": sample,
     "solve": solve,
     "run": run,
+    "report": report,
     "train": {
         "_help": "Train a prior of your own, or a network that reconstructs scans.",
         "score": train_score,

@@ -188,7 +188,9 @@ def _words(function: Callable[..., object]) -> list[str]:
 
 
 def _underlined(word: str) -> str:
-    """A word of the command line; of an option the name with underlines, for `--dry-run` is `--dry_run`."""
+    """A word of the command line; names of options have underlines: `--dry-run` is `--dry_run`, and `-o` is `--out`."""
+    if word == "-o":
+        return "--out"
     if not re.match("--[a-z]", word):
         return word
     option, equals, value = word[2:].partition("=")

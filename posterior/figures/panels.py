@@ -90,7 +90,7 @@ def show_measurement(y: Tensor, measured: Tensor | None, value_range: Range, axe
         if len(planes) not in (1, 2, 3):
             captions.append(f"first of {len(planes)}")
             planes = planes[:1]
-        limits = _limits(planes, value_range)
+        limits = display_range(planes, value_range)
         if limits != value_range:
             if len(planes) == 1:
                 return _scaled(planes[0], missing, limits, "; ".join([*captions, *note]), axes)
@@ -162,8 +162,8 @@ def rgb(image: Tensor, value_range: Range) -> NDArray[np.float64]:
     return grey.copy()
 
 
-def _limits(planes: Tensor, value_range: Range) -> Range:
-    """The images' range of values if a measurement is in their units, or else its own."""
+def display_range(planes: Tensor, value_range: Range) -> Range:
+    """Values of black and white for a measurement: those of images if it is in their units, or else its own range."""
     low, high = value_range
     values = planes.double().flatten()
     inner = values.kthvalue(1 + len(values) // 100).values, values.kthvalue(len(values) - len(values) // 100).values

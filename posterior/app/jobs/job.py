@@ -145,6 +145,7 @@ class Job:
             "digests": digests,
             "versions": {f"version of {name}": version for name, version in versions.items()},
             "methods": methods,
+            "value_range": list(self.prior.value_range),
             "classes": {f"class of the {name}": type(part).__name__ for name, part in parts.items()},
         }
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from statistics import fmean
 from typing import Any
 
@@ -20,6 +20,7 @@ _MEANS = {
     "misfit (σ)": ("misfit", "{:.2f}"),
     "network calls": ("calls", "{:,.0f}"),
 }
+HEADS = ["method", "measurements", "failed", *_MEANS, "verdicts"]
 
 
 def rows_of(store: Store) -> Iterator[Row]:
@@ -40,19 +41,22 @@ def summarise(store: Store) -> str:
     """
     rows = list(rows_of(store))
     path = save_csv(rows, store.folder / "summary.csv")
-    return f"{_table(rows)}\n\nsaved to {store.folder}: {path.name}, and arrays of Zarr"
+    table = markdown_table(HEADS, method_rows(rows), "lrrrrrrl")
+    return f"{table}\n\nsaved to {store.folder}: {path.name}, and arrays of Zarr"
 
 
-def _table(rows: list[Row]) -> str:
-    lines = []
-    for name in dict.fromkeys(row.method for row in rows):
-        own = [row for row in rows if row.method == name]
+def method_rows(rows: Iterable[Row]) -> list[list[str]]:
+    """Of each method what came of its measurements, under the heads `HEADS`."""
+    lines, of = [], defaultdict[str, list[Row]](list)
+    for row in rows:
+        of[row.method].append(row)
+    for name, own in of.items():
         good = [row.quality for row in own if not row.error]
         levels = Counter(one.verdict for one in good)
         verdicts = ", ".join(f"{level} ({levels[level]})" for level in LEVELS if levels[level])
         means = [_mean([getattr(one, key) for one in good], form) for key, form in _MEANS.values()]
         lines.append([name, str(len(own)), str(len(own) - len(good)), *means, verdicts])
-    return markdown_table(["method", "measurements", "failed", *_MEANS, "verdicts"], lines, "lrrrrrrl")
+    return lines
 
 
 def _mean(values: list[Any], form: str) -> str:

@@ -27,10 +27,11 @@ from posterior.errors import PosteriorError
 _LONGEST_BODY = 4096  # bytes; an answer has a few hundred
 _LONGEST_TIME = 10**9  # milliseconds
 _PAGE = {
-    "/": ("study.html", "text/html; charset=utf-8"),
-    "/study.css": ("study.css", "text/css; charset=utf-8"),
-    "/study.js": ("study.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/": ("study/page/study.html", "text/html; charset=utf-8"),
+    "/base.css": ("style/base.css", "text/css; charset=utf-8"),
+    "/study.css": ("study/page/study.css", "text/css; charset=utf-8"),
+    "/study.js": ("study/page/study.js", "text/javascript; charset=utf-8"),
+    "/icon.svg": ("study/page/icon.svg", "image/svg+xml"),
 }
 _HEADERS = {
     "cache-control": "no-store",
@@ -84,7 +85,7 @@ def study_app(answers: Answers) -> ASGIApp:
 
     def page(request: Request) -> Response:
         name, kind = _PAGE[request.url.path]
-        return Response((files("posterior.app.study") / "page" / name).read_bytes(), headers={"content-type": kind})
+        return Response((files("posterior.app") / name).read_bytes(), headers={"content-type": kind})
 
     routes = [
         *(Route(path, page) for path in _PAGE),

@@ -170,9 +170,9 @@ def test_nothing_names_a_method_or_a_file(study: Study, capsys: pytest.CaptureFi
     for image in images:
         assert image.headers["content-type"] == "image/png"
         assert chunks(image.content) == ["IHDR", "IDAT", "IEND"]
-    paths = ["/", "/study.css", "/study.js", "/icon.svg", "/trial", "/nowhere", "/image/nothing"]
+    paths = ["/", "/base.css", "/study.css", "/study.js", "/icon.svg", "/trial", "/nowhere", "/image/nothing"]
     replies = [*images, *(study.client.get(path, headers=ada.headers) for path in paths), ada.post(["x"]), ada.post([])]
-    assert [reply.status_code for reply in replies[4:]] == [200, 200, 200, 200, 200, 404, 404, 409, 400]
+    assert [reply.status_code for reply in replies[4:]] == [200, 200, 200, 200, 200, 200, 404, 404, 409, 400]
     method = ada.method(trial["images"][0])
     for file in study.plan.methods[method].rglob("*.npy"):
         file.unlink()
@@ -192,7 +192,7 @@ def test_nothing_names_a_method_or_a_file(study: Study, capsys: pytest.CaptureFi
 def test_the_page_is_whole_without_a_network(study: Study) -> None:
     page = study.client.get("/").text
     wanted = re.findall(r'(?:src|href)="([^"]*)"', page)
-    assert sorted(wanted) == ["icon.svg", "study.css", "study.js"]
+    assert sorted(wanted) == ["base.css", "icon.svg", "study.css", "study.js"]
     assert all(study.client.get(f"/{name}").status_code == 200 for name in wanted)
     for name in ("/", *wanted):
         assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", study.client.get(name).text)
