@@ -1,4 +1,4 @@
-"""A bare `ClassVar` is no argument of a dataclass, which griffe sees of `ClassVar[…]` alone (an extension of griffe)."""
+"""A bare `ClassVar` is no argument of a dataclass: griffe sees that of `ClassVar[…]` alone (an extension of it)."""
 
 from typing import Any
 
