@@ -104,7 +104,7 @@ def test_from_scanner_to_posterior_runs(
     monkeypatch.chdir(tmp_path)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_prior(EDMPrior(UNet(2, (8,), 1), (2, 24, 28), sigma_data=0.5), "small")
+        save_prior(EDMPrior(UNet(2, (8,), 1, patch=4), (2, 24, 28), sigma_data=0.5), "small")
     smaller = {
         "[96,112]": "[24,28]", "--acceleration 4 --calibration 16": "--acceleration 2 --calibration 8",
         "--prior heads": "--prior ./small", '("./heads")': '("./small")',

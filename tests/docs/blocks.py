@@ -10,13 +10,17 @@ from posterior.app.cli import main
 
 ROOT = Path(__file__).resolve().parents[2]
 _BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", flags=re.S | re.M)
-_RUN = re.compile(r"^```python$|^posterior ", flags=re.M)
 
 
 def pages_with_code() -> set[str]:
     """Pages with Python, or with commands of this library."""
     pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")]
-    return {str(page.relative_to(ROOT)) for page in pages if _RUN.search(page.read_text(encoding="utf-8"))}
+    blocks = {page: _BLOCK.findall(page.read_text(encoding="utf-8")) for page in pages}
+    return {
+        str(page.relative_to(ROOT))
+        for page, found in blocks.items()
+        if any(language == "python" or [*commands(code)] for language, code in found)
+    }
 
 
 def commands(code: str) -> Iterator[list[str]]:

@@ -39,7 +39,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        save_prior(EDMPrior(UNet(1, (8,), 1), SHAPE, sigma_data=0.5), "small")
+        save_prior(EDMPrior(UNet(1, (8,), 1, patch=7), SHAPE, sigma_data=0.5), "small")
     digits, rng = load_digits()[0].numpy(), np.random.default_rng(0)
     np.savez("images.npz", np.concatenate([digits, digits[:10]]))
     np.savez("held-out.npz", digits[:3])
@@ -123,7 +123,8 @@ def test_fairness() -> None:
 @pytest.mark.integration
 def test_the_command_line() -> None:
     smaller = {
-        "--noise_std 0.1 --sampler TemperedSMC:population=64": "--prior ./small --sampler TemperedSMC:accuracy=fast,population=8",
+        "--noise_std 0.1 --sampler TemperedSMC:": "--prior ./small --sampler TemperedSMC:accuracy=fast,",
+        "population=64": "population=8",
         "--sampler HMC": "--sampler HMC:burn_in=2,thinning=1,chains=2",
         "ilo:restarts=4": "ilo:restarts=1,steps=[2,2,2]",
     }
