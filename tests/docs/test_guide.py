@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from posterior import GaussianLikelihood, Posterior, load_prior
-from posterior.data import load_digits
+from posterior.data import load_brain, load_digits
+from posterior.mri import MoDLNetwork
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
 from posterior.operators import Identity, Inpainting
@@ -17,6 +18,7 @@ from posterior.priors.edm import EDMPrior
 from posterior.priors.zoo import save_prior
 from posterior.results import Samples
 from posterior.verdict import LEVELS
+from samplers.baselines import MoDL
 from samplers.guided import MMPS
 from tests.docs.blocks import pages_with_code, run
 from tests.priors.checkpoints import originals
@@ -28,8 +30,9 @@ CALIBRATE = "--prior ./small --num_problems 2 --num_samples 3 --progress false"
 SHAPE = (1, 28, 28)
 ELSEWHERE = {"README.md", "docs/first_ten_minutes.md", "docs/mri.md", "docs/reader_study.md"}  # tests/test_docs.py
 HERE = {
-    "docs/prior.md", "docs/operator.md", "docs/noise.md", "docs/checks.md", "docs/time.md", "docs/saving.md",
-    "docs/fairness.md", "docs/command_line.md", "docs/add_sampler.md", "docs/add_operator.md", "docs/add_prior.md",
+    "docs/prior.md", "docs/operator.md", "docs/noise.md", "docs/samplers.md", "docs/checks.md", "docs/time.md",
+    "docs/saving.md", "docs/fairness.md", "docs/command_line.md", "docs/add_sampler.md", "docs/add_operator.md",
+    "docs/add_prior.md",
 }  # fmt: skip
 
 
@@ -89,6 +92,15 @@ def test_your_noise() -> None:
     )
     assert found["samples"].x.shape == (8, 1, *SHAPE)
     assert Samples.load("results/sample/samples.npz").provenance.likelihood == "PoissonLikelihood"
+
+
+def test_which_sampler() -> None:
+    slices = load_brain("test")[:2, :, 64:128, 88:136]
+    for name in ("training.npz", "validation.npz"):
+        np.savez(name, (255 * slices).byte().numpy())
+    flags = "--num_coils 2 --acceleration 2 --calibration 8 --steps 1 --evaluate_every 1 --progress false"
+    run("docs/samplers.md", {}, {"train mri": flags})
+    assert isinstance(MoDL("modl").network, MoDLNetwork)
 
 
 def test_is_it_right(capsys: pytest.CaptureFixture[str]) -> None:
