@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser import violations
 from tests.docs.blocks import ROOT
 
 pytestmark = pytest.mark.integration
@@ -64,3 +65,11 @@ def test_it_opens_from_a_folder_and_is_searched(site: Path, page: Any) -> None:
     page.locator("input.md-search__input").fill("island_r_hat")
     page.wait_for_selector(".md-search-result__item >> text=What each warning means")
     assert not [url for url in asked if not url.startswith(("file:", "data:"))]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_is_open_to_all(site: Path, page: Any, scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)
+    for name in ("index", "samplers", "warnings", "gallery", "api/guided"):
+        page.goto((site / f"{name}.html").as_uri())
+        assert not violations(page), name
