@@ -1,11 +1,12 @@
 # `make demo` does the library's main job, `make test` passes its tests, `make fuzz` tries twenty times as much odd input,
-# `make integration` runs benchmarks, notebooks and configs in their smoke mode; each sets up what it needs, once.
+# `make integration` runs benchmarks, notebooks and configs in their smoke mode, `make docs` builds the website in
+# results/docs; each sets up what it needs, once.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 TESTS := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2
 
-.PHONY: demo test fuzz integration lint bench mutants clean
+.PHONY: demo test fuzz integration docs lint bench mutants clean
 
 demo: $(STAMP)
 	$(VENV)/bin/posterior demo
@@ -18,6 +19,9 @@ fuzz: $(STAMP)
 
 integration: $(STAMP)
 	$(TESTS) -m integration
+
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 lint: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from posterior.problem import Posterior
 
-# Images x (S, B, *event) of a problem with B measurements → one number each, (S, B). It may depend on y.
 Functional = Callable[[Tensor, Posterior], Tensor]
+"""Images x (S, B, *event) of a problem with B measurements → one number each, (S, B). It may depend on y."""
 
 
 def centre_pixel(x: Tensor, problem: Posterior) -> Tensor:
@@ -43,7 +43,6 @@ def log_likelihood(x: Tensor, problem: Posterior) -> Tensor:
     return problem.log_likelihood(x)
 
 
-# Fixed before any result is seen: choosing after would make p-values meaningless.
 DEFAULT_FUNCTIONALS: Mapping[str, Functional] = {
     "centre pixel": centre_pixel,
     "corner mean": corner_mean,
@@ -51,6 +50,8 @@ DEFAULT_FUNCTIONALS: Mapping[str, Functional] = {
     "total variation": total_variation,
     "log-likelihood": log_likelihood,
 }
+"""What is ranked unless you say otherwise, fixed before any result is seen: choosing after makes p-values meaningless.
+"""
 
 
 def distance_to_reference(x: Tensor, held: Tensor, problem: Posterior) -> Tensor:

@@ -153,6 +153,7 @@ MASKS = {
     "poisson": poisson_mask,
     "radial": radial_mask,
 }
+"""Functions that make masks, by name."""
 
 
 @checked
