@@ -31,7 +31,7 @@ SHAPE = (1, 28, 28)
 ELSEWHERE = {"README.md", "docs/first_ten_minutes.md", "docs/mri.md", "docs/reader_study.md"}  # tests/test_docs.py
 HERE = {
     "docs/prior.md", "docs/operator.md", "docs/noise.md", "docs/samplers.md", "docs/checks.md", "docs/time.md",
-    "docs/many.md", "docs/saving.md", "docs/fairness.md", "docs/command_line.md", "docs/add_sampler.md", "docs/add_operator.md",
+    "docs/many.md", "docs/report.md", "docs/saving.md", "docs/fairness.md", "docs/command_line.md", "docs/add_sampler.md", "docs/add_operator.md",
     "docs/add_prior.md",
 }  # fmt: skip
 
@@ -128,6 +128,13 @@ def test_many_measurements(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["samples"].x.shape == (2, 2, *SHAPE)
     assert {"posterior", "sample_stats", "observed_data"} <= set(found["tree"].children)
     assert "network calls" in capsys.readouterr().out
+
+
+def test_reports() -> None:
+    Path("configs").symlink_to(ROOT / "configs")
+    changes = "--num_samples 2 --set prior=./small --set data.count=2 --set methods.0.population=8 --progress false"
+    run("docs/report.md", {}, {"run": changes})
+    assert "<html" in Path("report.html").read_text(encoding="utf-8")
 
 
 def test_saving_and_sharing() -> None:

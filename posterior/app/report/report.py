@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
 
 from posterior.app.jobs.summary import HEADS, method_rows, rows_of
@@ -130,5 +129,7 @@ def _short(value: Any) -> str:
 
 def _colours() -> Any:
     """The colours of maps of spread, (1, 1, 256, 3)."""
+    import matplotlib
+
     shades = matplotlib.colormaps["viridis"](np.arange(256), bytes=True)[:, :3]
     return np.array(shades)[None, None]
