@@ -31,8 +31,8 @@ SHAPE = (1, 28, 28)
 ELSEWHERE = {"README.md", "docs/first_ten_minutes.md", "docs/mri.md", "docs/reader_study.md"}  # tests/test_docs.py
 HERE = {
     "docs/prior.md", "docs/operator.md", "docs/noise.md", "docs/samplers.md", "docs/checks.md", "docs/time.md",
-    "docs/many.md", "docs/report.md", "docs/saving.md", "docs/fairness.md", "docs/command_line.md", "docs/add_sampler.md", "docs/add_operator.md",
-    "docs/add_prior.md",
+    "docs/many.md", "docs/report.md", "docs/saving.md", "docs/fairness.md", "docs/command_line.md",
+    "docs/add_sampler.md", "docs/add_operator.md", "docs/add_prior.md",
 }  # fmt: skip
 
 
