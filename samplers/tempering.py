@@ -39,7 +39,7 @@ BUDGETS = {
         128, prior_samples=2, ess=0.7, steps=5, prior_steps=12, final_moves=10, final_kinetic=3, inflation=1.5
     ),
     "standard": Budget(
-        256, prior_samples=4, ess=0.91, steps=6, prior_steps=16, final_moves=28, final_kinetic=8, inflation=1.1
+        256, prior_samples=4, ess=0.91, steps=6, prior_steps=20, final_moves=28, final_kinetic=8, inflation=1.1
     ),
     "high": Budget(
         1024, prior_samples=8, ess=0.95, steps=12, prior_steps=32, final_moves=100, final_kinetic=30, inflation=1.05
