@@ -34,7 +34,7 @@ def console() -> list[str]:
 @pytest.fixture
 def page(browser: Any, console: list[str]) -> Iterator[Any]:
     """A new page, which must leave nothing on its console."""
-    context = browser.new_context()
+    context = browser.new_context(reduced_motion="reduce")  # or axe may judge colours while they change
     page = context.new_page()
     page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
     page.on("pageerror", lambda error: console.append(f"error: {error}"))
