@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from torch import Tensor
@@ -84,6 +85,13 @@ def check_finite(what: str, values: Tensor, advice: str, ids: Sequence[int | str
         broken = ~finite.reshape(len(finite), -1).all(1)
         where = f"measurement(s) {[ids[b] for b in broken.nonzero().flatten().tolist()]}"
     raise NotFiniteError(f"{what}: NaN or infinity in {where}; {advice}")
+
+
+def did_you_mean(given: str, known: Iterable[str]) -> str:
+    """The known word that is nearest to what was given, in parentheses; nothing where none is near."""
+    words = {word.lower(): word for word in known}
+    near = difflib.get_close_matches(given.lower(), words, n=1, cutoff=0.4)
+    return f" (did you mean {words[near[0]]!r}?)" if near else ""
 
 
 def warn_caller(message: str, category: type[Warning] = TrustWarning) -> None:

@@ -82,8 +82,8 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "fast": Budget(3, 4, 3, 22, 1, 5),
-    "standard": Budget(8, 4, 12, 56, 3, 8),
-    "high": Budget(12, 5, 26, 112, 4, 9),
+    "standard": Budget(16, 4, 11, 50, 3, 8),
+    "high": Budget(16, 5, 25, 110, 4, 9),
 }
 
 
@@ -132,8 +132,8 @@ class KineticLangevin(Sampler[KineticState]):
     | accuracy | levels above | below the prior's scale | steps at each | at the last | sweeps | network calls |
     |---|---|---|---|---|---|---|
     | fast | 3 | 4 | 3 | 22 | 1 | 55 |
-    | standard | 8 | 4 | 12 | 56 | 3 | 151 |
-    | high | 12 | 5 | 26 | 112 | 4 | 298 |
+    | standard | 16 | 4 | 11 | 50 | 3 | 158 |
+    | high | 16 | 5 | 25 | 110 | 4 | 300 |
 
     Args:
         accuracy: How much to spend.

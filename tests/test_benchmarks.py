@@ -44,6 +44,8 @@ TOLERANCES = {
     "fairness.faces": (0.02, 0.002),
     "fairness.gaps": (0.02, 0.002),
     "flows.digits": (1.0, 1.0),
+    "mri.calibration": (0.05, 0.02),
+    "mri.shift": (0.05, 0.02),
 }
 
 

@@ -18,9 +18,9 @@ import yaml
 
 from posterior.app.bounded_yaml import load_yaml
 from posterior.app.datasets import Data
-from posterior.app.specification import Spec, as_mapping, build, construct, did_you_mean
+from posterior.app.specification import Spec, as_mapping, build, construct
 from posterior.checks import Count, check_fields
-from posterior.errors import FileFormatError, InvalidValueError, PosteriorError
+from posterior.errors import FileFormatError, InvalidValueError, PosteriorError, did_you_mean
 from posterior.likelihoods import Likelihood
 from posterior.operators import Operator
 from posterior.priors.base import Prior

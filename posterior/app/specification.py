@@ -6,12 +6,11 @@ Only what is registered can be built, so a specification never runs other code.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import UnionType
@@ -25,7 +24,7 @@ from torch import Tensor
 from posterior.app.arrays import load_array
 from posterior.app.bounded_yaml import load_yaml
 from posterior.app.registry import REGISTERED
-from posterior.errors import InvalidValueError, UnknownNameError
+from posterior.errors import InvalidValueError, UnknownNameError, did_you_mean
 from posterior.operators import Operator
 from posterior.priors.zoo import load_prior
 from samplers import Sampler
@@ -136,13 +135,6 @@ def _factory(kind: str, name: str) -> Callable[..., Any]:
         return partial(load_prior, name)
     hint = did_you_mean(name, registered)
     raise UnknownNameError(f"no {kind} is called {name!r}{hint}; there are {', '.join(registered)}")
-
-
-def did_you_mean(given: str, known: Iterable[str]) -> str:
-    """The known word that is nearest to what was given, in parentheses; nothing where none is near."""
-    words = {word.lower(): word for word in known}
-    near = difflib.get_close_matches(given.lower(), words, n=1, cutoff=0.4)
-    return f" (did you mean {words[near[0]]!r}?)" if near else ""
 
 
 def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:

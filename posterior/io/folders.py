@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import json
 import os
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import FileFormatError, UnknownNameError
+from posterior.errors import FileFormatError, UnknownNameError, did_you_mean
 from posterior.io.readers import read_json, read_safetensors
 from posterior.io.writing import atomic_write
 
@@ -33,8 +32,7 @@ def shipped_folder(name: str, shipped: Path, kind: str) -> Path:
     """
     names = list_folders(shipped)
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        hint = did_you_mean(name, names)
         raise UnknownNameError(
             f"no {kind} is called {name!r}{hint}; there are {', '.join(names) or 'none'}, or give a folder"
         )

@@ -115,14 +115,14 @@ def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
 def test_levels_fall_to_the_measurement_noise_and_no_further() -> None:
     problem = gaussian_problem(4, batch=2)
     sampler, scale = KineticLangevin("high"), torch.full((2,), problem.prior.sigma_data, dtype=DOUBLE)
-    levels = torch.stack([sampler._rho(problem, k) for k in range(17)])
+    levels = torch.stack([sampler._rho(problem, k) for k in range(21)])
     assert torch.allclose(levels[0], 2 * scale)  # √n σ_d
-    assert torch.allclose(levels[12], scale)
+    assert torch.allclose(levels[16], scale)
     assert torch.allclose(levels[-1], math.sqrt(0.75) * problem.likelihood.noise_std.expand(2))
-    for part in (levels[:13], levels[12:]):
+    for part in (levels[:17], levels[16:]):
         assert torch.allclose(part[1:] / part[:-1], part[1:2] / part[:1])
     steps = [sampler.budget.level(k) for k in range(sampler.budget.moves)]
-    assert [steps.count(level) for level in range(17)] == [1] * 12 + [26] * 4 + [112]
+    assert [steps.count(level) for level in range(21)] == [1] * 16 + [25] * 4 + [110]
 
 
 def test_between_levels_variances_follow_the_noise() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -15,7 +14,7 @@ import yaml
 from posterior.app.bounded_yaml import load_yaml
 from posterior.app.study.rendering import IMAGE_FILES
 from posterior.checks import Size, check_value
-from posterior.errors import FileFormatError, InvalidValueError
+from posterior.errors import FileFormatError, InvalidValueError, did_you_mean
 from posterior.io.fingerprint import fingerprint
 from posterior.io.readers import reading
 
@@ -137,8 +136,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise InvalidValueError(f"{path} holds no study: write `methods:`, `readers:` and `window:`")
     for key, value in given.items():
         if key not in _KEYS:
-            near = difflib.get_close_matches(str(key), _KEYS, n=1, cutoff=0.4)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            hint = did_you_mean(str(key), _KEYS)
             raise InvalidValueError(f"{path}: there is no key {key!r}{hint}; keys are {', '.join(_KEYS)}")
         check_value(str(path), key, value, _KEYS[key])
         if isinstance(value, str):
