@@ -152,7 +152,7 @@ def judge_estimate(problem: Posterior, x: Tensor, converged: Tensor) -> tuple[Ve
         if not float(misfit.deviation[b]) < DOUBTFUL:
             findings.append(
                 "the estimate explains the measurement worse than the noise allows: its residual is "
-                f"{float(misfit.residual[b]):.2g} times the noise"
+                f"{float(misfit.residual[b]):.3g} times the noise"
             )
             remedy = (
                 "check that noise level and operator are those of the measurement, and that the prior has such images"
@@ -181,7 +181,7 @@ def _words(misfit: Misfit, b: int) -> str:
     side, deviation = "worse" if misfit.deviation[b] > 0 else "better", abs(float(misfit.deviation[b]))
     return (
         f"the samples explain the measurement {side} than the noise allows: their residual is "
-        f"{float(misfit.residual[b]):.2g} times the noise, which is {deviation:.2g} standard deviations off"
+        f"{float(misfit.residual[b]):.3g} times the noise, which is {deviation:.2g} standard deviations off"
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from posterior.diagnostics.verdict import judge, misfit_of
+from posterior.diagnostics.verdict import Misfit, _words, judge, misfit_of
 from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood, Likelihood, PoissonLikelihood, StudentTLikelihood
 from posterior.noise import Noise
@@ -60,6 +60,12 @@ def test_samples_of_another_posterior_are_told(wrong, worse: bool) -> None:
     said = [one for one in found if one.level != "sound"]
     assert len(said) >= 40  # twelve residuals of a fifth of the noise are as improbable as 4 to 5 standard deviations
     assert all(("worse" if worse else "better") in one.findings[0] for one in said)
+
+
+def test_a_residual_one_percent_off_is_not_said_to_be_that_of_the_noise() -> None:
+    zero = torch.zeros(1)
+    said = _words(Misfit(zero, zero, deviation=torch.tensor([4.2]), residual=torch.tensor([1.012])), 0)
+    assert "their residual is 1.01 times the noise, which is 4.2 standard deviations off" in said
 
 
 def test_any_likelihood_has_its_law() -> None:
