@@ -23,7 +23,7 @@ from samplers.state import Info
 _FRACTION = 0.95
 _OVER_RELAXATION = 0.8
 _FIRST = 0.3  # of the largest ρ, where moves can be rejected
-_FINE = (1 / 8, 1 / 64)  # of the last ρ, for the moves that end a run
+FINE = (1 / 8, 1 / 64)  # of the last ρ, for the moves that end a run
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class AuxiliaryKernel:
     @property
     def calls(self) -> KernelCalls:
         start, move = self.sampling.calls
-        return KernelCalls(start, move, move, len(_FINE) * move)
+        return KernelCalls(start, move, move, len(FINE) * move)
 
     def start(self, problem: Posterior, count: int, noise: Noise) -> Tensor:
         return self.sampling.sample(problem.prior, count, noise)
@@ -92,7 +92,7 @@ class AuxiliaryKernel:
         # Few network calls leave noise of some hundredths of ρ where a pixel is certain: moves of falling ρ remove it.
         curvature, beta = Curvature(problem, pilot), torch.ones_like(scale)
         largest = largest_rho(problem, curvature, beta)
-        for i, part in enumerate(_FINE):
+        for i, part in enumerate(FINE):
             rho = (part * scale * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest)
             last = auxiliary_move(problem, last, beta, rho, curvature, self.sampling, noise.use(f"polish {i}"))
         return last.x

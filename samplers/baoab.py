@@ -54,5 +54,6 @@ def baoab(
     momentum = phase.momentum + 0.5 * step * precondition(phase.kick)
     turned = keep * momentum + math.sqrt(1 - keep**2) * noise.use("momentum").normal(event)
     z = phase.z + 0.5 * step * wide * precondition(momentum + turned)
+    del momentum  # a copy of all images less while the score is computed
     kick = wide * score(z)
     return Phase(z, turned + 0.5 * step * precondition(kick), kick)

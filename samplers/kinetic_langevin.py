@@ -15,7 +15,7 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers import population as pop
-from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxiliary, largest_rho
+from samplers.auxiliary_kernel import FINE, PriorSampling, auxiliary_move, check_auxiliary, largest_rho
 from samplers.baoab import Phase, baoab
 from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
@@ -26,7 +26,7 @@ from samplers.plan import Calls
 from samplers.state import Info, State, per_draw
 
 _STEP, _FRICTION = 1.4, 0.12  # h and γ, in units of ρ and 1/ρ: stable below 2, and BAOAB has no error in z on Gaussians
-_FINE = 1 / 8  # of the largest ρ, for the sweep that ends a run
+_FINE_CALLS = 5  # network calls of a sweep of small ρ
 _ABOVE = 3.0  # times the prior's scale: to where evidence is compared, if modes are weighed
 _LINEAGES, _SPREAD = 5, 0.8  # beyond which weights of modes are not to be trusted
 
@@ -39,8 +39,8 @@ class Budget(NamedTuple):
         fine: Levels below it.
         steps: Steps at each of the fine levels but the last.
         last: Steps at the last, at which all of the measurement is known.
-        sweeps: Exact sweeps at the end.
-        denoise_steps: Network calls a sweep.
+        sweeps: Exact sweeps at the end, before those of small ρ.
+        denoise_steps: Network calls for the draw of x, and a sweep.
     """
 
     coarse: int
@@ -62,13 +62,14 @@ class Budget(NamedTuple):
 
     @property
     def steps_in_all(self) -> int:
-        """Steps of the run: those of Langevin dynamics, the draw of x, the sweeps and a last, fine one."""
-        return self.moves + self.sweeps + 2
+        """Steps of the run: those of Langevin dynamics, the draw of x and the sweeps."""
+        return self.moves + 1 + self.sweeps + len(FINE)
 
     def spent(self, taken: int) -> int:
         """Network calls a sample after so many steps of the run, one at the least."""
-        moves = min(taken, self.moves)
-        return moves + self.level(moves - 1) + (taken - moves) * self.denoise_steps
+        moves, drawn = min(taken, self.moves), min(taken - self.moves, 1 + self.sweeps)
+        fine = taken - self.moves - 1 - self.sweeps
+        return moves + self.level(moves - 1) + max(0, drawn) * self.denoise_steps + max(0, fine) * _FINE_CALLS
 
     @property
     def weighed(self) -> int:
@@ -118,7 +119,8 @@ class KineticLangevin(Sampler[KineticState]):
     \(I - \tfrac12 A^T A/\|A\|^2\); between levels z follows a flow, dz/dρ = −ρ∇log π_τ(z) where nothing is measured, by
     Heun's method, at one call. Where ρ is above the prior's scale, one step a level is enough; most are taken at the
     last level, since what is measured weakly is learnt there. At the end x is drawn, and exact sweeps
-    (`auxiliary_move`) remove what discretisation has left.
+    (`auxiliary_move`) remove what discretisation has left, and the last of them, at ρ/8 and ρ/64, the noise that few
+    network calls leave in a draw.
 
     Chains are independent, one a sample, so that memory is that of one batch and the number of calls does not depend on
     the size of the image. They do not move between modes once these are apart, and have then seen little of y. With
@@ -131,9 +133,9 @@ class KineticLangevin(Sampler[KineticState]):
 
     | accuracy | levels above | below the prior's scale | steps at each | at the last | sweeps | network calls |
     |---|---|---|---|---|---|---|
-    | fast | 3 | 4 | 3 | 22 | 1 | 55 |
-    | standard | 16 | 4 | 11 | 50 | 3 | 158 |
-    | high | 16 | 5 | 25 | 110 | 4 | 300 |
+    | fast | 3 | 4 | 3 | 22 | 1 | 60 |
+    | standard | 16 | 4 | 11 | 50 | 3 | 160 |
+    | high | 16 | 5 | 25 | 110 | 4 | 301 |
 
     Args:
         accuracy: How much to spend.
@@ -150,7 +152,7 @@ class KineticLangevin(Sampler[KineticState]):
     """
 
     exact_for: ClassVar = "posteriors of one mode, as steps a level grow; with modes=True, nearly weights of several"
-    copies: ClassVar = 22
+    copies: ClassVar = 13
     state_type: ClassVar = KineticState
     advice: ClassVar = "take accuracy='high', or TemperedSMC where there are few measurements"
     accuracy: Literal["fast", "standard", "high"] = "standard"
@@ -206,7 +208,7 @@ class KineticLangevin(Sampler[KineticState]):
             nothing = x.new_zeros(()).expand_as(x)  # of no memory: the sweeps have no momentum
             new = replace(state, x=x, momentum=nothing, kick=nothing)
         else:
-            new = replace(state, x=self._sweep(problem, state.x, state.step == total - 1, noise))
+            new = replace(state, x=self._sweep(problem, state.x, state.step - budget.moves - 1, noise))
         share = self._spent(state.step + 1) / self._spent(total)
         return replace(new.after(total), progress=torch.full_like(state.progress, share)), {
             "tau": tau_squared(problem, rho).sqrt()
@@ -303,11 +305,13 @@ class KineticLangevin(Sampler[KineticState]):
         correction = 0.5 * torch.minimum(before - after, after) * flow(problem, kick - state.kick)
         return replace(state, x=ahead + correction, kick=kick)
 
-    def _sweep(self, problem: Problem, x: Tensor, fine: bool, noise: Noise) -> Tensor:
-        """An exact Gibbs sweep of fresh noise at the largest ρ, or a fine one."""
+    def _sweep(self, problem: Problem, x: Tensor, number: int, noise: Noise) -> Tensor:
+        """An exact Gibbs sweep of fresh noise, at the largest ρ or at the fine ones that follow."""
         curvature, beta = Curvature(problem, x[0]), torch.ones(len(problem), dtype=x.dtype, device=x.device)
-        largest = largest_rho(problem, curvature, beta)
-        rho = (_FINE * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest) if fine else largest
+        rho, sampling = largest_rho(problem, curvature, beta), self._sampling
+        if (fine := number - self.budget.sweeps) >= 0:
+            rho = (FINE[fine] * rho).clamp_min(2 * problem.prior.sigma_min).minimum(rho)
+            sampling = replace(sampling, steps=_FINE_CALLS)
         epsilon = noise.use("epsilon").normal(problem.event_shape)
         move = Move(x, problem.log_likelihood(x), epsilon)
-        return auxiliary_move(problem, move, beta, rho, curvature, self._sampling, noise.use("sweep")).x
+        return auxiliary_move(problem, move, beta, rho, curvature, sampling, noise.use("sweep")).x

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from posterior.noise import Noise
 from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.flows import FlowPrior
 from posterior.priors.generators import GeneratorPrior
@@ -70,6 +72,7 @@ def metered(prior: P, meter: Meter) -> P:
     hooks: dict[str, Callable[..., Any]] = {}
     if isinstance(prior, ScorePrior):
         hooks["_denoise"] = lambda *rows: meter.call(prior._denoise, *rows)[0]
+        hooks["sample_denoised"] = _by_draws(view, meter)
         hooks["mean"] = cache(prior.mean)  # one image for all draws: not a cost of any of them
         hooks["select"] = lambda index: _selected(view, prior, index, meter)
     if isinstance(prior, GeneratorPrior):
@@ -81,6 +84,25 @@ def metered(prior: P, meter: Meter) -> P:
     for name, hook in hooks.items():
         object.__setattr__(view, name, hook)
     return view
+
+
+def _by_draws(view: ScorePrior, meter: Meter) -> Callable[..., Tensor]:
+    """`sample_denoised` of z (S, B, *event) and ρ (B,), of no more draws at a time than a network call takes.
+
+    Its solver holds many copies of its rows: of all draws at once they would be most of a run's memory.
+    """
+    whole = view.sample_denoised
+
+    def sample(z: Tensor, rho: Tensor, noise: Noise, *, steps: int, denoised: Tensor | None = None) -> Tensor:
+        size = max(1, (meter.batch_size or z.shape[0] * z.shape[1]) // z.shape[1])
+        out = torch.empty_like(z)
+        for part in torch.arange(len(z), device=z.device).split(size):
+            some = slice(int(part[0]), int(part[-1]) + 1)
+            known = None if denoised is None else denoised[some]
+            out[some] = whole(z[some], rho, replace(noise, draws=noise.draws[some]), steps=steps, denoised=known)
+        return out
+
+    return sample
 
 
 def _selected(view: P, prior: P, measurements: Tensor, meter: Meter) -> P:

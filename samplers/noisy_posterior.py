@@ -24,8 +24,9 @@ Problem = Posterior[ScorePrior, GaussianLikelihood[LinearOperator]]
 
 def score(problem: Problem, z: Tensor, rho: Tensor, tau2: Tensor | None = None) -> Tensor:
     """∇log π_τ(z), z (S, B, *event), ρ (B,) and τ² (B,), as `tau_squared` unless it is given: one network call."""
-    prior = (problem.prior.denoise(z, rho) - z) / expand_right(rho, len(problem.event_shape)) ** 2
-    return prior + _likelihood_score(problem, problem.y - problem.operator(z), rho, tau2)
+    likelihood = _likelihood_score(problem, problem.y - problem.operator(z), rho, tau2)
+    wide = expand_right(rho, len(problem.event_shape)) ** 2
+    return torch.addcdiv(likelihood, problem.prior.denoise(z, rho) - z, wide)
 
 
 def denoised(problem: Problem, z: Tensor, score: Tensor, rho: Tensor, tau2: Tensor | None = None) -> Tensor:
@@ -96,7 +97,9 @@ def _likelihood_score(problem: Problem, residual: Tensor, rho: Tensor, tau2: Ten
         wide, own = (expand_right(v, values.ndim).to(values) for v in (tau2, rho**2))
         return 1 / (wide - own * values)
 
-    return problem.operator.gram_function(inverse, problem.operator.adjoint(residual))
+    back = problem.operator.adjoint(residual)
+    del residual  # of large images every copy counts
+    return problem.operator.gram_function(inverse, back)
 
 
 def _squared_norm(problem: Problem, like: Tensor) -> Tensor:

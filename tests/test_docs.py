@@ -130,7 +130,7 @@ def test_from_scanner_to_posterior_runs(
     files = {"mean.nii.gz", "std.nii.gz", "draws.nii.gz", "reconstruction.h5", "summary.csv", "000.png", "slices"}
     assert files == {path.name for path in Path("recon").iterdir()}
     assert Path("maps.cfl").exists()
-    assert found["one"].calls == 55
+    assert found["one"].calls == 60
 
 
 def test_the_reader_study_runs(

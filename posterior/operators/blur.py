@@ -107,6 +107,10 @@ class Blur(LinearOperator):
             return self._cached("norm", lambda: self._transfer().abs().max())
         return super().norm()
 
+    def gram(self, x: Tensor) -> Tensor:
+        """AᵀA x, in one pair of Fourier transforms if circular."""
+        return self.gram_function(lambda values: values, x) if self.boundary == "circular" else super().gram(x)
+
     def gram_function(self, function: SpectralFunction, x: Tensor) -> Tensor:
         """f(AᵀA) x, by Fourier transform if circular."""
         if self.boundary != "circular":

@@ -36,4 +36,4 @@ class TightOperator(LinearOperator):
         """f(AᵀA) x = f(0) x + (f(c) − f(0)) AᵀA x / c."""
         values = function(x.new_tensor([0.0, self.scale])).to(x.dtype)
         at_zero, at_scale = (expand_right(value, len(self.event_shape)) for value in values.unbind(-1))
-        return at_zero * x + ((at_scale - at_zero) / self.scale) * self.gram(x)
+        return torch.addcmul(at_zero * x, (at_scale - at_zero) / self.scale, self.gram(x))

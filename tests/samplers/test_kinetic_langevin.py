@@ -19,8 +19,8 @@ from tests.problems import DOUBLE, check_moments, gaussian, gaussian_problem, me
 from tests.samplers.case import Case
 
 SHARED_CASES = {
-    "KineticLangevin": Case(KineticLangevin("fast"), calls=(55, 0)),
-    "KineticLangevin, modes": Case(KineticLangevin("fast", modes=True), calls=(96, 0)),
+    "KineticLangevin": Case(KineticLangevin("fast"), calls=(60, 0)),
+    "KineticLangevin, modes": Case(KineticLangevin("fast", modes=True), calls=(101, 0)),
 }
 
 WIDE = Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE))
