@@ -6,6 +6,7 @@ from posterior.noise import Noise
 from posterior.priors import ScorePrior
 from posterior.problem import LatentPosterior
 from samplers.metering import Meter, metered
+from samplers.stopwatch import CountedBytes
 from tests.problems import mixture
 from tests.samplers.flows.flows import BentFlow
 from tests.samplers.latent.generators import DOUBLE, Linear, linear_problem
@@ -89,3 +90,18 @@ class Pair(torch.nn.Module):
 
     def forward(self, h):
         return h[0] + h[1] if isinstance(h, tuple) else h
+
+
+@pytest.mark.parametrize("batch_size", [8, 3, 1])
+def test_conditional_draws_are_made_in_parts_that_take_little_memory(batch_size: int) -> None:
+    shape = (48, 48)
+    prior = ScorePrior.from_denoiser(lambda x, s: x / (1 + s[:, None, None] ** 2), shape, sigma_max=10.0, probe=False)
+    noise, rho = Noise.of(0, 2, 96, dtype=DOUBLE), torch.tensor([0.5, 2.0], dtype=DOUBLE)
+    z = noise.use("z").normal(shape)
+    whole, highest = prior.sample_denoised(z, rho, noise, steps=6, denoised=z / 2), {}
+    for view in (prior, metered(prior, Meter(batch_size))):
+        with CountedBytes() as counter:
+            found = view.sample_denoised(z, rho, noise, steps=6, denoised=z / 2)
+        highest[view] = counter.highest / z.nbytes
+        assert torch.allclose(found, whole, atol=1e-12)
+    assert highest[view] < 4 < 8 < highest[prior]
