@@ -68,6 +68,19 @@ def read_arrays(path: str | Path) -> dict[str, Array]:
         return arrays
 
 
+def read_array_sequence(path: str | Path) -> list[Array]:
+    """The arrays of a file in which one .npy array follows another, as Equinox saves the leaves of a model.
+
+    Raises:
+        FileFormatError: There is no such file, it is corrupt, or it holds Python objects.
+    """
+    with reading(path, "a sequence of npy arrays"), open(path, "rb") as file:
+        arrays = []
+        while file.peek(1):
+            arrays.append(np.lib.format.read_array(file, allow_pickle=False))
+        return arrays
+
+
 def _array(file: IO[bytes]) -> Array:
     values: Array = np.lib.format.read_array(file, allow_pickle=False)
     if file.read(1):  # at the end of a file in a zip archive, its check sum is looked at

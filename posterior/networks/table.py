@@ -12,9 +12,11 @@ from posterior.errors import IncompatibleError
 from posterior.io.folders import construct, entry, registered
 from posterior.networks.classifiers import ConvNet, GenderNet
 from posterior.networks.dcgan import DCGANGenerator
+from posterior.networks.drunet import DRUNet
 from posterior.networks.edm_unet import EDMUNet
 from posterior.networks.ffdnet import FFDNet
 from posterior.networks.image_flow import ImageFlow
+from posterior.networks.mlp_mixer import MLPMixer
 from posterior.networks.normalised_unet import NormalisedUNet
 from posterior.networks.refinenet import RefineNet
 from posterior.networks.stylegan2 import StyleGAN2Generator
@@ -26,8 +28,8 @@ from posterior.networks.vector_flow import VectorFlow
 NETWORKS: dict[str, type[nn.Module]] = {
     network.__name__: network
     for network in (
-        ConvNet, DCGANGenerator, EDMUNet, FFDNet, GenderNet, ImageFlow, NormalisedUNet, RefineNet, StyleGAN2Generator,
-        UNet, VAEDecoder, VectorFlow,
+        ConvNet, DCGANGenerator, DRUNet, EDMUNet, FFDNet, GenderNet, ImageFlow, MLPMixer, NormalisedUNet, RefineNet,
+        StyleGAN2Generator, UNet, VAEDecoder, VectorFlow,
     )
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from posterior.priors.function import FunctionPrior
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.priors.pyramid import PyramidPrior
-from posterior.priors.sde import VESDEPrior, VPSDEPrior
+from posterior.priors.sde import OrnsteinUhlenbeckPrior, VESDEPrior, VPSDEPrior
 
 # Here, because these make priors of classes that extend ScorePrior, whose module cannot import them.
 ScorePrior.from_diffusers = staticmethod(from_diffusers)
@@ -25,6 +25,7 @@ __all__ = [
     "FlowPrior",
     "GaussianMixturePrior",
     "GeneratorPrior",
+    "OrnsteinUhlenbeckPrior",
     "Prior",
     "PyramidPrior",
     "ScorePrior",

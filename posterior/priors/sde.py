@@ -1,4 +1,4 @@
-"""Networks trained on the variance-exploding and the variance-preserving SDE, as denoisers D(x, σ)."""
+"""Networks trained on the variance-exploding and on variance-preserving SDEs, as denoisers D(x, σ)."""
 
 from __future__ import annotations
 
@@ -107,3 +107,50 @@ class VPSDEPrior(ScorePrior):
         level = expand_right(sigma, len(self.event_shape))
         inputs, label = x * (1 + level**2).rsqrt(), 999 * self.time(sigma)
         return x - level * self.through(self.network, inputs, label.to(self.dtype))
+
+
+class OrnsteinUhlenbeckPrior(ScorePrior):
+    r"""A prior of a network that says the score of \(u_t = e^{-t/2}x_0 + \sqrt{1 - e^{-t}}\,\varepsilon\).
+
+    That is the variance-preserving SDE of rate 1, the Ornstein–Uhlenbeck process:
+
+    $$ D(x, \sigma) = x + \frac{\sigma^2}{\sqrt{1 + \sigma^2}} F\Big(\frac{x}{\sqrt{1 + \sigma^2}}, t\Big), \qquad
+       t = \log(1 + \sigma^2) $$
+
+    Args:
+        network: F(u, t) with u (N, *event_shape), t (N,).
+        event_shape: Shape of one image.
+        sigma_data: Standard deviation of the images' entries.
+        sigma_min, sigma_max: Noise levels between which the network was trained.
+        value_range: Smallest and largest value of an image, for pictures and PSNR.
+
+    Raises:
+        InvalidValueError: value_range is empty, sigma_min < sigma_max does not hold, or another argument is wrong.
+
+    References:
+        Song, Sohl-Dickstein, Kingma, Kumar, Ermon & Poole 2021, Score-Based Generative Modeling through Stochastic
+        Differential Equations, arXiv:2011.13456.
+    """
+
+    settings = ("event_shape", "sigma_data", "sigma_min", "sigma_max", "value_range")
+
+    @checked
+    def __init__(
+        self,
+        network: nn.Module,
+        event_shape: Shape,
+        *,
+        sigma_data: Positive,
+        sigma_min: Positive,
+        sigma_max: Positive,
+        value_range: tuple[float, float] = (-1.0, 1.0),
+    ) -> None:
+        super().__init__()
+        self.network, self.event_shape, self.value_range = network, tuple(event_shape), check_value_range(value_range)
+        self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
+        self.check_levels()
+
+    def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
+        level = expand_right(sigma, len(self.event_shape))
+        scale = (1 + level**2).rsqrt()
+        return x + level**2 * scale * self.through(self.network, x * scale, self._label((sigma**2).log1p()))

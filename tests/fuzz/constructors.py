@@ -202,6 +202,10 @@ PRIORS: dict[str, Call] = {
         priors.VESDEPrior, {**SMALL, "sigma_min": 0.01, "sigma_max": 50.0},
         network=_network, value_range=several(real(), 2), **LEVELS,
     ),
+    "OrnsteinUhlenbeckPrior": _prior(
+        priors.OrnsteinUhlenbeckPrior, {**SMALL, "sigma_min": 0.01, "sigma_max": 50.0},
+        network=_network, value_range=several(real(), 2), **LEVELS,
+    ),
     "VPSDEPrior": _prior(
         priors.VPSDEPrior, SMALL,
         network=_network, event_shape=SHAPE, sigma_data=POSITIVE,

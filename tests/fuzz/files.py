@@ -29,11 +29,21 @@ from posterior.fairness.classifiers import Classifier
 from posterior.io.readers import read_array, read_arrays, read_json, read_safetensors, read_torch
 from posterior.mri import MoDLNetwork, birdcage_maps, load_network, save_network
 from posterior.networks.classifiers import ConvNet
+from posterior.networks.drunet import DRUNet
+from posterior.networks.mlp_mixer import MLPMixer
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
 from posterior.operators import MultiCoilMRI
 from posterior.priors import ScorePrior
-from posterior.priors.checkpoints import convert_edm, convert_ncsnv2, convert_score_sde, convert_stylegan2
+from posterior.priors.checkpoints import (
+    convert_drunet,
+    convert_edm,
+    convert_ffdnet,
+    convert_galaxygrad,
+    convert_ncsnv2,
+    convert_score_sde,
+    convert_stylegan2,
+)
 from posterior.priors.edm import EDMPrior
 from posterior.priors.zoo import save_prior
 from samplers.guided import DDNM
@@ -92,6 +102,13 @@ def fill() -> None:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         save_prior(EDMPrior(UNet(2, (8,), 1), (2, 12, 12), sigma_data=0.5), "complex")
+        torch.save(DRUNet(1, (2, 2, 2, 2), 1).state_dict(), "drunet.pth")
+        mixer = MLPMixer(4, 1, 2, 3, 4, 5, 1).state_dict()
+    mixer |= {name: tensor[:, None, None] for name, tensor in mixer.items() if re.fullmatch(r"conv_\w+\.bias", name)}
+    mixer["conv_out.weight"] = mixer["conv_out.weight"].transpose(0, 1)
+    with open("mixer.eqx", "wb") as file:
+        for array in (*mixer.values(), torch.tensor(10.0)):
+            np.save(file, array.numpy())
     torch.save({"ema": weights, "step": 3}, "weights.pth")
     torch.save(weights, "legacy.pth", _use_new_zipfile_serialization=False)
 
@@ -151,6 +168,9 @@ READERS: dict[str, Reader] = {
     "checkpoint": Reader(
         "run.ckpt", lambda path: DDNM(steps=3).sample(problem(), 2, progress=False, checkpoint=path).x
     ),
+    "convert_drunet": Reader("drunet.pth", _converted(convert_drunet, size=8)),
+    "convert_ffdnet": Reader("weights.pth", _converted(convert_ffdnet, size=8)),
+    "convert_galaxygrad": Reader("mixer.eqx", _converted(convert_galaxygrad)),
     "convert_edm": Reader("weights.pth", _converted(convert_edm)),
     "convert_ncsnv2": Reader("weights.pth", _converted(convert_ncsnv2, size=8)),
     "convert_score_sde": Reader("legacy.pth", _converted(convert_score_sde, size=8)),

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError
+from posterior.networks.mlp_mixer import MLPMixer
 from posterior.networks.refinenet import RefineNet
 from posterior.noise import Noise
-from posterior.priors.sde import VESDEPrior, VPSDEPrior
+from posterior.priors.sde import OrnsteinUhlenbeckPrior, VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import load_prior, save_prior
 
 SHAPE = (1, 4, 4)
@@ -66,6 +67,29 @@ def test_variance_preserving() -> None:
     x = Noise.of(0, 5).normal(SHAPE)[0].double()
     torch.testing.assert_close(prior.denoise(x, sigma), expected(x, sigma))
     assert [prior.sigma(float(t)) for t in prior.time(sigma)] == pytest.approx(sigma.tolist())
+
+
+class ExactScore(Double):
+    """The score of u_t = e^{−t/2} x0 + (1 − e^{−t})^{1/2} ε for x0 ~ N(0, ½²)."""
+
+    def forward(self, u: Tensor, time: Tensor) -> Tensor:
+        signal = (-time).exp()[:, None, None, None]
+        return -u / (0.25 * signal + 1 - signal)
+
+
+def test_ornstein_uhlenbeck(tmp_path: Path) -> None:
+    prior = OrnsteinUhlenbeckPrior(ExactScore(), SHAPE, sigma_data=0.5, sigma_min=0.03, sigma_max=148.0)
+    sigma = torch.tensor([0.03, 0.7, 5.0, 148.0], dtype=torch.float64)
+    x = Noise.of(0, 4).normal(SHAPE)[0].double()
+    torch.testing.assert_close(prior.denoise(x, sigma), expected(x, sigma))
+    torch.manual_seed(0)
+    saved = OrnsteinUhlenbeckPrior(
+        MLPMixer(4, 1, 2, 3, 4, 5, 1), SHAPE, sigma_data=0.6, sigma_min=0.03, sigma_max=148.0, value_range=(0.0, 9.0)
+    )  # fmt: skip
+    loaded = load_prior(save_prior(saved, tmp_path))
+    assert isinstance(loaded, OrnsteinUhlenbeckPrior)
+    assert all(getattr(loaded, name) == getattr(saved, name) for name in saved.settings)
+    assert torch.equal(loaded.denoise(x.float(), 2.0), saved.denoise(x.float(), 2.0))
 
 
 def test_range_and_shape_are_checked() -> None:

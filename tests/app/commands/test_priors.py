@@ -26,6 +26,8 @@ def test_priors_are_listed_and_shown(capsys: pytest.CaptureFixture[str]) -> None
         ("stylegan2", {"g_ema": small_network(dtype=torch.float32).state_dict()}, [], (3, 32, 32)),
         ("ncsnv2", originals.state_dict("NCSNv2Deepest"), ["--size=[16,24]", "--value_range=[0,1]"], (2, 16, 24)),
         ("ncsnv2", originals.state_dict("NCSNv2"), ["--size=12", "--rescaled=true"], (1, 12, 12)),
+        ("ffdnet", originals.state_dict("ffdnet"), ["--size=[7,9]"], (3, 7, 9)),
+        ("drunet", originals.state_dict("drunet"), ["--size=16", "--sigma_network=0.5"], (3, 16, 16)),
         ("edm", originals.state_dict("ddpmpp-vp-class-4"), ["--preconditioning=vp", "--class_label=4"], (1, 8, 8)),
         ("score-sde", originals.state_dict("score-sde-ddpmpp"), ["--size=8", "--sde=vp"], (3, 8, 8)),
     ],

