@@ -124,6 +124,22 @@ def test_a_saved_flow_is_the_same(kind: str, tmp_path: Path) -> None:
     assert torch.allclose(back.log_prob(x), prior.log_prob(x), rtol=1e-12)  # convolutions may sum in another order
 
 
+@pytest.mark.parametrize("name", ["NSF", "MAF", "RealNVP", "SOSPF"])
+def test_a_flow_that_zuko_saved_has_its_density(name: str, tmp_path: Path) -> None:
+    def fresh(seed: int) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return getattr(zuko.flows, name)(4, transforms=2, hidden_features=(8,)).double().requires_grad_(False)
+
+    original, copy = fresh(0), fresh(1)
+    torch.save(original.state_dict(), tmp_path / "flow.pt")
+    copy.load_state_dict(torch.load(tmp_path / "flow.pt", weights_only=True))
+    prior = FlowPrior.from_zuko(copy)
+    x = Noise.of(2, 5, dtype=DOUBLE).normal((4,))[0]
+    torch.testing.assert_close(prior.log_prob(x), original().log_prob(x), rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(prior(x), original().transform.inv(x), rtol=1e-9, atol=1e-9)
+
+
 def test_precisions_are_converted_on_the_way() -> None:
     prior = flow("image").float()
     z = latents(prior, 2)
