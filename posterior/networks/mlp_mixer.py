@@ -44,8 +44,8 @@ class MLPMixer(nn.Module):
         last_time: float = 10.0,
     ) -> None:
         super().__init__()
-        if min(size, channels, patch, features, patch_width, feature_width, last_time) <= 0 or blocks < 0:
-            raise InvalidValueError("sizes and the last time of an MLPMixer are positive")
+        if min(size, channels, patch, features, patch_width, feature_width, blocks, last_time) <= 0:
+            raise InvalidValueError("sizes, blocks and the last time of an MLPMixer are positive")
         if size % patch:
             raise InvalidValueError(f"patches of side {patch} do not divide images of side {size}")
         self.config = dict(

@@ -30,8 +30,8 @@ CALIBRATE = "--prior ./small --num_problems 2 --num_samples 3 --progress false"
 SHAPE = (1, 28, 28)
 ELSEWHERE = {"README.md", "docs/first_ten_minutes.md", "docs/mri.md", "docs/reader_study.md"}  # tests/test_docs.py
 HERE = {
-    "docs/prior.md", "docs/operator.md", "docs/noise.md", "docs/samplers.md", "docs/checks.md", "docs/time.md",
-    "docs/many.md", "docs/report.md", "docs/saving.md", "docs/fairness.md", "docs/command_line.md",
+    "docs/prior.md", "docs/checkpoints.md", "docs/operator.md", "docs/noise.md", "docs/samplers.md", "docs/checks.md",
+    "docs/time.md", "docs/many.md", "docs/report.md", "docs/saving.md", "docs/fairness.md", "docs/command_line.md",
     "docs/add_sampler.md", "docs/add_operator.md", "docs/add_prior.md",
 }  # fmt: skip
 
@@ -60,11 +60,9 @@ def test_no_page_is_left_out() -> None:
 
 
 def test_your_prior() -> None:
-    torch.save(originals.state_dict("NCSNv2"), "checkpoint_100000.pth")
-    side = originals.CASES["NCSNv2"]["event_shape"][1]
     found = run(
         "docs/prior.md",
-        {"--size 384": f"--size {side}"},
+        {},
         {
             "train score": "--widths [8] --steps 2 --batch_size 4 --progress false",
             "priors check": "--num_draws 3 --levels [1] --progress false",
@@ -72,10 +70,22 @@ def test_your_prior() -> None:
         {"network": lambda x, t: torch.zeros_like(x)},
     )
     assert load_prior("my-prior").event_shape == SHAPE
-    assert load_prior("knees").value_range == (0, 1)
     # the mean of a measured block is nearly that of the posterior mean
     blocks = found["likelihood"].operator(found["exact"].mean().to(found["y"]))
     assert float((blocks - found["y"]).abs().mean()) < 0.5
+
+
+def test_checkpoints_of_other_projects() -> None:
+    torch.save(originals.state_dict("drunet"), "drunet_color.pth")
+    with open("eqx_hsc_ScoreNet32.eqx", "wb") as file:
+        for array in (*originals.state_dict("galaxygrad").values(), torch.tensor(10.0)):
+            np.save(file, array.numpy())
+    torch.save(originals.state_dict("NCSNv2"), "checkpoint_100000.pth")
+    side = originals.CASES["NCSNv2"]["event_shape"][1]
+    run("docs/checkpoints.md", {"--size 384": f"--size {side}"}, {})
+    assert load_prior("photos").event_shape == (3, 96, 96)
+    assert load_prior("galaxies").event_shape == (1, 12, 12)
+    assert load_prior("knees").value_range == (0, 1)
 
 
 def test_your_operator() -> None:

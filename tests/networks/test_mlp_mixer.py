@@ -24,7 +24,8 @@ def test_each_image_has_its_own_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"), [({"size": 6}, "side 4 do not divide"), ({"patch": 0}, "positive"), ({"blocks": -1}, "pos")]
+    ("settings", "message"),
+    [({"size": 6}, "side 4 do not divide"), ({"patch": 0}, "are positive"), ({"blocks": -1}, "are positive")],
 )
 def test_settings_are_checked(settings: dict, message: str) -> None:
     with pytest.raises(InvalidValueError, match=message):

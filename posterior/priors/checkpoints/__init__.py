@@ -8,4 +8,12 @@ from posterior.priors.checkpoints.ncsnv2 import convert_ncsnv2
 from posterior.priors.checkpoints.score_sde import convert_score_sde
 from posterior.priors.checkpoints.stylegan2 import convert_stylegan2
 
-__all__ = ["convert_drunet", "convert_edm", "convert_ffdnet", "convert_galaxygrad", "convert_ncsnv2", "convert_score_sde", "convert_stylegan2"]
+__all__ = [
+    "convert_drunet",
+    "convert_edm",
+    "convert_ffdnet",
+    "convert_galaxygrad",
+    "convert_ncsnv2",
+    "convert_score_sde",
+    "convert_stylegan2",
+]

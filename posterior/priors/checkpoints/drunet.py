@@ -49,9 +49,10 @@ def convert_drunet(
     for name in [name for name in weights if name.startswith("m_body.res.")]:  # a single block is in no sequence
         weights[name.replace("m_body.", "m_body.0.")] = weights.pop(name)
     blocks = weights.count("m_body.", ".res.0.weight")
+    channels = weights.size("m_tail.weight", 0, 4)
     network = weights.build(
         DRUNet,
-        channels=weights.size("m_tail.weight", 0, 4),
+        channels=channels,
         widths=[
             weights.size("m_head.weight", 0, 4),
             *(weights.size(f"m_down{level}.{blocks}.weight", 0, 4) for level in (1, 2, 3)),
@@ -62,7 +63,6 @@ def convert_drunet(
     weights.fill(network)
     sides = (size, size) if isinstance(size, int) else tuple(size)
     prior = PyramidPrior(
-        network, (network.config["channels"], *sides), sigma_data=sigma_data, sigma_min=sigma_min,
-        sigma_network=sigma_network,
-    )  # fmt: skip
+        network, (channels, *sides), sigma_data=sigma_data, sigma_min=sigma_min, sigma_network=sigma_network
+    )
     return save_prior(prior, folder)

@@ -69,12 +69,13 @@ def _read(path: Path) -> tuple[Tensors, float]:
         if array.dtype not in (np.float16, np.float32, np.float64):
             raise FileFormatError(f"{path} does not hold {_FORMAT.network}: array {place} is of {array.dtype}")
     *arrays, last = arrays
-    if last.ndim or not 0 < last < 100:
+    last_time = math.nan if last.ndim else float(last)
+    if not 0 < last_time < 100:
         raise FileFormatError(f"{path} does not hold {_FORMAT.network}: its last array is no time")
     with torch.device("meta"):
         names = MLPMixer(1, 1, 1, 1, 1, 1, blocks).state_dict()
     tensors = {name: torch.from_numpy(array) for name, array in zip(names, arrays, strict=True)}
-    return Tensors(tensors, path, _FORMAT), float(last)
+    return Tensors(tensors, path, _FORMAT), last_time
 
 
 def _config(weights: Tensors) -> dict[str, Any]:

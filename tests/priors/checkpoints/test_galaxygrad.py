@@ -73,7 +73,7 @@ def in_numpy(arrays: Arrays, z: NDArray[Any], sigma: float) -> NDArray[Any]:
         h = (h.T + mlp(norm(h.T, *norm2), hidden_in, hidden_out)).T
     h = norm(h, *rest[-1])
     score = np.zeros_like(u)
-    for patch, (i, j) in enumerate(corners):  # a correlation with the dilated image: the kernel's last entry comes first
+    for patch, (i, j) in enumerate(corners):  # a correlation with the dilated image: last comes first
         score[i : i + 4, j : j + 4] = np.einsum("fab,f->ab", back[0, :, ::-1, ::-1], h[:, patch]) + back_bias[0]
     return np.exp(time / 2) * (u + (1 - np.exp(-time)) * score)
 

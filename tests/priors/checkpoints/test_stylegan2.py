@@ -13,6 +13,7 @@ from posterior.priors import zoo
 from posterior.priors.checkpoints import convert_stylegan2
 from posterior.priors.generators import GeneratorPrior
 from tests.networks.stylegan2 import small_network
+from tests.priors.checkpoints import originals
 from tests.priors.checkpoints.harm import Harm
 
 
@@ -47,6 +48,17 @@ def test_a_checkpoint_becomes_a_prior_of_the_same_images(form: str, tmp_path: Pa
     with torch.no_grad():
         torch.testing.assert_close(prior(z), network(z))
     assert prior.network.config == network.config
+
+
+def test_the_images_are_those_of_another_code(tmp_path: Path) -> None:
+    network = StyleGAN2Generator(16, 12, 2, max_channels=8)
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.startswith("marginals.")}
+    path = checkpoint(tmp_path, own | originals.state_dict("stylegan2"))
+    prior = zoo.load_prior(convert_stylegan2(path, tmp_path / "prior"), dtype=torch.float64)
+    assert isinstance(prior, GeneratorPrior)
+    images = prior(originals.made("z", [3, 12]).double())
+    assert float((images[0] - images[1]).abs().mean()) > 0.05
+    torch.testing.assert_close(originals.some(images), originals.answers("stylegan2"), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
