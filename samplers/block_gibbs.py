@@ -74,17 +74,21 @@ class BlockGibbs(Sampler[Any]):
         if kind not in _INNER:
             known = ", ".join(one.__name__ for one in _INNER)
             raise InvalidValueError(
-                f"BlockGibbs goes around samplers that leave p(x | y, θ) as it is, {known}; not {kind.__name__}: take "
+                f"BlockGibbs needs inner to leave p(x | y, θ) as it is, as {known} do, not {kind.__name__}: take "
                 "AuxiliaryMH, ReplicaExchange where there are modes, HMC for generators"
             )
         super().__post_init__()
         if self.inner.chains < _CHAINS:
-            raise InvalidValueError(f"BlockGibbs needs at least {_CHAINS} chains to tell whether they agree on θ")
+            raise InvalidValueError(
+                f"BlockGibbs needs inner to have at least {_CHAINS} chains, to tell whether they agree on θ"
+            )
         if not self.parameters:
-            raise InvalidValueError(f"BlockGibbs needs the prior of a parameter; else take {kind.__name__} alone")
+            raise InvalidValueError(f"BlockGibbs needs parameters with priors; without any take {kind.__name__} alone")
         for name, prior in self.parameters.items():
             if not isinstance(prior, ParameterPrior):
-                raise InvalidValueError(f"the prior of {name} is a ParameterPrior such as LogNormal, not {prior!r}")
+                raise InvalidValueError(
+                    f"parameters of BlockGibbs: the prior of {name} must be a ParameterPrior; got {prior!r}"
+                )
 
     @property
     def state_type(self) -> type[Any]:  # type: ignore[override]

@@ -254,7 +254,7 @@ def test_other_samplers_are_refused_by_name() -> None:
             BlockGibbs(inner, parameters)  # type: ignore[arg-type]
     with pytest.raises(InvalidValueError, match="at least 4 chains"):
         BlockGibbs(replace(GIBBS, chains=3), parameters)
-    with pytest.raises(InvalidValueError, match="the prior of noise_std is a ParameterPrior"):
+    with pytest.raises(InvalidValueError, match="the prior of noise_std must be a ParameterPrior"):
         BlockGibbs(GIBBS, {"noise_std": 0.1})  # type: ignore[dict-item]
     with pytest.raises(InvalidValueError, match="take AuxiliaryGibbs alone"):
         BlockGibbs(GIBBS, {})
