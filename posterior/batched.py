@@ -9,8 +9,8 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor, nn
 
-from posterior.checks import Values, check_value
-from posterior.errors import InvalidValueError
+from posterior.checks import Values, check_value, to_tensor
+from posterior.errors import InvalidValueError, did_you_mean
 from posterior.modes import own_modes
 
 T = TypeVar("T")
@@ -23,6 +23,7 @@ class BatchedModule(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._event_dims: dict[str, int] = {}
+        self._positive: dict[str, bool] = {}  # of each parameter, whether it has to be
         self._cache: dict[Any, tuple[list[tuple[Tensor, int]], Any]] = {}
 
     def register_batched(self, name: str, value: Tensor | None, event_dims: int, *, persistent: bool = True) -> None:
@@ -36,6 +37,55 @@ class BatchedModule(nn.Module):
         """
         self.register_buffer(name, value, persistent=persistent)
         self._event_dims[name] = event_dims
+
+    def with_parameters(self, **values: float | Tensor) -> Self:
+        """A copy in which parameters, of it or of the modules within, have other values.
+
+        Args:
+            values: By name, as in `noise_std=0.1`: one number, or (B,), one for each measurement.
+
+        Raises:
+            InvalidValueError: There is no such parameter, or there are several; or a value is not allowed.
+        """
+        owners: dict[str, list[int]] = {}
+        for module in self.modules():
+            for name in module._positive if isinstance(module, BatchedModule) else ():
+                owners.setdefault(name, []).append(id(module))
+        for name in values:
+            if len(owners.get(name, [])) != 1:
+                several = "it has several of them" if name in owners else f"it has {', '.join(owners) or 'none'}"
+                raise InvalidValueError(
+                    f"{type(self).__name__} has no one parameter {name!r}{did_you_mean(name, owners)}; {several}"
+                )
+        return _with_parameters(self, {(owners[name][0], name): value for name, value in values.items()})
+
+    def _add_parameter(self, name: str, value: float | Tensor, *, positive: bool = True) -> None:
+        """Register a parameter: one number, or (B,), one for each measurement, in the precision that it is given in."""
+        try:
+            parameter = to_tensor(value)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise InvalidValueError(
+                f"{name} of {type(self).__name__} must be numbers, not a {type(value).__name__}: {error}"
+            ) from error
+        if not isinstance(value, Tensor) or not parameter.is_floating_point():
+            real = not (parameter.is_complex() or parameter.dtype == torch.bool)
+            parameter = torch.as_tensor(value, dtype=torch.float64) if real else parameter
+        valid = (
+            parameter.ndim <= 1
+            and parameter.numel() > 0
+            and parameter.is_floating_point()
+            and bool(parameter.isfinite().all())
+        )
+        if not valid or (positive and not bool((parameter > 0).all())):
+            raise InvalidValueError(
+                f"{type(self).__name__}: {name} must be {'positive and ' if positive else ''}finite, one number or one "
+                f"for each measurement; got {value}"
+            )
+        self.register_batched(name, parameter, 0, persistent=False)
+        self._positive = {**self._positive, name: positive}
+
+    def _check_parameters(self) -> None:
+        """Raise unless the parameters fit each other, and bring up to date what depends on them."""
 
     def select(self, measurements: Tensor) -> Self:
         """The module of some of the measurements, by index; itself unless a buffer carries a B.
@@ -88,20 +138,41 @@ def indices(measurements: Any, count: int | None = None) -> Tensor:
 def _select(module: _ModuleT, measurements: Tensor) -> _ModuleT:
     """The module itself, or a copy that shares all that does not depend on the measurement."""
     event_dims = module._event_dims if isinstance(module, BatchedModule) else {}
-    buffers, modules = dict(module._buffers), dict(module._modules)
+    buffers = dict(module._buffers)
     for name, dims in event_dims.items():
         value = buffers[name]
         if value is not None and value.ndim > dims:
             index = measurements.to(value.device)
             buffers[name] = value[index if len(value) > 1 else torch.zeros_like(index)]  # a batch of one serves all
-    for name, child in modules.items():
-        if child is not None:
-            modules[name] = _select(child, measurements)
+    return _rebuilt(module, buffers, lambda child: _select(child, measurements))
+
+
+def _with_parameters(module: _ModuleT, values: dict[tuple[int, str], float | Tensor]) -> _ModuleT:
+    """The module itself, or a copy that shares all but these parameters, by the id of their module and their name."""
+    changed = _rebuilt(module, dict(module._buffers), lambda child: _with_parameters(child, values))
+    own = {name: value for (owner, name), value in values.items() if owner == id(module)}
+    if own and isinstance(module, BatchedModule):
+        changed = _copy(module, dict(module._buffers), changed._modules)
+        changed._event_dims = dict(module._event_dims)
+        for name, value in own.items():
+            changed._add_parameter(name, value, positive=module._positive[name])
+            changed._buffers[name] = getattr(changed, name).to(getattr(module, name))  # in its precision and place
+        changed._check_parameters()
+    return changed
+
+
+def _rebuilt(module: _ModuleT, buffers: dict[str, Tensor | None], within: Callable[[nn.Module], nn.Module]) -> _ModuleT:
+    """The module itself, or a copy if its buffers, or the modules within, are others."""
+    modules = {name: None if child is None else within(child) for name, child in module._modules.items()}
     pairs = ((buffers, module._buffers), (modules, module._modules))
     if all(new[name] is old[name] for new, old in pairs for name in old):
         return module
-    selected = copy.copy(module)
-    selected._buffers, selected._modules = buffers, modules
-    if isinstance(selected, BatchedModule):
-        selected._cache = {}
-    return selected
+    return _copy(module, buffers, modules)
+
+
+def _copy(module: _ModuleT, buffers: dict[str, Tensor | None], modules: dict[str, nn.Module | None]) -> _ModuleT:
+    copied = copy.copy(module)
+    copied._buffers, copied._modules = buffers, modules
+    if isinstance(copied, BatchedModule):
+        copied._cache = {}
+    return copied

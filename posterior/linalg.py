@@ -14,6 +14,7 @@ from posterior.shapes import expand_right
 
 SpectralFunction = Callable[[Tensor], Tensor]
 _NODES = 128
+_AT_ONCE = 1 << 20  # values of a function computed at once, of which each measurement takes its own
 
 
 def chebyshev(
@@ -33,17 +34,13 @@ def chebyshev(
     angles = (torch.arange(_NODES, dtype=torch.float64, device=x.device) + 0.5) * (math.pi / _NODES)
     bound = bound.to(device=x.device, dtype=torch.float64).clamp_min(1e-30)  # A = 0 has the bound 0
     points = 0.5 * bound[..., None] * (angles.cos() + 1)
-    if points.ndim == 1:
-        values = function(points)
-    else:  # f may depend on the measurement as the points do: each takes its own f at its own points
-        rows = [function(row) for row in points]
-        values = torch.stack([row[b] if row.ndim == 2 else row for b, row in enumerate(rows)])
+    values = function(points) if points.ndim == 1 else own_values(function, points)
     cosines = torch.cos(torch.arange(_NODES, device=x.device)[:, None] * angles)
     coefficients = 2 / _NODES * values.to(torch.float64) @ cosines.T  # (nodes,) or (B, nodes)
     coefficients[..., 0] /= 2
     # Each measurement is cut off against its own largest term, so that others cannot change its result.
     tail = coefficients.abs().flip(-1).cummax(-1).values.flip(-1)
-    kept = tail > torch.finfo(x.dtype).eps * tail[..., :1]
+    kept = tail > 8 * torch.finfo(x.dtype).eps * tail[..., :1]  # less is rounding of the coefficients in float64
     coefficients = torch.where(kept, coefficients, 0.0)
     terms = max(1, int(kept.reshape(-1, _NODES).any(0).sum()))
     term_coefficients = [expand_right(c, event_dims).to(x.dtype) for c in coefficients[..., :terms].unbind(-1)]
@@ -61,6 +58,15 @@ def chebyshev(
         if j < terms - 1:
             previous, current = current, 2 * shifted(current) - previous
     return total
+
+
+def own_values(function: SpectralFunction, points: Tensor) -> Tensor:
+    """f at points (B, *k) of B measurements, each of which takes its own f where f depends on it: (B, *k)."""
+    parts = []
+    for place in torch.arange(len(points), device=points.device).split(max(1, _AT_ONCE // max(1, points.numel()))):
+        part = function(points[place].flatten()).unflatten(-1, (len(place), -1))
+        parts.append(part[place, place - place[0]] if part.ndim == 3 else part)
+    return torch.cat(parts).view(points.shape)
 
 
 def largest_eigenvalue(gram: Callable[[Tensor], Tensor], start: Tensor, iterations: int = 40) -> Tensor:

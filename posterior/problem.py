@@ -127,9 +127,13 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         """Where the samplers' states are."""
         return self.y.device
 
+    def images(self, x: Tensor) -> Tensor:
+        """What the likelihood is a function of, of events x (..., B, *event): x itself."""
+        return x
+
     def log_likelihood(self, x: Tensor) -> Tensor:
         """Log p(y | x) for x (..., B, *event): (..., B)."""
-        return self.likelihood.log_prob(x, self.y)
+        return self.likelihood.log_prob(self.images(x), self.y)
 
     def log_likelihood_grad(self, x: Tensor) -> Tensor:
         """Gradient of log p(y | x) in x, same shape as x (..., B, *event)."""
@@ -163,6 +167,10 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         new: Posterior[_OtherPriorT, LikelihoodT] = object.__new__(Posterior)
         new.prior, new.likelihood, new.y, new.ids = prior, self.likelihood, self.y, self.ids
         return new
+
+    def with_parameters(self, **values: float | Tensor) -> Self:
+        """The same measurements with other parameters of the likelihood, as `Likelihood.with_parameters` takes them."""
+        return self._replace(self.prior, self.likelihood.with_parameters(**values), self.y, self.ids)
 
     def usable(self) -> Self:
         """The problem; of what was made in inference mode, through which no gradient could go, with copies."""
@@ -210,9 +218,9 @@ class LatentPosterior(Posterior[GeneratorPrior, LikelihoodT]):
         """Shape of one latent."""
         return self.prior.latent_shape
 
-    def log_likelihood(self, x: Tensor) -> Tensor:
-        """Log p(y | G(z)) for latents (..., B, *latent_shape): (..., B)."""
-        return super().log_likelihood(self.prior.decode(x))
+    def images(self, x: Tensor) -> Tensor:
+        """G(z) of latents (..., B, *latent_shape): (..., B, *event_shape of the prior)."""
+        return self.prior.decode(x)
 
     def log_likelihood_grad(self, x: Tensor) -> Tensor:
         """Gradient of log p(y | G(z)) in z, same shape as the latents (S, B, *latent_shape)."""
@@ -220,7 +228,7 @@ class LatentPosterior(Posterior[GeneratorPrior, LikelihoodT]):
         def gradient(problem: Self, x: Tensor) -> Tensor:
             with torch.enable_grad():
                 x = x.detach().requires_grad_()
-                image = problem.prior.decode(x)
+                image = problem.images(x)
             return torch.autograd.grad(image, x, problem.likelihood.grad(image.detach(), problem.y))[0]
 
         return self.in_parts(gradient, x)[0]

@@ -36,6 +36,7 @@ class Samples(Reported):
             `effective_samples`, where it is there, is how many independent samples these are worth.
         chains: Number of Markov chains that the samples come from; those of one chain are consecutive.
         latent: The latent variables that the samples were decoded from, where there are any.
+        parameters: Samples of the likelihood's parameters by name, (S, B) each, where a sampler draws them with x.
         verdict: Whether the samples of each measurement may be trusted, and what was found.
         provenance: What made them.
     """
@@ -48,6 +49,7 @@ class Samples(Reported):
     latent: Tensor | None = None
     verdict: tuple[Verdict, ...] = ()
     provenance: Provenance | None = None
+    parameters: dict[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -176,8 +178,8 @@ class Samples(Reported):
     def to_xarray(self) -> xarray.DataTree:
         """A DataTree as ArviZ reads it, whose groups have dimensions (chain, draw, measurement, x_dim_0, …).
 
-        `posterior` has the samples x, `sample_stats` what the sampler says of them, and `observed_data` the
-        measurements y, real and imaginary parts as `y_real` and `y_imag` where these are complex.
+        `posterior` has the samples, of x and of parameters, `sample_stats` what the sampler says of them, and
+        `observed_data` the measurements y, real and imaginary parts as `y_real` and `y_imag` where these are complex.
         """
         import xarray
 
@@ -195,8 +197,11 @@ class Samples(Reported):
                 stats[name] = (("step", "measurement")[-values.ndim :], values.cpu().numpy())
         x = self.by_chain().cpu().numpy()
         counted = {"chain": np.arange(x.shape[0]), "draw": np.arange(x.shape[1])}
+        drawn = {
+            name: (dims[:3], values.reshape(*x.shape[:3]).cpu().numpy()) for name, values in self.parameters.items()
+        }
         groups = {
-            "posterior": dataset({"x": (dims, x)}).assign_coords(counted),
+            "posterior": dataset({"x": (dims, x), **drawn}).assign_coords(counted),
             "sample_stats": dataset(stats),
         }
         if self.provenance is not None:
@@ -212,7 +217,8 @@ class Samples(Reported):
         )
         size = self.info.get("effective_samples")
         worth = "" if size is None else f"; worth {float(size.min()):.0f} to {float(size.max()):.0f} independent ones"
-        return f"Samples: {each}, images {tuple(self.x.shape[2:])}{worth}"
+        drawn = "".join(f", {name}" for name in self.parameters)
+        return f"Samples: {each}, images {tuple(self.x.shape[2:])}{drawn}{worth}"
 
     def _values(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """A function of the samples, one measurement at a time: (S, B, *out)."""

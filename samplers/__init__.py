@@ -4,6 +4,7 @@ from samplers import guided
 from samplers.annealed_langevin import AnnealedLangevin
 from samplers.auxiliary import AuxiliaryGibbs, AuxiliaryMH
 from samplers.base import Sampler
+from samplers.block_gibbs import BlockGibbs
 from samplers.guided import *  # noqa: F403  # all of its __all__
 from samplers.kinetic_langevin import KineticLangevin
 from samplers.plan import Plan
@@ -16,6 +17,7 @@ __all__ = [
     "AnnealedLangevin",
     "AuxiliaryGibbs",
     "AuxiliaryMH",
+    "BlockGibbs",
     "KineticLangevin",
     "Plan",
     "ReplicaExchange",

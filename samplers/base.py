@@ -119,6 +119,10 @@ class Sampler(Generic[StateT]):
         """The draws (num_samples, B, *event) of a finished state, and the last figures to report, (B,) each."""
         return state.x[:num_samples], {}
 
+    def parameters_of(self, state: StateT) -> dict[str, Tensor]:
+        """Samples of the likelihood's parameters by name, (S, B) each; none unless the sampler draws them with x."""
+        return {}
+
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
         """Why draws should not be trusted, in plain words, and those of which measurements, (B,), from all reports."""
         return {}
@@ -267,13 +271,17 @@ class Sampler(Generic[StateT]):
         events = z if latent is None else x  # a likelihood is of the prior's own events, which latent diffusion decodes
         reasons = self.reasons(problem, trace | last, run.wanted)
         nfe = run.nfe()  # the verdict's calls are not the sampler's
-        verdict = judge(posed, events, reasons, self.advice, run.stopped(state, trace))
-        by_moving = verdicts_by_moving(posed, events, self.advice)
+        parameters = self.parameters_of(state)
+        usual = posed.with_parameters(**{name: values.mean(0) for name, values in parameters.items()})
+        verdict = judge(usual, events, reasons, self.advice, run.stopped(state, trace))
+        by_moving = verdicts_by_moving(posed, events, self.advice, parameters)
         verdict = run.verdicts([one.joined(other) for one, other in zip(verdict, by_moving, strict=True)], ended.state)
         info = ended.trace | {name: run.spread(values) for name, values in last.items()}
         info["warned"] = torch.tensor([one.level != "sound" for one in verdict], device=x.device)
         latent = None if latent is None else run.spread(latent, 1)
-        return Samples(run.spread(x, 1), *nfe, info, self.num_chains, latent, verdict, run.provenance())
+        parameters = {name: run.spread(values, 1) for name, values in parameters.items()}
+        x, source = run.spread(x, 1), run.provenance()
+        return Samples(x, *nfe, info, self.num_chains, latent, verdict, source, parameters)
 
     def _moments(
         self, problem: Posterior, num_samples: int, seed: int, batch_size: int | None,

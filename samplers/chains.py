@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, ClassVar, TypeVar
 
 import torch
@@ -15,6 +15,7 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.auxiliary_kernel import PriorSampling, check_auxiliary
 from samplers.base import Sampler
+from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.state import Info, State, per_draw
 
 _R_HAT, _EFFECTIVE = 1.05, 50  # beyond which draws are not to be trusted (Vehtari et al. 2021 ask for 1.01 and 400)
@@ -96,15 +97,18 @@ class ChainSampler(Sampler[ChainT]):
         return self.burn_in + self.draws_at_once(num_samples) // self.chains * self.thinning
 
     def finish(self, problem: Posterior, state: ChainT, noise: Noise, num_samples: int) -> tuple[Tensor, Info]:
-        each = num_samples // self.chains
-        if each < 4:
-            unknown = state.kept.new_full((len(problem),), float("nan"))
-            return state.kept, {"r_hat": unknown, "r_hat_limit": unknown, "effective_samples": unknown}
-        draws = state.kept.unflatten(0, (self.chains, each)).flatten(3)
-        return state.kept, {
-            "r_hat": rhat(draws).nan_to_num(1.0).amax(-1),
-            "r_hat_limit": torch.stack([rhat_limit(one) for one in draws.unbind(2)]).to(state.kept),
-            "effective_samples": ess_mean(draws).nan_to_num(float(num_samples)).amin(-1),
+        return state.kept, self.convergence(state.kept.flatten(2))
+
+    def convergence(self, draws: Tensor) -> Info:
+        """What tells how well draws (S, B, n) of n numbers have converged, those of a chain one after the other."""
+        by_chain = draws.unflatten(0, (self.chains, -1))
+        if by_chain.shape[1] < 4:
+            unknown = draws.new_full(draws.shape[1:2], float("nan"))
+            return {"r_hat": unknown, "r_hat_limit": unknown, "effective_samples": unknown}
+        return {
+            "r_hat": rhat(by_chain).nan_to_num(1.0).amax(-1),
+            "r_hat_limit": torch.stack([rhat_limit(one) for one in by_chain.unbind(2)]).to(draws),
+            "effective_samples": ess_mean(by_chain).nan_to_num(float(len(draws))).amin(-1),
         }
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
@@ -117,6 +121,29 @@ class ChainSampler(Sampler[ChainT]):
                 few if num_samples >= _ENOUGH else few.where(few == 0, torch.nan)
             ),
         }
+
+    @property
+    def places(self) -> int:
+        """At how many temperatures each chain is."""
+        return 1
+
+    def sweep(self, many: Posterior, state: ChainT, noise: Noise) -> tuple[ChainT, Info]:
+        """`step`, with a problem of `places` copies of each measurement, which may differ in the likelihood."""
+        return self.step(many, state, noise)
+
+    def inverse_temperatures(self, state: ChainT, info: Info) -> Tensor:
+        """The β of each copy of a measurement after a sweep, which reported `info`: (B,)."""
+        return info["beta"]
+
+    def reweighed(self, many: Posterior, state: ChainT, log_likelihood: Tensor) -> ChainT:
+        """The state of one chain for a sweep with other likelihoods than the last.
+
+        Args:
+            many: The problem of the sweep to come.
+            state: After the last.
+            log_likelihood: Of x under the likelihoods to come, (1, B).
+        """
+        return replace(state, log_likelihood=log_likelihood.view_as(state.log_likelihood))
 
     def burning(self, step: int) -> bool:
         """Whether a step, counted from 0, is of the burn-in."""
@@ -153,3 +180,12 @@ class AuxiliaryChains(ChainSampler[AuxiliaryT]):
     def check(self, problem: Posterior) -> None:
         check_auxiliary(self.name, problem)
         super().check(problem)
+
+    def reweighed(self, many: Posterior, state: AuxiliaryT, log_likelihood: Tensor) -> AuxiliaryT:
+        state = super().reweighed(many, state, log_likelihood)
+        if is_linear_gaussian(many):  # the curvature takes no pilot, and its norm is known
+            return state
+        pilot = state.pilot.reshape(-1, *many.event_shape)
+        index = torch.arange(len(many), device=many.device).unflatten(0, (-1, self.places))
+        colder = index[:, -(len(pilot) // len(index)) :].flatten()  # at β = 0 there is no curvature
+        return replace(state, norm=Curvature(many.select(colder), pilot).norm.view_as(state.norm))

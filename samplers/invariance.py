@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -56,7 +56,9 @@ class Reversed(Noise):
 
 
 @torch.no_grad()
-def verdicts_by_moving(problem: Posterior, x: Tensor, advice: str) -> tuple[Verdict, ...]:
+def verdicts_by_moving(
+    problem: Posterior, x: Tensor, advice: str, parameters: Mapping[str, Tensor] | None = None
+) -> tuple[Verdict, ...]:
     r"""The verdict on samples by one `auxiliary_move` of some of them, on a score prior with a linear-Gaussian problem.
 
     The move leaves p(x | y) invariant. So for samples x of it, and x′ where they are moved to, \(E f(x') = E f(x)\) for
@@ -68,16 +70,20 @@ def verdicts_by_moving(problem: Posterior, x: Tensor, advice: str) -> tuple[Verd
         problem: Prior, likelihood and measurements.
         x: Samples (S, B, *event_shape).
         advice: What to do about samples that are not of the posterior.
+        parameters: Of the likelihood, (S, B) each, where x was drawn jointly with them: each is moved at its own.
     """
     verdicts = [Verdict()] * len(problem)
     if not _applies(problem) or len(x) < 2:
         return tuple(verdicts)
-    curvature = Curvature(problem, x[0])
-    rho = largest_rho(problem, curvature, torch.ones(len(problem), dtype=x.dtype, device=x.device))
-    judged = ((rho >= problem.prior.sigma_min) & x.isfinite().flatten(2).all(2).all(0)).nonzero().flatten()
-    if not len(judged):
+    moved = _evenly(x)
+    models = [problem.with_parameters(**{k: v[s] for k, v in parameters.items()}) for s in moved] if parameters else []
+    fine = x.isfinite().flatten(2).all(2).all(0)
+    for model in models or [problem]:
+        fine &= _rho(model, x[0]) >= problem.prior.sigma_min
+    if not len(judged := fine.nonzero().flatten()):
         return tuple(verdicts)
-    changes = _changes(problem.select(judged), x[_evenly(x), judged[:, None]].transpose(0, 1), rho[judged])
+    models = [model.select(judged) for model in models or [problem]]
+    changes = _changes(models, x[moved, judged[:, None]].transpose(0, 1))
     for what, change in changes.items():
         for b, size, deviation in zip(judged.tolist(), *(part.tolist() for part in change), strict=True):
             if abs(deviation) > _SURE and abs(size) > _DOUBTFUL:
@@ -100,12 +106,24 @@ def _evenly(x: Tensor) -> Tensor:
     return torch.arange(count, device=x.device) * len(x) // count
 
 
-def _changes(problem: Posterior, x: Tensor, rho: Tensor) -> dict[str, Change]:
-    """The changes of samples (S, B, *event), each moved by noise and by the same reversed; some at a time."""
+def _rho(problem: Posterior, x: Tensor) -> Tensor:
+    """The largest ρ of a move of images x (B, *event), (B,)."""
+    return largest_rho(problem, Curvature(problem, x), torch.ones(len(problem), dtype=x.dtype, device=x.device))
+
+
+def _changes(models: Sequence[Posterior], x: Tensor) -> dict[str, Change]:
+    """The changes of samples (S, B, *event), each moved by noise and by the same reversed; some at a time.
+
+    Of one model, or of as many as there are samples, those of each sample.
+    """
+    problem = models[0]
     noise, centre = problem.noise(0, len(x)).use("verdict by moving"), problem.prior.mean().to(x)
-    curvature, one = Curvature(problem, x[0]), torch.ones_like(rho)
+    at_once = max(1, _AT_ONCE // max(1, x[0].numel())) if len(models) == 1 else 1
     found: dict[str, list[Tensor]] = {"squared residual": [], "squared distance from the prior's mean": []}
-    for part in torch.arange(len(x), device=x.device).split(max(1, _AT_ONCE // max(1, x[0].numel()))):
+    for part in torch.arange(len(x), device=x.device).split(at_once):
+        problem = models[int(part[0]) % len(models)]
+        curvature, rho = Curvature(problem, x[0]), _rho(problem, x[0])
+        one = torch.ones_like(rho)
         own, before = replace(noise, draws=noise.draws[part]), x[part]
         residual, log_likelihood = _residual(problem, before), problem.log_likelihood(before)
         ways = []

@@ -29,12 +29,14 @@ class ReplicaState(AuxiliaryState):
 
     Attributes:
         rising: Whether what is in a place was at the hottest more recently than at the coldest, as log_likelihood.
+        origin: In which place it was before the last swaps, as log_likelihood.
         beta: Inverse temperatures, (B, replicas).
         rejected: Sum of the rejection probabilities between neighbours since they were last used, (B, replicas − 1).
         trips: Round trips from the coldest place to the hottest and back since burn-in, (B,).
     """
 
     rising: Tensor = per_draw()
+    origin: Tensor = per_draw()
     beta: Tensor
     rejected: Tensor
     trips: Tensor
@@ -102,6 +104,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
             epsilon=source.use("epsilon").normal(problem.event_shape).unflatten(1, (batch, each)),
             log_likelihood=many.log_likelihood(flat).unflatten(1, (batch, each)),
             rising=torch.zeros(self.chains, batch, each, dtype=torch.bool, device=x.device),
+            origin=torch.arange(each, device=x.device).repeat(self.chains, batch, 1),
             pilot=pilot,
             norm=each_replica.clone(),
             beta=torch.cat([zero[:, None], beta], 1),
@@ -112,10 +115,20 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
             progress=zero.clone(),
         )
 
+    @property
+    def places(self) -> int:
+        return self.replicas
+
+    def inverse_temperatures(self, state: ReplicaState, info: Info) -> Tensor:
+        return state.beta.flatten()
+
     def step(self, problem: Posterior, state: ReplicaState, noise: Noise) -> tuple[ReplicaState, Info]:
-        step, batch, each, burning = state.step, len(problem), self.replicas, self.burning(state.step)
-        source = noise.for_draws(self.chains)
-        move, norm = self._move(problem, state, source.split(each).use("move"), self.burning(step - 1))
+        return self.sweep(problem.repeat(self.replicas), state, noise)
+
+    def sweep(self, many: Posterior, state: ReplicaState, noise: Noise) -> tuple[ReplicaState, Info]:
+        step, each, burning = state.step, self.replicas, self.burning(state.step)
+        source, batch = noise.for_draws(self.chains), len(many) // each
+        move, norm = self._move(many, state, source.split(each).use("move"), self.burning(step - 1))
         x, log_likelihood, epsilon, accepted = move
         beta, rejected = state.beta, state.rejected
 
@@ -148,6 +161,7 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
             epsilon=epsilon,
             log_likelihood=log_likelihood,
             rising=rising,
+            origin=place,
             pilot=x[:, :, 1:].mean(0) if burning else state.pilot,
             norm=norm,
             beta=beta,
@@ -162,11 +176,12 @@ class ReplicaExchange(AuxiliaryChains[ReplicaState]):
         x, figures = super().finish(problem, state, noise, num_samples)
         return x, {"round_trips": state.trips / (num_samples // self.chains * self.thinning)} | figures
 
-    def _move(self, problem: Posterior, state: ReplicaState, noise: Noise, moving: bool) -> tuple[Move, Tensor]:
+    def _move(self, many: Posterior, state: ReplicaState, noise: Noise, moving: bool) -> tuple[Move, Tensor]:
         """A move of every replica, each entry (chains, B, replicas, …), and the curvature's norm (B, replicas − 1)."""
-        batch, each = len(problem), self.replicas - 1
-        place = torch.arange(batch * self.replicas, device=problem.device).unflatten(0, (batch, -1))
-        many, own = problem.repeat(each), noise.select(place[:, 1:].flatten())
+        place = torch.arange(len(many), device=many.device).unflatten(0, (-1, self.replicas))
+        batch, each = len(place), self.replicas - 1
+        problem, colder = many.select(place[:, 0]), place[:, 1:].flatten()
+        many, own = many.select(colder), noise.select(colder)
         curvature = Curvature(many, state.pilot.flatten(0, 1), None if moving else state.norm.flatten())
         beta = state.beta[:, 1:].flatten()
         rho = rho_of(many, curvature, beta, state.scale.flatten())

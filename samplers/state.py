@@ -41,12 +41,12 @@ class State:
 
     def select(self, measurements: Tensor) -> Self:
         """The state of some of the measurements."""
-        parts: dict[str, Any] = {name: v.index_select(axis, measurements) for name, v, axis in self._items()}
+        parts: dict[str, Any] = {name: v.index_select(axis, measurements) for name, v, axis in self.items()}
         return dataclasses.replace(self, **parts)
 
     def merged(self, measurements: Tensor, part: State) -> Self:
         """The state in which some of the measurements are those of `part`."""
-        items = self._items()
+        items = self.items()
         parts: dict[str, Any] = {n: v.index_copy(axis, measurements, getattr(part, n)) for n, v, axis in items}
         return dataclasses.replace(self, **parts)
 
@@ -62,7 +62,7 @@ class State:
             raise InvalidValueError(
                 f"{source} returned a {type(other).__name__}; return a {type(self).__name__}, or None"
             )
-        for name, mine, _ in self._items():
+        for name, mine, _ in self.items():
             theirs = getattr(other, name)
             if not isinstance(theirs, Tensor) or (theirs.shape, theirs.dtype) != (mine.shape, mine.dtype):
                 got = f"{theirs.dtype} {tuple(theirs.shape)}" if isinstance(theirs, Tensor) else repr(theirs)
@@ -76,9 +76,10 @@ class State:
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name."""
-        return {name: value for name, value, _ in self._items()}
+        return {name: value for name, value, _ in self.items()}
 
-    def _items(self) -> list[tuple[str, Tensor, int]]:
+    def items(self) -> list[tuple[str, Tensor, int]]:
+        """The tensors, each with its name and the axis along which measurements lie."""
         fields = (f for f in dataclasses.fields(self) if f.name != "step")
         return [(f.name, getattr(self, f.name), f.metadata.get("axis", 0)) for f in fields]
 

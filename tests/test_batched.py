@@ -1,8 +1,12 @@
+import pytest
 import torch
 from torch import Tensor, nn
 
 from posterior.batched import BatchedModule
-from posterior.operators import Inpainting, Operator, Stack
+from posterior.errors import InvalidValueError
+from posterior.likelihoods import GaussianLikelihood, SaturatedLikelihood
+from posterior.noise import Noise
+from posterior.operators import Blur, Inpainting, Matrix, Operator, Stack
 from tests.operators.examples import EVENT, masks
 
 
@@ -66,3 +70,37 @@ def test_a_function_s_own_operator_is_selected():
         Inpainting(masks(2), EVENT), event_shape=EVENT, measurement_shape=EVENT, device="cpu"
     )
     assert torch.equal(operator.select(torch.tensor([1])).function.mask, masks(2)[[1]])
+
+
+def test_parameters_have_other_values_in_a_copy():
+    shape = (1, 6, 6)
+    likelihood = GaussianLikelihood(Inpainting.half_image(shape, "top") @ Blur.gaussian(shape, 0.8), 0.1)
+    x = Noise.of(0, 3).normal(shape)
+    before = likelihood.noiseless(x)
+    std, widths = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.8, 1.5])
+    other = likelihood.with_parameters(noise_std=std, std=widths)
+    assert type(other) is GaussianLikelihood and other.operator.outer is likelihood.operator.outer
+    assert torch.allclose(other.noise_std, std.double()) and other.select(torch.tensor([2])).operator.inner.std == 1.5
+    assert torch.equal(likelihood.noiseless(x), before) and float(likelihood.noise_std) == 0.1
+    for b in range(3):
+        alone = GaussianLikelihood(
+            Inpainting.half_image(shape, "top") @ Blur.gaussian(shape, float(widths[b])), float(std[b])
+        )
+        y = before[0, [b]]
+        assert torch.allclose(other.select(torch.tensor([b])).log_prob(x[:, [b]], y), alone.log_prob(x[:, [b]], y))
+
+
+def test_parameters_that_there_are_not_or_that_are_several_are_named():
+    shape = (1, 6, 6)
+    blur = Blur.gaussian(shape, 0.8)
+    likelihood = GaussianLikelihood(blur @ Blur.gaussian(shape, 1.2), 0.1)
+    with pytest.raises(InvalidValueError, match=r"no one parameter 'noise_sd' \(did you mean 'noise_std'\?\)"):
+        likelihood.with_parameters(noise_sd=0.2)
+    with pytest.raises(InvalidValueError, match="'std'.*several of them"):
+        likelihood.with_parameters(std=0.2)
+    with pytest.raises(InvalidValueError, match="noise_std must be positive"):
+        likelihood.with_parameters(noise_std=torch.tensor([0.2, -0.1]))
+    with pytest.raises(InvalidValueError, match="low must be less than high"):
+        SaturatedLikelihood(Matrix(torch.eye(2)), 0.1, -1.0, 1.0).with_parameters(low=2.0)
+    with pytest.raises(InvalidValueError, match="has none"):
+        Matrix(torch.eye(2)).with_parameters(std=1.0)

@@ -33,6 +33,7 @@ SMOKE = {
     "mri": [*ONE, "methods.0.accuracy=fast"],
     "one_bit": [*ONE, "likelihood.noise_std=5", "methods.0.population=8"],
     "own_operator": [*ONE, "likelihood.noise_std=20", "methods.0.population=8"],
+    "unknown_noise": [*ONE, "num_samples=4", "methods.0.inner.burn_in=2", "methods.0.inner.thinning=1"],
     "poisson": [*ONE, "likelihood.gain=0.1", "methods.0.population=8"],
 }  # fmt: skip
 
@@ -62,7 +63,7 @@ def test_it_is_built(config: Path, place: Path) -> None:
 def test_it_runs(config: Path, place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = [word for setting in SMOKE[config.stem] for word in ("--set", setting)]
     code = ["--allow_code"] if "_operator" in config.stem else []
-    main(["run", str(config), "--num_samples=2", "--progress=false", *words, *code])
+    main(["run", str(config), "--num_samples=4", "--progress=false", *words, *code])
     printed = capsys.readouterr().out
     rows = re.findall(r"^\| (\S+)\s+\|\s+(\d+) \|\s+(\d+) \|", printed, flags=re.M)
     assert rows and all(int(count) in (1, 2) and failed == "0" for _, count, failed in rows), printed

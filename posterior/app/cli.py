@@ -7,7 +7,7 @@ from typing import Any
 
 from posterior.app import catalogue
 from posterior.app.commands.answer import sample, solve
-from posterior.app.commands.checks import calibration, priors_check
+from posterior.app.commands.checks import calibration, model_check, priors_check
 from posterior.app.commands.demo import demo
 from posterior.app.commands.fairness import fairness_study
 from posterior.app.commands.mri import mri_coils, mri_recon, mri_simulate
@@ -50,6 +50,7 @@ COMMANDS: dict[str, Any] = {
         "coils": mri_coils,
     },
     "calibrate": calibration,
+    "check": model_check,
     "fairness": fairness_study,
     "study": {
         "_help": "Let readers rank reconstructions blind, and analyse their ranks.",

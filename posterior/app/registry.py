@@ -24,6 +24,7 @@ from posterior.likelihoods import (
     LaplaceLikelihood,
     Likelihood,
     OneBitLikelihood,
+    ParameterPrior,
     PoissonLikelihood,
     SaturatedLikelihood,
     StudentTLikelihood,
@@ -68,7 +69,7 @@ def simulated_mri(event_shape: Sequence[int], num_coils: int = 8, acceleration: 
 def _public(base: type[T], *packages: ModuleType) -> dict[str, Callable[..., T]]:
     """The classes that derive from `base` in the packages' `__all__`, by name."""
     found = {name: getattr(package, name) for package in packages for name in package.__all__}
-    abstract = (base, LinearOperator)
+    abstract = (base, LinearOperator)  # which no one builds
     classes = {name: one for name, one in sorted(found.items()) if isinstance(one, type)}
     return {name: one for name, one in classes.items() if issubclass(one, base) and one not in abstract}
 
@@ -96,6 +97,7 @@ LIKELIHOODS = _public(Likelihood, likelihoods) | {
     "saturated": SaturatedLikelihood,
     "student-t": StudentTLikelihood,
 }
+PARAMETERS = _public(ParameterPrior, likelihoods)
 SHIPPED: dict[str, Callable[..., Prior]] = {name: partial(load_prior, name) for name in list_priors()}
 PRIORS = SHIPPED | {"empirical": EmpiricalPrior, "gaussian-mixture": GaussianMixturePrior}
 DATA: dict[str, Callable[..., Data]] = {
@@ -112,6 +114,7 @@ REGISTERED: dict[str, dict[str, Callable[..., Any]]] = {
     "method": SAMPLERS | SOLVERS,
     "operator": OPERATORS,
     "likelihood": LIKELIHOODS,
+    "parameter": PARAMETERS,
     "prior": PRIORS,
     "data": DATA,
 }

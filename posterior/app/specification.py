@@ -25,6 +25,7 @@ from posterior.app.arrays import load_array
 from posterior.app.bounded_yaml import load_yaml
 from posterior.app.registry import REGISTERED
 from posterior.errors import InvalidValueError, UnknownNameError, did_you_mean
+from posterior.likelihoods import ParameterPrior
 from posterior.operators import Operator
 from posterior.priors.zoo import load_prior
 from samplers import Sampler
@@ -32,15 +33,15 @@ from samplers import Sampler
 Spec = str | Mapping[str, Any]
 
 _EQUALS = re.compile(r"(^|,)\s*(\w+)=")  # after a key, and not inside a value
-_NESTED = {Operator: "operator", Sampler: "sampler"}
+_NESTED = {Operator: "operator", Sampler: "sampler", ParameterPrior: "parameter"}
 _PLAIN = {bool: "BOOL", float: "NUMBER", int: "INTEGER", str: "TEXT", Path: "FILE", type(None): "null"}
 
 
 def build(kind: str, spec: Spec, **context: Any) -> Any:
     """Build the object that a specification names.
 
-    A tensor is given as an npy file or as lists of numbers, an operator or a sampler that another one takes as a
-    specification of its own; a prior may also be named by its folder.
+    A tensor is given as an npy file or as lists of numbers, an operator, a sampler or a parameter's prior that another
+    one takes as a specification of its own; a prior may also be named by its folder.
 
     Args:
         kind: A key of `posterior.app.registry.REGISTERED`.
@@ -147,6 +148,9 @@ def _parameters(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
         # a dataclass's __init__ has annotations of its bases, whose names are known where these were written
         hints = get_type_hints(factory if dataclasses.is_dataclass(factory) else init)
         found = list(inspect.signature(init).parameters.values())[1:]
+        own = dataclasses.fields(factory) if dataclasses.is_dataclass(factory) else ()
+        made = {f.name: f.default_factory() for f in own if callable(f.default_factory)}
+        found = [p.replace(default=made.get(p.name, p.default)) for p in found]
     return {p.name: p.replace(annotation=hints.get(p.name, p.annotation)) for p in found if p.kind != p.VAR_KEYWORD}
 
 
@@ -173,6 +177,11 @@ def _typed(annotation: Any, value: Any, context: Mapping[str, Any]) -> Any:
             raise ArgumentError(None, "it is no list")
         (wanted,) = get_args(annotation)
         return [_typed(wanted, element, context) for element in value]
+    if get_origin(annotation) is Mapping:
+        if not isinstance(value, Mapping):
+            raise ArgumentError(None, "it is no mapping")
+        _, wanted = get_args(annotation)
+        return {str(key): _typed(wanted, element, context) for key, element in value.items()}
     # Of a class jsonargparse would import whatever the value names, so it sees no classes but the plain ones.
     plain = tuple(option for option in options if option in _PLAIN or not isinstance(option, type))
     try:
@@ -202,7 +211,7 @@ def _options(annotation: Any) -> tuple[Any, ...]:
 
 def _nested(options: tuple[Any, ...]) -> str | None:
     """The kind of object that is built from a text of its own; None where no such object is wanted."""
-    classes = [option for option in options if isinstance(option, type)]
+    classes = [kind for option in options if isinstance(kind := get_origin(option) or option, type)]
     return next((kind for base, kind in _NESTED.items() if any(issubclass(c, base) for c in classes)), None)
 
 
@@ -213,6 +222,8 @@ def _placeholder(annotation: Any) -> str:
         return "|".join(map(str, get_args(annotation)))
     if get_origin(annotation) is Sequence:
         return f"[{_placeholder(*get_args(annotation))},…]"
+    if get_origin(annotation) is Mapping:
+        return f"{{NAME: {_placeholder(get_args(annotation)[1])}}}"
     if kind := _nested(options):
         return kind.upper()
     words = [_PLAIN[option] for option in options if option in _PLAIN]
@@ -226,4 +237,6 @@ def _default(parameter: inspect.Parameter) -> str:
         text = "|".join([value, *(choice for choice in get_args(parameter.annotation) if choice != value)])
     else:
         text = json.dumps(value) if isinstance(value, bool | int | float | tuple | None) else type(value).__name__
+    if isinstance(value, Mapping):
+        text = f"{{{', '.join(f'{key}: {type(one).__name__}' for key, one in value.items())}}}"
     return f"{parameter.name}={text}"

@@ -15,6 +15,7 @@ from posterior.diagnostics.discrepancy import (
 )
 from posterior.diagnostics.functionals import DEFAULT_FUNCTIONALS, Functional
 from posterior.diagnostics.importance import ParetoSmoothed, pareto_smoothed
+from posterior.diagnostics.misspecification import ModelCheck, SoundProblems, check_model, sound_problems
 from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
 from posterior.diagnostics.prior_check import check_prior
 from posterior.diagnostics.prior_table import PriorCheck
@@ -35,11 +36,14 @@ __all__ = [
     "ConformalIntervals",
     "DetectableEffect",
     "Functional",
+    "ModelCheck",
     "ParetoSmoothed",
     "PredictiveCheck",
     "PrincipalComponents",
     "PriorCheck",
+    "SoundProblems",
     "calibrate",
+    "check_model",
     "check_prior",
     "conformal_intervals",
     "covariance_error",
@@ -63,4 +67,5 @@ __all__ = [
     "rhat",
     "sliced_wasserstein",
     "sliced_wasserstein_monte_carlo_error",
+    "sound_problems",
 ]

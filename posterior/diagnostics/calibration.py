@@ -30,7 +30,7 @@ from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, c
 from posterior.identity import model_identity, trial
 from posterior.io.checkpoint import Identity, open_checkpoint
 from posterior.io.fingerprint import fingerprint
-from posterior.likelihoods import Likelihood
+from posterior.likelihoods import Likelihood, ParameterPrior
 from posterior.methods import Method
 from posterior.noise import Noise
 from posterior.priors.base import Prior, ScorePrior
@@ -40,6 +40,7 @@ from posterior.results import Samples
 
 _HELD = 2  # draws that make TARP's reference and are not ranked
 _KINDS: dict[str, Kind] = {"TARP": "TARP", "joint region": "coverage"}
+_JOINT = "log-likelihood at its parameters"  # of truth and draws, each at its own
 _TRUTH_STEPS = 200  # network calls a truth, where a prior is drawn by reverse diffusion
 
 
@@ -73,6 +74,9 @@ def calibrate(
     Draws must be independent given y: those of one chain, or of one population, are each right and yet all off to the
     same side, which looks as if they were too narrow. `thin` those of a chain by its autocorrelation time; of a
     population look at how many independent draws it stands for (`effective_samples`).
+
+    A method with `parameters`, such as `BlockGibbs`, draws parameters of the likelihood together with images: then
+    those of each problem are drawn from their priors, and ranked as functionals are.
 
     Args:
         method: What is judged. Its draws may depend on y, the ids 0 … N−1 and the seed.
@@ -108,7 +112,8 @@ def calibrate(
         general inference, ICML, arXiv:2302.03026.
     """
     functionals = dict(DEFAULT_FUNCTIONALS if functionals is None else functionals)
-    _check(prior, likelihood, truth, num_problems, num_samples, thin, batch, functionals)
+    unknown: Mapping[str, ParameterPrior] = getattr(method, "parameters", {})
+    _check(prior, likelihood, truth, num_problems, num_samples, thin, batch, functionals, unknown)
     count = num_problems if truth is None else min(num_problems, len(truth))
     dtype = prior.dtype if truth is None else truth.dtype
     settings = {"method": method, "truth": truth, "number of samples": num_samples, "thin": thin, "seed": seed}
@@ -121,9 +126,12 @@ def calibrate(
                 noise = Noise.of(seed, ids, 1, device=prior.device, dtype=dtype).use("calibration")
                 known = draw_truth(prior, noise.use("truth")) if truth is None else truth[start : start + len(ids)]
                 known = known.to(prior.device)
-                problem = Posterior(prior, likelihood, likelihood.simulate(known, noise), ids)
-                draws, reported = _draw(method, problem, num_samples + _HELD, thin, seed, batch_size)
-                new = _judge(known, draws, problem, functionals, noise) | reported
+                theta = {name: one.sample(noise.use("parameter", name))[0] for name, one in unknown.items()}
+                y = likelihood.with_parameters(**theta).simulate(known, noise)
+                problem = Posterior(prior, likelihood, y, ids)
+                draws, parameters, reported = _draw(method, problem, num_samples + _HELD, thin, seed, batch_size)
+                pairs = {name: torch.cat([theta[name][None].to(drawn), drawn]) for name, drawn in parameters.items()}
+                new = _judge(known, draws, problem, functionals, noise, pairs) | reported
                 found = {name: torch.cat([found[name], values]) if found else values for name, values in new.items()}
                 file.save(found)
                 bar.update(len(ids))
@@ -168,12 +176,24 @@ def _named(found: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def _judge(
-    known: Tensor, draws: Tensor, problem: Posterior, functionals: Mapping[str, Functional], noise: Noise
+    known: Tensor,
+    draws: Tensor,
+    problem: Posterior,
+    functionals: Mapping[str, Functional],
+    noise: Noise,
+    parameters: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Ranks, shares and scores of some problems, each with the problem first."""
+    """Ranks, shares and scores of some problems, each with the problem first; parameters are those of truth and draws.
+
+    The joint density of measurement and parameters sees an image and parameters that are each right and do not fit.
+    """
     held, x = draws[:_HELD], torch.cat([known[None].to(draws), draws[_HELD:]])
     keys = noise.use("ties").for_draws(len(x)).uniform()
     values = {name: function(x, problem) for name, function in functionals.items()}
+    values |= parameters
+    if parameters:
+        own = [problem.with_parameters(**{k: v[s] for k, v in parameters.items()}) for s in range(len(x))]
+        values[_JOINT] = torch.cat([each.log_likelihood(x[[s]]) for s, each in enumerate(own)])
     values["TARP"] = distance_to_reference(x, held, problem)
     values["joint region"] = distance_to_mean(x)
     return {f"rank: {name}": rank_of(name, value, keys) for name, value in values.items()} | {
@@ -198,8 +218,8 @@ def draw_truth(prior: Prior, noise: Noise) -> Tensor:
 
 def _draw(
     method: Method, problem: Posterior, count: int, thin: int, seed: int, batch_size: int | None
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """Draws, and what the method reported of each problem."""
+) -> tuple[Tensor, dict[str, Tensor], dict[str, Tensor]]:
+    """Draws, the parameters of those that are ranked, and what the method reported of each problem."""
     result = method(problem, num_samples=count * thin, seed=seed, batch_size=batch_size, progress=False)
     if not isinstance(result, Samples):
         raise IncompatibleError(f"{method.name} gives one image a measurement, not draws: nothing to calibrate")
@@ -208,7 +228,8 @@ def _draw(
         raise ShapeError(f"{method.name} gave draws of shape {tuple(result.x.shape)}; expected {expected}")
     check_finite(f"samples of {method.name}", result.x, "its settings may be at fault")
     figures = {"nfe": result.nfe} | {k: v for k, v in result.info.items() if v.shape == (len(problem),)}
-    return result.x[thin - 1 :: thin], {f"reported: {name}": value.cpu() for name, value in figures.items()}
+    parameters = {name: values[thin - 1 :: thin][_HELD:] for name, values in result.parameters.items()}
+    return result.x[thin - 1 :: thin], parameters, {f"reported: {name}": value.cpu() for name, value in figures.items()}
 
 
 def rank_of(name: str, values: Tensor, keys: Tensor) -> Tensor:
@@ -247,6 +268,7 @@ def _check(
     thin: int,
     batch: int,
     functionals: Mapping[str, Functional],
+    unknown: Mapping[str, ParameterPrior],
 ) -> None:
     if num_problems < 2 or num_samples < 2 or thin < 1 or batch < 1:
         raise InvalidValueError(
@@ -263,5 +285,5 @@ def _check(
         )
     if truth is not None and (tuple(truth.shape[1:]) != tuple(prior.event_shape) or len(truth) < 2):
         raise ShapeError(f"truth has shape {tuple(truth.shape)}; expected (N, *{tuple(prior.event_shape)}), N ≥ 2")
-    if taken := {"TARP", "joint region", "pixel intervals"} & set(functionals):
+    if taken := {"TARP", "joint region", "pixel intervals", _JOINT, *unknown} & set(functionals):
         raise InvalidValueError(f"functionals may not be called {', '.join(sorted(taken))}: checks have these names")

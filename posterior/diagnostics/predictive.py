@@ -76,7 +76,8 @@ def predictive_check(samples: Samples, problem: Posterior, seed: int = 0) -> Pre
     so p is not uniform for a true model: it gathers about its middle, and p ≤ α has a probability of at most 2α
     (Meng 1994), as a rule far less. A small p is evidence against prior, likelihood or sampler; a large one is none
     in favour: what the measurement does not see, or T not weigh, is not checked, and noise that is less than stated
-    shows only where y has many more values than the posterior leaves free.
+    shows only where y has many more values than the posterior leaves free. `check_model` finds more, at the cost of
+    other problems.
 
     Args:
         samples: Draws (S, B, *event_shape) of the problem's posteriors, such as any `Sampler` gives.
@@ -94,6 +95,8 @@ def predictive_check(samples: Samples, problem: Posterior, seed: int = 0) -> Pre
     expected = (len(problem), *problem.event_shape)
     if tuple(x.shape[1:]) != expected:
         raise ShapeError(f"draws have shape {tuple(x.shape)}; expected (S, {', '.join(map(str, expected))})")
+    # Where parameters were sampled too, at their means, as the verdict has it.
+    problem = problem.with_parameters(**{name: values.mean(0) for name, values in samples.parameters.items()})
     with torch.no_grad():
         replicates = problem.likelihood.simulate(x, problem.noise(seed, len(x)).use("predictive check"))
         observed = -problem.log_likelihood(x)

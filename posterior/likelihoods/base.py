@@ -12,7 +12,7 @@ from posterior.checks import check_value
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator, Operator
-from posterior.shapes import as_tensor, check_broadcast, check_shape, check_values, expand_right
+from posterior.shapes import check_broadcast, check_shape, check_values, expand_right
 
 OperatorT = TypeVar("OperatorT", bound=Operator, covariant=True)
 
@@ -177,24 +177,6 @@ class Likelihood(BatchedModule, Generic[OperatorT]):
     def total(self, values: Tensor) -> Tensor:
         """The sum of `values` (..., *measurement) over what is measured: (...)."""
         return self._sum(self.measured(values))
-
-    def _add_parameter(self, name: str, value: float | Tensor, *, positive: bool = True) -> None:
-        parameter = as_tensor(f"{name} of {type(self).__name__}", value)
-        if not isinstance(value, Tensor) or not parameter.is_floating_point():
-            real = not (parameter.is_complex() or parameter.dtype == torch.bool)
-            parameter = torch.as_tensor(value, dtype=torch.float64) if real else parameter
-        valid = (
-            parameter.ndim <= 1
-            and parameter.numel() > 0
-            and parameter.is_floating_point()
-            and bool(parameter.isfinite().all())
-        )
-        if not valid or (positive and not bool((parameter > 0).all())):
-            raise InvalidValueError(
-                f"{type(self).__name__}: {name} must be {'positive and ' if positive else ''}finite, one number or one "
-                f"for each measurement; got {value}"
-            )
-        self.register_batched(name, parameter, 0, persistent=False)
 
     def _entrywise(self, parameter: Tensor, u: Tensor) -> Tensor:
         """A parameter () or (B,) in the precision of u (..., B, *measurement), so that they broadcast."""

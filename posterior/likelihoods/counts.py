@@ -36,8 +36,12 @@ class PoissonLikelihood(Likelihood[OperatorT]):
 
     def __init__(self, operator: OperatorT, gain: float | Tensor, background: float | Tensor) -> None:
         super().__init__(operator)
-        for name, value in (("gain", gain), ("background", background)):
-            self._add_parameter(name, value)
+        self._add_parameter("gain", gain)
+        self._add_parameter("background", background)
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
+        for name in ("gain", "background"):
             if bool((getattr(self, name) > _LARGEST).any()):
                 raise InvalidValueError(
                     f"PoissonLikelihood: {name} is at most {_LARGEST:g}; larger counts are Gaussian, of that variance"

@@ -43,8 +43,11 @@ class SaturatedLikelihood(Likelihood[OperatorT]):
         self._add_parameter("noise_std", noise_std)
         self._add_parameter("low", low, positive=False)
         self._add_parameter("high", high, positive=False)
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
         if not bool((self.low < self.high).all()):
-            raise InvalidValueError(f"low must be less than high, got {low} and {high}")
+            raise InvalidValueError(f"low must be less than high, got {self.low.tolist()} and {self.high.tolist()}")
 
     def check(self, y: Tensor) -> None:
         super().check(y)

@@ -11,6 +11,7 @@ from posterior.operators.mri import MultiCoilMRI
 from posterior.operators.non_cartesian import NonCartesianMRI
 from posterior.operators.pixels import Grayscale, Identity, Inpainting
 from posterior.operators.random import GaussianMeasurement
+from posterior.operators.scaled import Scaled
 from posterior.operators.stack import Stack
 
 # What `Operator.from_callable` makes: base.py cannot import classes that derive from its own.
@@ -31,5 +32,6 @@ __all__ = [
     "MultiCoilMRI",
     "NonCartesianMRI",
     "Operator",
+    "Scaled",
     "Stack",
 ]

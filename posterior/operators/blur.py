@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from posterior.checks import Positive, Range, Shape, checked
 from posterior.errors import InvalidValueError, ShapeError
-from posterior.linalg import SpectralFunction
+from posterior.linalg import SpectralFunction, chebyshev
 from posterior.operators.base import LinearOperator
 from posterior.shapes import image_shape, over_channels
 
@@ -24,7 +25,7 @@ class Blur(LinearOperator):
 
     Args:
         event_shape: (..., H, W).
-        kernel: (kh, kw), of any sum.
+        kernel: (kh, kw), or (B, kh, kw), one for each measurement, of any sum.
         boundary: "circular" continues the image periodically: the Fourier transform diagonalises A, and norm and
             spectral functions are exact. "reflect" mirrors it about its border pixels.
 
@@ -41,37 +42,36 @@ class Blur(LinearOperator):
         super().__init__(event_shape, event_shape)
         if (
             len(event_shape) < 2
-            or kernel.ndim != 2
-            or any(k > n for k, n in zip(kernel.shape, event_shape[-2:], strict=False))
+            or kernel.ndim not in (2, 3)
+            or any(k > n for k, n in zip(kernel.shape[-2:], event_shape[-2:], strict=False))
         ):
             raise ShapeError(
-                f"Blur takes images (..., H, W) and a kernel (kh, kw) no larger than them, got event_shape "
-                f"{event_shape} and a kernel of shape {tuple(kernel.shape)}"
+                "Blur takes images (..., H, W) and a kernel (kh, kw), or one for each measurement, no larger; "
+                f"got event_shape {event_shape} and a kernel of shape {tuple(kernel.shape)}"
             )
         if kernel.dtype not in (torch.float32, torch.float64) or not bool(kernel.any()):  # in half there is no FFT
             raise InvalidValueError(
                 f"the kernel of Blur must be floating-point, of single or double precision, and not zero; got {kernel}"
             )
-        self.boundary, self.knows_spectrum = boundary, boundary == "circular"
-        self.register_buffer("kernel", kernel)
-        # Pixels to continue the image by: before (left, above) and after (right, below).
-        self._margins = [(k - 1 - k // 2, k // 2) if boundary == "reflect" else (0, 0) for k in kernel.shape]
-        self._padded = [n + sum(margin) for n, margin in zip(event_shape[-2:], self._margins, strict=True)]
+        self.boundary, self.knows_spectrum = boundary, boundary == "circular" and kernel.ndim == 2
+        self._set_kernel(kernel)
 
-    @classmethod
+    def _set_kernel(self, kernel: Tensor) -> None:
+        self.register_batched("kernel", kernel, 2)
+        # Pixels to continue the image by: before (left, above) and after (right, below).
+        reflects = self.boundary == "reflect"
+        self._margins = [(k - 1 - k // 2, k // 2) if reflects else (0, 0) for k in kernel.shape[-2:]]
+        self._padded = [n + sum(margin) for n, margin in zip(self.event_shape[-2:], self._margins, strict=True)]
+
+    @staticmethod
     @checked
-    def gaussian(cls, event_shape: Shape, std: Positive, boundary: Boundary = "circular") -> Blur:
-        """Blur by a Gaussian of standard deviation `std` pixels, cut off at 4 std or at the image's size, of sum 1.
+    def gaussian(event_shape: Shape, std: Positive | Tensor, boundary: Boundary = "circular") -> GaussianBlur:
+        """Blur by a Gaussian of standard deviation `std` pixels, whose width is a parameter.
 
         Raises:
             InvalidValueError: std is not positive.
         """
-        profiles = []
-        for length in image_shape(event_shape):
-            radius = min(math.ceil(4 * std), (length - 1) // 2)
-            profile = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / std) ** 2)
-            profiles.append(profile / profile.sum())
-        return cls(event_shape, torch.outer(profiles[0], profiles[-1]).to(torch.get_default_dtype()), boundary)
+        return GaussianBlur(event_shape, std, boundary)
 
     @classmethod
     @checked
@@ -104,7 +104,7 @@ class Blur(LinearOperator):
     def norm(self) -> Tensor:
         """The largest magnitude of the kernel's Fourier transform, exactly, if circular; else as in the base class."""
         if self.boundary == "circular":
-            return self._cached("norm", lambda: self._transfer().abs().max())
+            return self._cached("norm", lambda: self._transfer().abs().amax((-2, -1)))
         return super().norm()
 
     def gram(self, x: Tensor) -> Tensor:
@@ -116,7 +116,11 @@ class Blur(LinearOperator):
         if self.boundary != "circular":
             return super().gram_function(function, x)
         spectrum = self._transfer().abs().square().to(x.dtype)
-        return self._filter(x, over_channels(function(spectrum), len(self.event_shape)).to(x.dtype))
+        if spectrum.ndim == 2:
+            factors = function(spectrum)
+        else:  # each measurement takes its own f at its own spectrum: the expansion sees to that
+            factors = chebyshev(spectrum.mul, self.norm() ** 2, function, torch.ones_like(spectrum), 2)
+        return self._filter(x, factors.to(x.dtype))
 
     def _forward(self, x: Tensor) -> Tensor:
         (top, _), (left, _) = self._margins
@@ -129,15 +133,15 @@ class Blur(LinearOperator):
         return self._pad_adjoint(self._filter(y, self._transfer().conj()))
 
     def _filter(self, x: Tensor, transfer: Tensor) -> Tensor:
-        return torch.fft.irfft2(torch.fft.rfft2(x) * transfer, s=self._padded)
+        return torch.fft.irfft2(torch.fft.rfft2(x) * over_channels(transfer, len(self.event_shape)), s=self._padded)
 
     def _transfer(self) -> Tensor:
         """Fourier transform of the kernel with its centre moved to the origin, on the padded image."""
 
         def compute() -> Tensor:
-            (kh, kw), (h, w) = self.kernel.shape, self._padded
+            (kh, kw), (h, w) = self.kernel.shape[-2:], self._padded
             image = torch.nn.functional.pad(self.kernel, (0, w - kw, 0, h - kh))
-            return torch.fft.rfft2(image.roll((-(kh // 2), -(kw // 2)), (0, 1)))
+            return torch.fft.rfft2(image.roll((-(kh // 2), -(kw // 2)), (-2, -1)))
 
         return self._cached("transfer", compute)
 
@@ -158,3 +162,41 @@ class Blur(LinearOperator):
             inner.narrow(dim, n - 1 - after, after).add_(x.narrow(dim, before + n, after).flip(dim))
             x = inner
         return x
+
+
+class GaussianBlur(Blur):
+    """Convolution with a Gaussian of sum 1, cut off at 4 std or at the image's size; `Blur.gaussian` makes it.
+
+    Args:
+        event_shape: (..., H, W).
+        std: Standard deviation in pixels, the parameter `std`: one number, or (B,) for a batch of measurements.
+        boundary: As of `Blur`.
+
+    Raises:
+        InvalidValueError: std is not positive.
+        ShapeError: event_shape has no H and W.
+    """
+
+    std: Tensor
+
+    def __init__(self, event_shape: Sequence[int], std: float | Tensor, boundary: Boundary = "circular") -> None:
+        image_shape(event_shape)
+        super().__init__(event_shape, torch.ones(1, 1), boundary)
+        self._add_parameter("std", std)
+        self._buffers["std"] = self.std.to(self.kernel.dtype)
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
+        std, profiles = self.std.double(), []
+        for length in image_shape(self.event_shape):
+            radius = (4 * std).ceil().clamp_max((length - 1) // 2)
+            widest = int(radius.max())
+            place = torch.arange(-widest, widest + 1, dtype=torch.float64, device=std.device)
+            profile = torch.exp(-0.5 * (place / std[..., None]) ** 2) * (place.abs() <= radius[..., None])
+            profiles.append(profile / profile.sum(-1, keepdim=True))
+        self.knows_spectrum = self.boundary == "circular" and std.ndim == 0
+        self._set_kernel((profiles[0][..., :, None] * profiles[1][..., None, :]).to(self.kernel))
+
+    def norm(self) -> Tensor:
+        """1, exactly, if circular: the kernel has no negative entry; else as in the base class."""
+        return self.kernel.new_ones(()) if self.boundary == "circular" else super().norm()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from posterior.checks import Shape, checked
 from posterior.errors import ShapeError
-from posterior.linalg import SpectralFunction
+from posterior.linalg import SpectralFunction, own_values
 from posterior.operators.coils import CoilOperator, as_channels
 from posterior.operators.fourier import centred_fft, centred_ifft
 from posterior.operators.masks import MaskedOperator
@@ -75,9 +75,8 @@ class MultiCoilMRI(CoilOperator, MaskedOperator):
         image = torch.complex(*x.unbind(-3))
         if values.ndim == 2:
             factors, rows = function(values), "hvu"
-        else:  # f may depend on the measurement as the eigenvalues do: each takes its own f at its own
-            own = [function(one) for one in values]
-            factors, rows = torch.stack([f[b] if f.ndim == 3 else f for b, f in enumerate(own)]), "bhvu"
+        else:  # f may depend on the measurement as the eigenvalues do
+            factors, rows = own_values(function, values), "bhvu"
             image = image.expand(torch.broadcast_shapes(image.shape, values.shape))
         lead = "..." + rows[:-2]
         parts = torch.einsum(f"{rows},{lead}v->{lead}u", vectors.conj(), image)

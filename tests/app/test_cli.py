@@ -38,6 +38,7 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
         ("solve", ("solver", "operator", "prior")),
         ("run", ("method", "operator", "prior", "data")),
         ("calibrate", ("sampler", "operator", "prior")),
+        ("check", ("sampler", "operator", "prior")),
         ("fairness", ("method", "operator", "prior")),
     ],
 )

@@ -13,9 +13,19 @@ import samplers.latent
 import samplers.map
 from posterior import likelihoods, operators
 from posterior.app.commands.priors import CONVERTERS
-from posterior.app.registry import DATA, LIKELIHOODS, OPERATORS, PRIORS, REGISTERED, SAMPLERS, SHIPPED, SOLVERS
+from posterior.app.registry import (
+    DATA,
+    LIKELIHOODS,
+    OPERATORS,
+    PARAMETERS,
+    PRIORS,
+    REGISTERED,
+    SAMPLERS,
+    SHIPPED,
+    SOLVERS,
+)
 from posterior.app.specification import build, usage
-from posterior.likelihoods import Likelihood
+from posterior.likelihoods import Likelihood, ParameterPrior
 from posterior.operators import LinearOperator, Operator
 from posterior.priors.zoo import list_priors
 from samplers import Plan, Sampler, Solver, recommend
@@ -23,7 +33,7 @@ from tests.app.named import text_of
 from tests.operators.cases import CASES
 from tests.priors import checkpoints
 
-ABSTRACT = (Sampler, Solver, Operator, LinearOperator, Likelihood)
+ABSTRACT = (Sampler, Solver, Operator, LinearOperator, Likelihood, ParameterPrior)
 OTHERS = (Plan, recommend)  # which no one builds
 
 
@@ -33,7 +43,7 @@ OTHERS = (Plan, recommend)  # which no one builds
         *((package, SAMPLERS | SOLVERS) for package in (samplers, samplers.guided, samplers.latent, samplers.flows)),
         *((package, SOLVERS) for package in (samplers.map, samplers.baselines)),
         (operators, OPERATORS),
-        (likelihoods, LIKELIHOODS),
+        (likelihoods, LIKELIHOODS | PARAMETERS),
     ],
     ids=lambda value: value.__name__ if isinstance(value, ModuleType) else "",
 )
@@ -45,7 +55,7 @@ def test_public_classes_are_registered(package: ModuleType, registered: dict[str
 def test_kinds() -> None:
     assert set(REGISTERED["method"]) == set(SAMPLERS) | set(SOLVERS)
     assert list(SHIPPED) == list_priors()
-    for registered in (SAMPLERS, SOLVERS, OPERATORS, LIKELIHOODS, PRIORS, DATA):
+    for registered in (SAMPLERS, SOLVERS, OPERATORS, LIKELIHOODS, PARAMETERS, PRIORS, DATA):
         assert len({name.lower() for name in registered}) == len(registered)  # capitals do not matter
 
 

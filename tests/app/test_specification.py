@@ -8,8 +8,9 @@ import torch
 from posterior.app.arrays import load_array
 from posterior.app.specification import build, usage
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError, UnknownNameError
+from posterior.likelihoods import LogNormal
 from posterior.operators import Downsampling, Inpainting
-from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, ReplicaExchange, TemperedSMC
+from samplers import AnnealedLangevin, AuxiliaryGibbs, AuxiliaryMH, BlockGibbs, ReplicaExchange, TemperedSMC
 from samplers.map import CSGM
 
 SHAPE = (3, 8, 8)
@@ -170,3 +171,15 @@ def test_arrays_that_cannot_be_read(tmp_path: Path) -> None:
     for name in ("missing.npy", "."):
         with pytest.raises(FileFormatError, match="there is no file"):
             load_array(tmp_path / name)
+
+
+def test_priors_of_parameters_are_named_within_a_sampler() -> None:
+    inner = "{name: ReplicaExchange, chains: 5}"
+    built = build(
+        "sampler", f"BlockGibbs:inner={inner},parameters={{std: {{name: lognormal, median: 1.5, spread: 0.3}}}}"
+    )
+    assert built == BlockGibbs(ReplicaExchange(chains=5), {"std": LogNormal(1.5, 0.3)})
+    for wrong in ("[1.0]", "{std: 1.0}"):
+        with pytest.raises(InvalidValueError, match="parameters cannot be"):
+            build("sampler", f"BlockGibbs:parameters={wrong}")
+    assert "parameters={noise_std: InverseGamma}" in usage("sampler", "BlockGibbs")

@@ -1,5 +1,5 @@
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from posterior import GaussianLikelihood, PointEstimate, Posterior
+from posterior import GaussianLikelihood, PointEstimate, Posterior, Samples
 from posterior.diagnostics import DEFAULT_FUNCTIONALS, Calibration, calibrate
 from posterior.diagnostics.coverage import exchange_test, interval_levels, interval_shares
 from posterior.errors import (
@@ -18,9 +18,10 @@ from posterior.errors import (
     NotFiniteError,
     ShapeError,
 )
+from posterior.likelihoods import LogNormal
 from posterior.methods import Method
 from posterior.noise import Noise
-from posterior.operators import Inpainting, Operator
+from posterior.operators import Inpainting, Matrix, Operator
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from tests.diagnostics.methods import KnownDraws, PriorDraws, SharedError, samples
 from tests.problems import DOUBLE, gaussian
@@ -302,3 +303,45 @@ def test_the_ranks_of_another_study_are_not_given(tmp_path: Path) -> None:
     ):
         with pytest.raises(CheckpointMismatchError, match=f"different {parts};"):
             run(**other)
+
+
+@dataclass(frozen=True)
+class KnownParameters:
+    """σ by quadrature and x given it, of a scalar seen several times; or σ too large, or with x of another."""
+
+    fault: str = ""
+    name: str = "KnownParameters"
+
+    @property
+    def parameters(self) -> dict[str, LogNormal]:
+        return {"noise_std": LogNormal(0.5, 1.0)}
+
+    def __call__(self, problem: Posterior, *, num_samples: int = 64, seed: int = 0, **options: object) -> Samples:
+        y, m = problem.y, problem.y.shape[1]
+        grid = 0.5 * torch.linspace(-5, 5, 400, dtype=DOUBLE).exp()
+        within = (y - y.mean(1, keepdim=True)).square().sum(1)[:, None]  # x ~ N(0, 1) leaves y the mean and the spread
+        mean, tall = y.mean(1)[:, None], 1 + grid**2 / m
+        log = -0.5 * within / grid**2 - (m - 1) * grid.log() - 0.5 * mean**2 / tall - 0.5 * tall.log()
+        log = log - 0.5 * (grid / 0.5).log() ** 2
+        noise = problem.noise(1000 + seed, num_samples)
+        rank = log.softmax(1).cumsum(1)
+        place = torch.searchsorted(rank, noise.use("theta").uniform().T.contiguous()).clamp_max(399)
+        theta = grid[place].T * (1.7 if self.fault == "shifted" else 1.0)  # (S, B)
+        given = theta.flip(0) if self.fault == "others" else theta
+        precision = 1 + m / given**2
+        x = (y.sum(1) / given**2) / precision + noise.use("x").normal() / precision.sqrt()
+        return replace(samples(x[..., None]), parameters={"noise_std": theta})
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"), [("", ()), ("shifted", ("noise_std",)), ("others", ("at its parameters",))]
+)
+def test_parameters_are_drawn_and_ranked_too(fault: str, found: tuple[str, ...]) -> None:
+    prior = GaussianMixturePrior(torch.zeros(1, 1, dtype=DOUBLE), std=1.0)
+    likelihood = GaussianLikelihood(Matrix(torch.ones(2, 1, dtype=DOUBLE)), 1.0)
+    result = calibrate(KnownParameters(fault), prior, likelihood, num_problems=400, batch=400, progress=False)
+    assert {"noise_std", "log-likelihood at its parameters"} <= set(result.ranks)
+    faults = [check.name for check in result.checks if not check.passed]
+    assert bool(faults) == bool(found) and all(any(name in one for one in faults) for name in found)
+    with pytest.raises(InvalidValueError, match="may not be called noise_std"):
+        calibrate(KnownParameters(), prior, likelihood, functionals={"noise_std": lambda x, problem: x[..., 0]})

@@ -46,6 +46,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digits, rng = load_digits()[0].numpy(), np.random.default_rng(0)
     np.savez("images.npz", np.concatenate([digits, digits[:10]]))
     np.savez("held-out.npz", digits[:3])
+    np.save("digit-measured.npy", digits[:1].reshape(1, 1, 7, 4, 7, 4).mean((3, 5)))
     matrix = rng.standard_normal((10, 784)).astype(np.float32) / 28
     np.save("A.npy", matrix)
     np.save("y.npy", (digits[:1].reshape(1, -1) @ matrix.T + 0.1 * rng.standard_normal((1, 10))).astype(np.float32))
@@ -98,9 +99,12 @@ def test_your_operator() -> None:
 
 def test_your_noise() -> None:
     found = run(
-        "docs/noise.md", SMALL | {"population=64": "population=8", "problem, 64": "problem, 8"}, {"sample": FEW}
+        "docs/noise.md",
+        SMALL | {"population=64": "population=8", "problem, 64": "problem, 8", "burn_in=20": "burn_in=2"},
+        {"sample": FEW},
     )
-    assert found["samples"].x.shape == (8, 1, *SHAPE)
+    assert found["samples"].x.shape == (16, 1, *SHAPE)
+    assert set(found["samples"].parameters) == {"noise_std", "std"}
     assert Samples.load("results/sample/samples.npz").provenance.likelihood == "PoissonLikelihood"
 
 
@@ -115,7 +119,10 @@ def test_which_sampler() -> None:
 
 def test_is_it_right(capsys: pytest.CaptureFixture[str]) -> None:
     smaller = SMALL | {"population=64": "population=8", "problem, 64": "problem, 8"}
-    found = run("docs/checks.md", smaller, {"calibrate": CALIBRATE})
+    smaller |= {"num_problems=99": "num_problems=19", "steps=15": "steps=3"}
+    check = "--prior ./small --num_problems 19 --num_samples 2 --progress false"
+    found = run("docs/checks.md", smaller, {"calibrate": CALIBRATE, "check": check})
+    assert "sound problems" in str(found["check"])
     assert [one.level in LEVELS for one in found["samples"].verdict] == [True]
     assert 0 <= float(found["share"]) <= 1
     said = capsys.readouterr().out

@@ -39,6 +39,10 @@ COMMANDS: dict[str, list[str]] = {
         "calibrate", "--prior=./score", "--sampler=DDNM:steps=3", "--operator=half:keep=top", "--noise_std=1",
         "--num_problems=2", "--num_samples=2", "--thin=1", "--batch=2", "--out=calibrated", QUIET,
     ],
+    "check": [
+        "check", "y.npy", "--prior=./score", "--sampler=DDNM:steps=3", "--operator=half:keep=top", "--noise_std=1",
+        "--num_problems=19", "--num_samples=2", "--out=checked", QUIET,
+    ],
     "fairness": [
         "fairness", "--prior=./generator", "--classifier=./classifier", "--operators=[half:keep=top]",
         "--noise_std=[1]", "--methods=[PULSE]", "--images=pictures", "--num_images=2",

@@ -46,6 +46,7 @@ COMPLEX = torch.complex64, torch.complex128
 FLOATING = torch.float16, torch.bfloat16, torch.float32, torch.float64
 IMAGE_SHAPE = several(COUNT, 2)
 BOUNDARY = either("circular", "reflect")
+POSITIVES = either(POSITIVE, several(POSITIVE, 1))  # a number, or one for each measurement
 
 OPERATORS: dict[str, Call] = {
     "Identity": _operator(operators.Identity, {"event_shape": EVENT}, event_shape=SHAPE),
@@ -53,11 +54,11 @@ OPERATORS: dict[str, Call] = {
     "Blur": _operator(
         operators.Blur, {"event_shape": EVENT, "kernel": torch.ones(2, 2)},
         event_shape=IMAGE_SHAPE, boundary=BOUNDARY,
-        kernel=numbers(lambda shape: len(shape) == 2, torch.float32, torch.float64),
+        kernel=numbers(lambda shape: len(shape) in (2, 3), torch.float32, torch.float64),
     ),
     "Blur.gaussian": _operator(
         operators.Blur.gaussian, {"event_shape": EVENT, "std": 1.0},
-        event_shape=IMAGE_SHAPE, std=POSITIVE, boundary=BOUNDARY,
+        event_shape=IMAGE_SHAPE, std=POSITIVES, boundary=BOUNDARY,
     ),
     "Blur.motion": _operator(
         operators.Blur.motion, {"event_shape": EVENT, "length": 2.0, "angle": 30.0},
@@ -105,6 +106,9 @@ OPERATORS: dict[str, Call] = {
         operators.Composition, {"outer": Matrix(MATRIX), "inner": Matrix(MATRIX)},
         outer=_of_operator, inner=_of_operator,
     ),
+    "Scaled": _operator(
+        operators.Scaled, {"operator": Matrix(MATRIX), "factor": 2.0}, operator=_of_operator, factor=POSITIVES
+    ),
     "Stack": _operator(
         operators.Stack, {"operators": [Matrix(MATRIX), Matrix(MATRIX)]}, operators=several(_of_operator, 1),
     ),
@@ -125,15 +129,10 @@ def _measure(likelihood: Likelihood) -> Tensor:
 
 
 def _likelihood(kind: Callable[..., Likelihood], **parameters: Any) -> Call:
-    allowed: dict[str, Allowed] = {name: _one_or_each(name not in ("low", "high")) for name in parameters}
+    either_end = either(real(), several(real(), 1))
+    allowed: dict[str, Allowed] = {name: either_end if name in ("low", "high") else POSITIVES for name in parameters}
     allowed["operator"] = lambda value: isinstance(value, Operator)
     return Call(kind, lambda: {"operator": Matrix(MATRIX), **parameters}, allowed, _measure)
-
-
-def _one_or_each(positive: bool) -> Allowed:
-    """A number, or one for each measurement."""
-    one = POSITIVE if positive else real()
-    return either(one, several(one, 1))
 
 
 LIKELIHOODS: dict[str, Call] = {

@@ -9,7 +9,7 @@ from posterior import diagnostics, fairness, metrics
 from posterior.noise import Noise
 from samplers.guided import DDNM
 from tests.fuzz.calls import Y, maybe, no_numbers, problem, users
-from tests.fuzz.oracle import Allowed, Call, either, numbers, real, several
+from tests.fuzz.oracle import Allowed, Call, either, numbers, real, several, whole
 from tests.fuzz.settings import COUNT, SEED, SHARE
 
 SAMPLES = DDNM(steps=3).sample(problem(), 20, progress=False)
@@ -119,6 +119,16 @@ DIAGNOSTICS: dict[str, Call] = {
     "predictive_check": _call(
         diagnostics.predictive_check, {"samples": SAMPLES, "problem": problem()},
         samples=lambda value: False, problem=lambda value: False, seed=SEED,
+    ),
+    "sound_problems": _call(
+        diagnostics.sound_problems,
+        {
+            "method": DDNM(steps=3), "prior": problem().prior, "likelihood": problem().likelihood, "num_problems": 19,
+            "num_samples": 2, "progress": False,
+        },
+        "sound problems", "truth",
+        method=lambda value: False, prior=lambda value: False, likelihood=lambda value: False,
+        num_problems=whole(19), num_samples=whole(2), seed=SEED, batch=COUNT, batch_size=either(None, COUNT),
     ),
     "psnr": _call(
         metrics.psnr, {"estimate": SQUARES, "truth": SQUARES / 2},

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from posterior.app.registry import SAMPLERS, SOLVERS
 from posterior.mri import MoDLNetwork, ReconstructionUNet, VariationalNetwork
-from samplers import Solver
+from samplers import BlockGibbs, Solver
 from samplers.flows import ComposedFlow
 from tests.fuzz.oracle import Allowed, Call, either, flag, real, several, whole
 from tests.samplers.cases import CASES
@@ -38,6 +38,7 @@ SETTINGS: dict[str, Allowed] = {
     "gamma": POSITIVE,
     "guidance": NON_NEGATIVE,
     "hidden": COUNT,
+    "inner": lambda value: type(value).__name__ in ("AuxiliaryGibbs", "AuxiliaryMH", "ReplicaExchange", "HMC"),
     "iterations": COUNT,
     "langevin_steps": COUNT,
     "layers": several(COUNT),
@@ -48,6 +49,7 @@ SETTINGS: dict[str, Allowed] = {
     "ode_steps": COUNT,
     "optimiser": either("adam", "lbfgs"),
     "perceptual": NON_NEGATIVE,
+    "parameters": lambda value: isinstance(value, dict) and bool(value),
     "population": whole(2),
     "prior_steps": whole(2),
     "radii": several(NON_NEGATIVE),
@@ -113,7 +115,7 @@ def _method(name: str) -> Call:
         problem = case.problem(1)
         if isinstance(method, Solver):
             return method.solve(problem, progress=False).x
-        return method.sample(problem, 2, progress=False).x
+        return method.sample(problem, 4 if isinstance(method, BlockGibbs) else 2, progress=False).x
 
     return Call(lambda **settings: replace(case.method, **settings), dict, allowed, run)
 

@@ -25,6 +25,7 @@ def shifted(x: Tensor) -> Tensor:
 SHARED_CASES = {
     "Blur": Case("blur:kernel={kernel}", shifted, {"kernel": KERNEL}),
     "Blur, reflect": Case("blur:kernel={kernel},boundary=reflect", arrays={"kernel": KERNEL}),
+    "gaussian-blur, reflect": Case("gaussian-blur:std=0.9,boundary=reflect"),
     "gaussian-blur": Case("gaussian-blur:std=0.6"),
     "motion-blur": Case("motion-blur:length=3,angle=45"),
 }
@@ -132,3 +133,20 @@ def test_motion_of_one_pixel_changes_nothing():
 def test_errors(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize("boundary", ["circular", "reflect"])
+def test_each_measurement_may_have_its_own_kernel(boundary):
+    kernels = torch.stack([random_kernel(3, 2), 2 * random_kernel(3, 2)])
+    check_operator(Blur((2, 5, 4), kernels, boundary))
+    widths = torch.tensor([0.5, 1.7], dtype=torch.float64)
+    operator = Blur.gaussian((1, 9, 10), 1.0, boundary).double().with_parameters(std=widths)
+    check_operator(operator)
+    x = random_images(operator, 2)
+    for b, std in enumerate(widths.tolist()):  # a narrow kernel has the zeros of the wide one around it
+        assert_close(operator(x)[b], Blur.gaussian((1, 9, 10), std, boundary).double()(x[b]), 1e-6)
+
+
+def test_a_width_is_refused_where_it_cannot_be():
+    with pytest.raises(InvalidValueError, match="std must be positive"):
+        Blur.gaussian((4, 4), 1.0).with_parameters(std=-1.0)

@@ -10,6 +10,7 @@ from posterior.noise import Noise
 from posterior.operators import Matrix
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.problem import Posterior
+from samplers import AuxiliaryMH
 from samplers.base import Sampler
 from samplers.flows import ComposedFlow
 from samplers.solver import Solver
@@ -36,6 +37,7 @@ _SETTINGS: dict[str, Any] = _COMPOSED | {
     "form": "code",
     "gamma": 1.3,
     "guidance": 1.0,
+    "inner": AuxiliaryMH(chains=4, burn_in=7, thinning=3, steps=5, prior_steps=5),
     "iterations": 40,
     "langevin_steps": 7,
     "layers": (1, 2),

@@ -12,6 +12,7 @@ from posterior.methods import Method
 from posterior.priors import FlowPrior, ScorePrior
 from posterior.problem import Posterior
 from samplers.base import Sampler
+from samplers.block_gibbs import BlockGibbs
 from samplers.chains import ChainSampler
 from samplers.invariance import moving_calls
 from samplers.metering import Meter
@@ -60,11 +61,12 @@ def test_odd_settings_do_not_depend_on_the_batch_size_or_on_neighbours(case: Cas
     """What rounding does to products of different shapes stays rounding, relative to the largest value."""
     case = case._replace(method=oddly_set(case.method))
     problem = uneven_problem(case)
-    whole = run(case, problem, 9)[0]
+    draws = 12 if isinstance(case.method, BlockGibbs) else 9  # which takes no fewer chains than four
+    whole = run(case, problem, draws)[0]
     near = 1e-9 * max(1.0, float(whole.abs().max()))
     for size in (1, 3, 10_000):
-        assert torch.allclose(run(case, problem, 9, batch_size=size)[0], whole, atol=near, rtol=0)
-    apart = run(case, problem.select([0, 2]), 9, batch_size=3)[0]
+        assert torch.allclose(run(case, problem, draws, batch_size=size)[0], whole, atol=near, rtol=0)
+    apart = run(case, problem.select([0, 2]), draws, batch_size=3)[0]
     assert torch.allclose(apart, whole[[0, 2]], atol=near, rtol=0)
 
 

@@ -1,20 +1,21 @@
-"""The commands that say how far results can be trusted: `posterior priors check` and `posterior calibrate`."""
+"""The commands that say how far results can be trusted: `posterior priors check`, `calibrate` and `check`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from posterior.app.config import build_prior
-from posterior.app.question import noise_of
-from posterior.app.running import default_device
+from posterior.app.question import noise_of, pose
+from posterior.app.running import answer, default_device
 from posterior.app.specification import build
 from posterior.data import load_images
-from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_prior
+from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_model, check_prior, sound_problems
 from posterior.figures import calibration_figure, save_figure
 from posterior.io.writing import check_writable, write_text
 from posterior.priors.base import ScorePrior
 from posterior.priors.zoo import load_prior
+from posterior.results import Samples
 
 
 def priors_check(
@@ -107,6 +108,60 @@ def calibration(
     _report(result, out / "calibration.md")
     save_figure(calibration_figure(result), out / "calibration.png")
     print(f"figure: {out / 'calibration.png'}")
+
+
+def model_check(
+    measurement: Path,
+    *,
+    prior: str = "digits",
+    operator: str = "half:keep=top",
+    noise_std: float | None = None,
+    likelihood: str | None = None,
+    sampler: str = "TemperedSMC:accuracy=fast,population=64",
+    images: Path | None = None,
+    num_problems: int = 99,
+    num_samples: int = 16,
+    out: Path | None = None,
+    batch_size: int | None = None,
+    seed: int = 0,
+    progress: bool = True,
+) -> None:
+    """Test whether prior, operator and noise are those of measurements, by problems where they are.
+
+    Args:
+        measurement: Measurements y of your own, (B, *measurement_shape), npy.
+        prior: Name of a shipped prior, or a folder.
+        operator: Forward operator.
+        noise_std: Standard deviation of Gaussian noise, 0.1 unless given; images lie in [-1, 1]. Short for --likelihood
+            gaussian:noise_std=….
+        likelihood: Noise of another kind, as in poisson:gain=50,background=1.
+        sampler: What answers all problems; the test is right whether or not it is exact.
+        images: Images that the prior has not seen, for sound problems that allow for its own faults: a folder of
+            pictures (png, jpg) or an array in [-1, 1] (npy, npz). Unless given, they are drawn from the prior.
+        num_problems: Sound problems, 19 or more, and at most as many as images.
+        num_samples: Samples of each problem.
+        out: Folder for model_check.md.
+        batch_size: Images in one network call at the most; lower it if memory runs out.
+        seed: Seed of truths, noise and samples.
+        progress: Whether to show progress bars.
+    """
+    question: dict[str, Any] = {"operator": operator, "noise_std": noise_std, "likelihood": likelihood, "seed": seed}
+    problem = pose(prior, measurement=measurement, **question).problem
+    method = build("sampler", sampler)
+    method.check(problem)
+    truth = None if images is None else load_images(images, problem.event_shape)
+    if out is not None:
+        check_writable(out / "model_check.md")  # before the work
+    sound = sound_problems(
+        method, problem.prior, problem.likelihood, truth=truth, num_problems=num_problems, num_samples=num_samples,
+        seed=seed, batch_size=batch_size, progress=progress,
+    )  # fmt: skip
+    samples = answer(problem, method, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress)
+    text = f"{check_model(cast(Samples, samples), problem, sound, seed)}\n"
+    print(text)
+    if out is not None:
+        write_text(out / "model_check.md", text)
+        print(f"saved to {out / 'model_check.md'}")
 
 
 def _report(result: Calibration | PriorCheck, file: Path | None) -> None:
