@@ -46,6 +46,7 @@ TOLERANCES = {
     "flows.digits": (1.0, 1.0),
     "mri.calibration": (0.05, 0.02),
     "mri.shift": (0.05, 0.02),
+    "talk.layerwise": (0.1, 0.01),  # vertices of programs
 }
 
 

@@ -16,6 +16,7 @@ from posterior.networks.edm_unet import EDMUNet
 from posterior.networks.ffdnet import FFDNet
 from posterior.networks.image_flow import ImageFlow
 from posterior.networks.normalised_unet import NormalisedUNet
+from posterior.networks.perceptron import Perceptron
 from posterior.networks.refinenet import RefineNet
 from posterior.networks.stylegan2 import StyleGAN2Generator
 from posterior.networks.unet import UNet
@@ -26,8 +27,8 @@ from posterior.networks.vector_flow import VectorFlow
 NETWORKS: dict[str, type[nn.Module]] = {
     network.__name__: network
     for network in (
-        ConvNet, DCGANGenerator, EDMUNet, FFDNet, GenderNet, ImageFlow, NormalisedUNet, RefineNet, StyleGAN2Generator,
-        UNet, VAEDecoder, VectorFlow,
+        ConvNet, DCGANGenerator, EDMUNet, FFDNet, GenderNet, ImageFlow, NormalisedUNet, Perceptron, RefineNet,
+        StyleGAN2Generator, UNet, VAEDecoder, VectorFlow,
     )
 }  # fmt: skip
 

@@ -3,7 +3,8 @@
 from samplers.map.csgm import CSGM
 from samplers.map.ilo import ILO
 from samplers.map.lasso import Lasso
+from samplers.map.layerwise import LayerwiseInversion
 from samplers.map.pulse import PULSE
 from samplers.map.tv import TotalVariation
 
-__all__ = ["CSGM", "ILO", "PULSE", "Lasso", "TotalVariation"]
+__all__ = ["CSGM", "ILO", "PULSE", "Lasso", "LayerwiseInversion", "TotalVariation"]

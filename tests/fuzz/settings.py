@@ -45,6 +45,7 @@ SETTINGS: dict[str, Allowed] = {
     "learning_rate": POSITIVE,
     "levels": whole(2),
     "network": either("vgg", "alex", "squeeze"),
+    "norm": either("linf", "l1"),
     "ode_steps": COUNT,
     "optimiser": either("adam", "lbfgs"),
     "perceptual": NON_NEGATIVE,

@@ -43,6 +43,7 @@ _SETTINGS: dict[str, Any] = _COMPOSED | {
     "modes": True,
     "levels": 7,
     "network": "vgg",
+    "norm": "l1",
     "ode_steps": 3,
     "optimiser": "lbfgs",
     "perceptual": 0.0,
