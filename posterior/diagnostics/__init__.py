@@ -15,6 +15,7 @@ from posterior.diagnostics.discrepancy import (
 )
 from posterior.diagnostics.functionals import DEFAULT_FUNCTIONALS, Functional
 from posterior.diagnostics.importance import ParetoSmoothed, pareto_smoothed
+from posterior.diagnostics.outliers import find_outliers
 from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
 from posterior.diagnostics.prior_check import check_prior
 from posterior.diagnostics.prior_table import PriorCheck
@@ -50,6 +51,7 @@ __all__ = [
     "ess_bulk",
     "ess_mean",
     "ess_tail",
+    "find_outliers",
     "holm",
     "mcse_mean",
     "mean_error",

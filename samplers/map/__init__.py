@@ -5,6 +5,7 @@ from samplers.map.ilo import ILO
 from samplers.map.lasso import Lasso
 from samplers.map.layerwise import LayerwiseInversion
 from samplers.map.pulse import PULSE
+from samplers.map.robust import RobustCSGM
 from samplers.map.tv import TotalVariation
 
-__all__ = ["CSGM", "ILO", "PULSE", "Lasso", "LayerwiseInversion", "TotalVariation"]
+__all__ = ["CSGM", "ILO", "PULSE", "Lasso", "LayerwiseInversion", "RobustCSGM", "TotalVariation"]

@@ -67,6 +67,10 @@ DIAGNOSTICS: dict[str, Call] = {
     "energy_score": _call(
         diagnostics.energy_score, {"x": DRAWS, "truth": DRAWS[0]}, "draws", "score", x=_points(2), truth=_points(1)
     ),
+    "find_outliers": _call(
+        lambda x, cutoff: diagnostics.find_outliers(problem(), x, cutoff), {"x": torch.zeros_like(Y), "cutoff": 4.0},
+        "find_outliers", x=numbers(tuple(Y.shape)), cutoff=real(0, open_low=True),
+    ),
     "energy_distance": _call(
         diagnostics.energy_distance, {"a": POINTS, "b": POINTS + 1}, "point", "sets", a=_points(1), b=_points(1)
     ),

@@ -23,6 +23,7 @@ _COMPOSED = {"steps": 5, "batch": 1, "learning_rate": 0.2, "couplings": 3, "hidd
 _SETTINGS: dict[str, Any] = _COMPOSED | {
     "accuracy": "standard",
     "basis": "haar",
+    "block_size": 3,
     "burn_in": 7,
     "burn_out": 3,
     "chains": 3,
