@@ -33,7 +33,9 @@ SMOKE = {
     "mri": [*ONE, "methods.0.accuracy=fast"],
     "one_bit": [*ONE, "likelihood.noise_std=5", "methods.0.population=8"],
     "own_operator": [*ONE, "likelihood.noise_std=20", "methods.0.population=8"],
+    "phase_retrieval": [*ONE, "methods.0.steps=2", "likelihood.noise_std=20", "methods.1.population=8"],
     "poisson": [*ONE, "likelihood.gain=0.1", "methods.0.population=8"],
+    "robust": [*ONE, "methods.0.steps=2", "likelihood.scale=20", "methods.1.population=8"],
 }  # fmt: skip
 
 

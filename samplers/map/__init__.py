@@ -1,6 +1,7 @@
 """Point estimates: one image for each measurement."""
 
 from samplers.map.csgm import CSGM
+from samplers.map.hand_voroninski import HandVoroninski
 from samplers.map.ilo import ILO
 from samplers.map.lasso import Lasso
 from samplers.map.layerwise import LayerwiseInversion
@@ -8,4 +9,4 @@ from samplers.map.pulse import PULSE
 from samplers.map.robust import RobustCSGM
 from samplers.map.tv import TotalVariation
 
-__all__ = ["CSGM", "ILO", "PULSE", "Lasso", "LayerwiseInversion", "RobustCSGM", "TotalVariation"]
+__all__ = ["CSGM", "ILO", "PULSE", "HandVoroninski", "Lasso", "LayerwiseInversion", "RobustCSGM", "TotalVariation"]

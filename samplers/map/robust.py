@@ -30,11 +30,11 @@ class RobustCSGM(Restarted[Search]):
     $$ \min_z \max_{z'} \operatorname*{median}_{j} \frac{1}{|B_j|} \sum_{i \in B_j}
        \big[(y_i - A(G(z))_i)^2 - (y_i - A(G(z'))_i)^2\big] + \lambda(\|z\|^2 - \|z'\|^2) $$
 
-    over blocks B_j of the measured entries. A grossly wrong entry makes the difference in its block large, of either
-    sign, so that the median is that of a block without one, as long as half of the blocks are: of b entries where less
-    than log(2)/b of all are wrong, 13 % for b = 5 and 3 % for the paper's 20. Both z and its rival z′ take steps of Adam
-    on the block that is the median. Blocks are drawn anew at each step, so that no entry is shut out for good, and eight
-    times, for a mean of eight medians, which costs no network call.
+    over blocks B_j of the measured entries. A grossly wrong entry makes the difference in its block large, of
+    either sign, so that the median is that of a block without one, as long as half of the blocks are: of b entries
+    where less than log(2)/b of all are wrong, 13 % for b = 5 and 3 % for the paper's 20. Both z and its rival z′
+    take steps of Adam on the block that is the median. Blocks are drawn anew at each step, so that no entry is shut
+    out for good, and eight times, for a mean of eight medians, which costs no network call.
 
     Of the likelihood it takes the operator and σ_y, for λ alone: what is wrong has no model. Where outliers have one,
     `CSGM` takes a `StudentTLikelihood`, and samplers too.

@@ -70,12 +70,14 @@ _SETTINGS: dict[str, Any] = _COMPOSED | {
     "weight": 0.5,
     "width": 1.0,
     "zeta": 0.9,
+    "HandVoroninski.optimiser": "sgd",
 }
 
 
 def oddly_set(method: MethodT) -> MethodT:
     """A method with all settings that have a default away from it, but for ILO's number of layers and its loss."""
-    wanted = {field.name: _SETTINGS[field.name] for field in fields(method) if field.default is not MISSING}
+    names = [field.name for field in fields(method) if field.default is not MISSING]
+    wanted = {name: _SETTINGS.get(f"{method.name}.{name}", _SETTINGS.get(name)) for name in names}
     if isinstance(wanted.get("radii"), tuple):
         wanted["steps"] = (3, 1, 5)
     return replace(method, **wanted)
