@@ -19,6 +19,8 @@ from posterior.diagnostics.outliers import find_outliers
 from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
 from posterior.diagnostics.prior_check import check_prior
 from posterior.diagnostics.prior_table import PriorCheck
+from posterior.diagnostics.recovery import Recovery, recovery
+from posterior.diagnostics.restricted_eigenvalue import RestrictedEigenvalue, restricted_eigenvalue
 from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import (
     DetectableEffect,
@@ -40,6 +42,8 @@ __all__ = [
     "PredictiveCheck",
     "PrincipalComponents",
     "PriorCheck",
+    "Recovery",
+    "RestrictedEigenvalue",
     "calibrate",
     "check_prior",
     "conformal_intervals",
@@ -62,6 +66,8 @@ __all__ = [
     "rank_band",
     "rank_ecdf",
     "rank_p_value",
+    "recovery",
+    "restricted_eigenvalue",
     "rhat",
     "sliced_wasserstein",
     "sliced_wasserstein_monte_carlo_error",

@@ -24,10 +24,10 @@ class HandVoroninski(CSGM):
     $$ z \leftarrow \arg\min_{z, -z} f, \qquad z \leftarrow z - \eta\,\nabla f(z), \qquad
        f(z) = \|y - A(G(z))\|^2/m + \lambda\|z\|^2 $$
 
-    For generators of random weights, each layer of which is larger by a logarithmic factor than what enters it, f has no
-    valleys but those at the truth z₀ and at a negative multiple −ρz₀ of it, the second of which is higher: descent with
-    this step ends near z₀. Trained generators come without a promise. With the operator `Magnitude(A)` this is phase
-    retrieval under a generative prior.
+    For generators of random weights, each layer of which is larger by a logarithmic factor than what enters it, f
+    has no valleys but those at the truth z₀ and at a negative multiple −ρz₀ of it, the second of which is higher:
+    descent with this step ends near z₀. Trained generators come without a promise. With the operator `Magnitude(A)`
+    this is phase retrieval under a generative prior.
 
     Args:
         weight: λ, 0 as in the theory; None for the latent MAP, which takes any likelihood.
