@@ -46,6 +46,10 @@ TOLERANCES = {
     "flows.digits": (1.0, 1.0),
     "mri.calibration": (0.05, 0.02),
     "mri.shift": (0.05, 0.02),
+    "talk.layerwise": (0.1, 0.01),  # vertices of programs
+    "talk.phase_retrieval": (0.1, 0.05),
+    "talk.robust": (0.05, 0.005),  # medians
+    "talk.theory": (0.05, 0.005),
 }
 
 

@@ -34,7 +34,9 @@ SMOKE = {
     "one_bit": [*ONE, "likelihood.noise_std=5", "methods.0.population=8"],
     "own_operator": [*ONE, "likelihood.noise_std=20", "methods.0.population=8"],
     "unknown_noise": [*ONE, "num_samples=4", "methods.0.inner.burn_in=2", "methods.0.inner.thinning=1"],
+    "phase_retrieval": [*ONE, "methods.0.steps=2", "likelihood.noise_std=20", "methods.1.population=8"],
     "poisson": [*ONE, "likelihood.gain=0.1", "methods.0.population=8"],
+    "robust": [*ONE, "methods.0.steps=2", "likelihood.scale=20", "methods.1.population=8"],
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from posterior.app.commands.priors import CONVERTERS, priors_list, priors_show
 from posterior.app.commands.report import report
 from posterior.app.commands.run import run
 from posterior.app.commands.study import study_analyse, study_serve
+from posterior.app.commands.theory import theory
 from posterior.app.commands.train import train_flow, train_mri, train_score, train_vae
 from posterior.app.parsing import one_line_errors, parse
 
@@ -52,6 +53,7 @@ COMMANDS: dict[str, Any] = {
     "calibrate": calibration,
     "check": model_check,
     "fairness": fairness_study,
+    "theory": theory,
     "study": {
         "_help": "Let readers rank reconstructions blind, and analyse their ranks.",
         "serve": study_serve,

@@ -16,9 +16,12 @@ from posterior.diagnostics.discrepancy import (
 from posterior.diagnostics.functionals import DEFAULT_FUNCTIONALS, Functional
 from posterior.diagnostics.importance import ParetoSmoothed, pareto_smoothed
 from posterior.diagnostics.misspecification import ModelCheck, SoundProblems, check_model, sound_problems
+from posterior.diagnostics.outliers import find_outliers
 from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
 from posterior.diagnostics.prior_check import check_prior
 from posterior.diagnostics.prior_table import PriorCheck
+from posterior.diagnostics.recovery import Recovery, recovery
+from posterior.diagnostics.restricted_eigenvalue import RestrictedEigenvalue, restricted_eigenvalue
 from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import (
     DetectableEffect,
@@ -41,6 +44,8 @@ __all__ = [
     "PredictiveCheck",
     "PrincipalComponents",
     "PriorCheck",
+    "Recovery",
+    "RestrictedEigenvalue",
     "SoundProblems",
     "calibrate",
     "check_model",
@@ -54,6 +59,7 @@ __all__ = [
     "ess_bulk",
     "ess_mean",
     "ess_tail",
+    "find_outliers",
     "holm",
     "mcse_mean",
     "mean_error",
@@ -64,6 +70,8 @@ __all__ = [
     "rank_band",
     "rank_ecdf",
     "rank_p_value",
+    "recovery",
+    "restricted_eigenvalue",
     "rhat",
     "sliced_wasserstein",
     "sliced_wasserstein_monte_carlo_error",

@@ -18,6 +18,7 @@ from posterior.networks.ffdnet import FFDNet
 from posterior.networks.image_flow import ImageFlow
 from posterior.networks.mlp_mixer import MLPMixer
 from posterior.networks.normalised_unet import NormalisedUNet
+from posterior.networks.perceptron import Perceptron
 from posterior.networks.refinenet import RefineNet
 from posterior.networks.stylegan2 import StyleGAN2Generator
 from posterior.networks.unet import UNet
@@ -28,7 +29,8 @@ from posterior.networks.vector_flow import VectorFlow
 NETWORKS: dict[str, type[nn.Module]] = {
     network.__name__: network
     for network in (
-        ConvNet, DCGANGenerator, DRUNet, EDMUNet, FFDNet, GenderNet, ImageFlow, MLPMixer, NormalisedUNet, RefineNet,
+        ConvNet, DCGANGenerator, DRUNet, EDMUNet, FFDNet, GenderNet, ImageFlow, MLPMixer, NormalisedUNet,
+        RefineNet, Perceptron,
         StyleGAN2Generator, UNet, VAEDecoder, VectorFlow,
     )
 }  # fmt: skip

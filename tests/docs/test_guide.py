@@ -30,8 +30,9 @@ CALIBRATE = "--prior ./small --num_problems 2 --num_samples 3 --progress false"
 SHAPE = (1, 28, 28)
 ELSEWHERE = {"README.md", "docs/first_ten_minutes.md", "docs/mri.md", "docs/reader_study.md"}  # tests/test_docs.py
 HERE = {
-    "docs/prior.md", "docs/checkpoints.md", "docs/operator.md", "docs/noise.md", "docs/samplers.md", "docs/checks.md",
-    "docs/time.md", "docs/many.md", "docs/report.md", "docs/saving.md", "docs/fairness.md", "docs/command_line.md",
+    "docs/prior.md", "docs/checkpoints.md", "docs/operator.md", "docs/noise.md", "docs/samplers.md",
+    "docs/checks.md", "docs/time.md", "docs/many.md", "docs/report.md", "docs/saving.md", "docs/fairness.md",
+    "docs/command_line.md", "docs/robust.md",
     "docs/add_sampler.md", "docs/add_operator.md", "docs/add_prior.md",
 }  # fmt: skip
 
@@ -115,6 +116,22 @@ def test_which_sampler() -> None:
     flags = "--num_coils 2 --acceleration 2 --calibration 8 --steps 1 --evaluate_every 1 --progress false"
     run("docs/samplers.md", {}, {"train mri": flags})
     assert isinstance(MoDL("modl").network, MoDLNetwork)
+
+
+def test_when_measurements_are_wrong() -> None:
+    smaller = {
+        "steps=300": "steps=60",
+        "steps=500": "steps=3",
+        "population=64": "population=8",
+        "honest, 64": "honest, 8",
+    }
+    flags = "--num_measurements [9] --num_pairs 2 --num_problems 1 --steps 2 --restarts 1 --progress false"
+    found = run("docs/robust.md", smaller, {"theory": flags})
+    assert found["wrong"].shape == (4, 400) and found["wrong"][:, ::20].all()  # 30 is twenty of any residual
+    assert found["samples"].x.shape == (8, 4, 1, 28, 28)
+    z = Noise.of(0, 3).normal((20,))[0]
+    assert float((found["inverted"].latent - z).abs().max()) < 1e-3
+    assert Path("results/theory/theory.png").exists()
 
 
 def test_is_it_right(capsys: pytest.CaptureFixture[str]) -> None:

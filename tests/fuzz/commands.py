@@ -48,6 +48,10 @@ COMMANDS: dict[str, list[str]] = {
         "--noise_std=[1]", "--methods=[PULSE]", "--images=pictures", "--num_images=2",
         "--num_samples=2", "--out=fair", QUIET,
     ],
+    "theory": [
+        "theory", "--prior=./generator", "--num_measurements=[4]", "--num_pairs=2", "--num_problems=1", "--steps=1",
+        "--restarts=1", "--outside=0.1", "--noise_std=0.1", "--out=theory", QUIET,
+    ],
     "train score": [
         "train", "score", "--data=x.npz", "--out=trained", "--widths=[8]", "--blocks=1", "--patch=1", "--dropout=0.0",
         "--steps=1", "--batch_size=2", "--learning_rate=0.001", "--held_out=0", QUIET,

@@ -6,8 +6,12 @@ from typing import Any
 import torch
 
 from posterior import diagnostics, fairness, metrics
+from posterior.networks.perceptron import Perceptron
 from posterior.noise import Noise
+from posterior.operators import Identity
+from posterior.priors.generators import NetworkGenerator
 from samplers.guided import DDNM
+from samplers.map import CSGM
 from tests.fuzz.calls import Y, maybe, no_numbers, problem, users
 from tests.fuzz.oracle import Allowed, Call, either, numbers, real, several, whole
 from tests.fuzz.settings import COUNT, SEED, SHARE
@@ -61,11 +65,30 @@ def _call(function: Callable[..., Any], arguments: Mapping[str, Any], *names: st
 
 
 POINTS = DRAWS[:, 0]
+GENERATOR = NetworkGenerator(Perceptron([2, 4, 2], slope=0.5).requires_grad_(False))
 DIAGNOSTICS: dict[str, Call] = {
     **{name: _of_draws(name) for name in ("rhat", "ess_bulk", "ess_mean", "ess_tail", "mcse_mean")},
     "crps": _call(diagnostics.crps, {"x": POINTS, "truth": POINTS[0]}, "draws", "score", x=_points(1), truth=maybe),
     "energy_score": _call(
         diagnostics.energy_score, {"x": DRAWS, "truth": DRAWS[0]}, "draws", "score", x=_points(2), truth=_points(1)
+    ),
+    "find_outliers": _call(
+        lambda x, cutoff: diagnostics.find_outliers(problem(), x, cutoff), {"x": torch.zeros_like(Y), "cutoff": 4.0},
+        "find_outliers", x=numbers(tuple(Y.shape)), cutoff=real(0, open_low=True),
+    ),
+    "restricted_eigenvalue": _call(
+        lambda num_pairs, steps, seed: diagnostics.restricted_eigenvalue(
+            Identity((2,)), GENERATOR, num_pairs=num_pairs, steps=steps, seed=seed
+        ),
+        {"num_pairs": 2, "steps": 2, "seed": 0}, num_pairs=whole(2), steps=COUNT, seed=SEED,
+    ),
+    "recovery": _call(
+        lambda num_problems, outside, noise_std, seed: diagnostics.recovery(
+            CSGM(restarts=1, steps=2), GENERATOR, Identity((2,)), num_problems=num_problems, outside=outside,
+            noise_std=noise_std, seed=seed,
+        ),
+        {"num_problems": 2, "outside": 0.1, "noise_std": 0.1, "seed": 0}, "NaN or infinit",
+        num_problems=COUNT, outside=real(0), noise_std=real(0, open_low=True), seed=SEED,
     ),
     "energy_distance": _call(
         diagnostics.energy_distance, {"a": POINTS, "b": POINTS + 1}, "point", "sets", a=_points(1), b=_points(1)

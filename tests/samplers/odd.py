@@ -24,6 +24,7 @@ _COMPOSED = {"steps": 5, "batch": 1, "learning_rate": 0.2, "couplings": 3, "hidd
 _SETTINGS: dict[str, Any] = _COMPOSED | {
     "accuracy": "standard",
     "basis": "haar",
+    "block_size": 3,
     "burn_in": 7,
     "burn_out": 3,
     "chains": 3,
@@ -45,6 +46,7 @@ _SETTINGS: dict[str, Any] = _COMPOSED | {
     "modes": True,
     "levels": 7,
     "network": "vgg",
+    "norm": "l1",
     "ode_steps": 3,
     "optimiser": "lbfgs",
     "perceptual": 0.0,
@@ -70,12 +72,14 @@ _SETTINGS: dict[str, Any] = _COMPOSED | {
     "weight": 0.5,
     "width": 1.0,
     "zeta": 0.9,
+    "HandVoroninski.optimiser": "sgd",
 }
 
 
 def oddly_set(method: MethodT) -> MethodT:
     """A method with all settings that have a default away from it, but for ILO's number of layers and its loss."""
-    wanted = {field.name: _SETTINGS[field.name] for field in fields(method) if field.default is not MISSING}
+    names = [field.name for field in fields(method) if field.default is not MISSING]
+    wanted = {name: _SETTINGS.get(f"{method.name}.{name}", _SETTINGS.get(name)) for name in names}
     if isinstance(wanted.get("radii"), tuple):
         wanted["steps"] = (3, 1, 5)
     return replace(method, **wanted)

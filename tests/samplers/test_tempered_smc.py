@@ -111,6 +111,24 @@ def test_points_under_a_nonlinear_operator() -> None:
     check_evidence(samples, truth)
 
 
+def test_magnitudes_leave_both_signs_at_the_weights_of_the_prior() -> None:
+    """An image and its negative are as likely of a magnitude: between them the prior decides, and quadrature agrees."""
+    first = torch.tensor([[1.5, -1.0, 0.5, 2.0], [-0.5, 2.0, 1.5, 0.0]], dtype=DOUBLE)
+    weights = [0.42, 0.28, 0.18, 0.12]  # 0.7 of either image is positive
+    prior = GaussianMixturePrior(torch.cat([first, -first]), weights, 0.3)
+    rows = torch.linalg.qr(Noise.of(0, 1, dtype=DOUBLE).normal((4, 3))[0, 0]).Q.mT.contiguous()
+    likelihood = GaussianLikelihood(Magnitude(Matrix(rows)), 0.2)
+    y = (rows @ first[0]).abs()[None]
+    exact = prior.posterior(likelihood, y).weights[0]
+    assert float(exact[:2].sum()) == pytest.approx(0.7, abs=1e-6)
+    problem = copies(Posterior(prior, likelihood, y), 25)
+    x = TemperedSMC("fast", population=400).sample(problem, 400, progress=False).x
+    nearest = torch.cdist(x.flatten(0, 1), torch.cat([first, -first])).argmin(1).view(x.shape[:2])
+    found = torch.stack([(nearest == i).double().mean(0) for i in range(4)], 1)
+    # 25 × 400 draws of a share of 0.7 err by 0.005, and resampling doubles it: five of these are half the target
+    check_copies(found, exact, 0.05, bias=0.02)
+
+
 def test_the_evidence_is_unbiased_and_its_error_is_what_is_reported() -> None:
     # 300 runs of the same measurement. E[Z] is p(y); the mean of 300 estimates is off by its own standard error.
     one = mixture_problem()
