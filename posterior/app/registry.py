@@ -37,6 +37,8 @@ from posterior.operators import (
     Matrix,
     MultiCoilMRI,
     Operator,
+    Radon,
+    Visibilities,
 )
 from posterior.priors import EmpiricalPrior, GaussianMixturePrior
 from posterior.priors.base import Prior
@@ -83,10 +85,13 @@ OPERATORS = _public(Operator, operators) | {
     "gaussian": GaussianMeasurement,
     "gaussian-blur": Blur.gaussian,
     "half": Inpainting.half_image,
+    "interferometer": Visibilities.of_array,
     "mask": mask,
     "motion-blur": Blur.motion,
     "random": Inpainting.random,
+    "ricker": Blur.ricker,
     "simulated-mri": simulated_mri,
+    "tomography": Radon.equispaced,
 }
 LIKELIHOODS = _public(Likelihood, likelihoods) | {
     "gaussian": GaussianLikelihood,

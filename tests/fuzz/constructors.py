@@ -63,6 +63,10 @@ OPERATORS: dict[str, Call] = {
         operators.Blur.motion, {"event_shape": EVENT, "length": 2.0, "angle": 30.0},
         event_shape=IMAGE_SHAPE, length=real(1), angle=real(), boundary=BOUNDARY,
     ),
+    "Blur.ricker": _operator(
+        operators.Blur.ricker, {"event_shape": EVENT, "frequency": 0.2},
+        event_shape=IMAGE_SHAPE, frequency=real(0, 0.5, open_low=True, open_high=True), boundary=BOUNDARY,
+    ),
     "Downsampling": _operator(
         operators.Downsampling, {"event_shape": EVENT, "factor": 2, "kind": "mean"},
         event_shape=IMAGE_SHAPE, factor=COUNT, kind=either("mean", "bicubic"),
@@ -100,6 +104,24 @@ OPERATORS: dict[str, Call] = {
         operators.NonCartesianMRI, {"maps": MAPS, "trajectory": torch.tensor([[0.0, 1.0], [1.5, -0.5]])},
         maps=numbers(lambda shape: len(shape) in (3, 4), *COMPLEX),
         trajectory=numbers(lambda shape: len(shape) in (2, 3)),
+    ),
+    "Radon": _operator(
+        operators.Radon, {"event_shape": EVENT, "angles": [0.0, 30.0]},
+        event_shape=IMAGE_SHAPE, angles=either(several(real(), 1), numbers(lambda shape: len(shape) == 1)),
+    ),
+    "Radon.equispaced": _operator(
+        operators.Radon.equispaced, {"event_shape": EVENT, "num_views": 3}, event_shape=IMAGE_SHAPE, num_views=COUNT,
+    ),
+    "Sum": _operator(operators.Sum, {"event_shape": (2, 3)}, event_shape=SHAPE),
+    "Visibilities": _operator(
+        operators.Visibilities, {"event_shape": EVENT, "frequencies": torch.tensor([[0.0, 1.0], [1.5, -0.5]])},
+        event_shape=IMAGE_SHAPE,
+        frequencies=numbers(lambda shape: len(shape) == 2, torch.float32, torch.float64),
+    ),
+    "Visibilities.of_array": _operator(
+        operators.Visibilities.of_array, {"event_shape": EVENT, "num_antennas": 3},
+        event_shape=IMAGE_SHAPE, num_antennas=whole(2), hours=POSITIVE, num_times=COUNT,
+        declination=real(-90, 90), longest=real(0, 1, open_low=True, open_high=True),
     ),
     "Composition": _operator(
         operators.Composition, {"outer": Matrix(MATRIX), "inner": Matrix(MATRIX)},

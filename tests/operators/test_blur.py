@@ -27,6 +27,7 @@ SHARED_CASES = {
     "Blur, reflect": Case("blur:kernel={kernel},boundary=reflect", arrays={"kernel": KERNEL}),
     "gaussian-blur": Case("gaussian-blur:std=0.6"),
     "motion-blur": Case("motion-blur:length=3,angle=45"),
+    "ricker": Case("ricker:frequency=0.3"),
 }
 
 
