@@ -2,15 +2,21 @@
 
 from posterior.likelihoods.additive import GaussianLikelihood, LaplaceLikelihood, StudentTLikelihood
 from posterior.likelihoods.base import Likelihood
+from posterior.likelihoods.categorical import CategoricalLikelihood
 from posterior.likelihoods.counts import PoissonLikelihood
+from posterior.likelihoods.joint import JointLikelihood
 from posterior.likelihoods.quantised import OneBitLikelihood, SaturatedLikelihood
+from posterior.likelihoods.quantiser import QuantisedLikelihood
 
 __all__ = [
+    "CategoricalLikelihood",
     "GaussianLikelihood",
+    "JointLikelihood",
     "LaplaceLikelihood",
     "Likelihood",
     "OneBitLikelihood",
     "PoissonLikelihood",
+    "QuantisedLikelihood",
     "SaturatedLikelihood",
     "StudentTLikelihood",
 ]

@@ -1,6 +1,7 @@
 """Everything that can be constructed, with arguments that are right and the values that each of them may have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -146,8 +147,11 @@ def _measure(likelihood: Likelihood) -> Tensor:
     return torch.cat([likelihood.log_prob(x, y), likelihood.grad(x, y).flatten()])
 
 
-def _likelihood(kind: Callable[..., Likelihood], **parameters: Any) -> Call:
+def _likelihood(
+    kind: Callable[..., Likelihood], others: Mapping[str, Allowed] = MappingProxyType({}), **parameters: Any
+) -> Call:
     allowed: dict[str, Allowed] = {name: _one_or_each(name not in ("low", "high")) for name in parameters}
+    allowed |= others
     allowed["operator"] = lambda value: isinstance(value, Operator)
     return Call(kind, lambda: {"operator": Matrix(MATRIX), **parameters}, allowed, _measure)
 
@@ -158,11 +162,27 @@ def _one_or_each(positive: bool) -> Allowed:
     return either(one, several(one, 1))
 
 
+GAUSSIAN = likelihoods.GaussianLikelihood(Matrix(MATRIX), 0.1)
 LIKELIHOODS: dict[str, Call] = {
+    "CategoricalLikelihood": _likelihood(likelihoods.CategoricalLikelihood),
     "GaussianLikelihood": _likelihood(likelihoods.GaussianLikelihood, noise_std=0.1),
+    "JointLikelihood": Call(
+        likelihoods.JointLikelihood,
+        lambda: {"parts": [GAUSSIAN, GAUSSIAN]},
+        {"parts": several(lambda value: isinstance(value, Likelihood), 1)},
+        _measure,
+    ),
     "LaplaceLikelihood": _likelihood(likelihoods.LaplaceLikelihood, scale=0.1),
     "OneBitLikelihood": _likelihood(likelihoods.OneBitLikelihood, noise_std=0.1),
     "PoissonLikelihood": _likelihood(likelihoods.PoissonLikelihood, gain=2.0, background=0.5),
+    "QuantisedLikelihood": _likelihood(
+        likelihoods.QuantisedLikelihood,
+        {"levels": lambda value: whole(2)(value) and value <= 256},
+        noise_std=0.1,
+        low=-0.1,
+        high=0.2,
+        levels=4,
+    ),
     "SaturatedLikelihood": _likelihood(likelihoods.SaturatedLikelihood, noise_std=0.1, low=-0.1, high=0.2),
     "StudentTLikelihood": _likelihood(likelihoods.StudentTLikelihood, scale=0.1, degrees=3.0),
 }
@@ -205,6 +225,13 @@ LEVELS: dict[str, Allowed] = {
 SMALL = {"network": Shrink(), "event_shape": (1, 2, 2), "sigma_data": 0.5}
 MEANS = torch.tensor([[-1.0, 0.5], [1.0, 0.0]])
 
+MIXTURE = priors.GaussianMixturePrior(MEANS, std=0.5)
+
+
+def _score_prior(value: Any) -> bool:
+    return isinstance(value, ScorePrior)
+
+
 PRIORS: dict[str, Call] = {
     "GaussianMixturePrior": _prior(
         priors.GaussianMixturePrior, {"means": MEANS, "std": 0.5},
@@ -216,6 +243,13 @@ PRIORS: dict[str, Call] = {
         priors.EmpiricalPrior, {"images": MEANS, "std": 0.1},
         images=numbers(lambda shape: len(shape) >= 2, *FLOATING), std=NON_NEGATIVE,
         weights=either(None, several(NON_NEGATIVE), numbers()),
+    ),
+    "ProductPrior": _prior(
+        priors.ProductPrior, {"first": MIXTURE, "second": MIXTURE}, first=_score_prior, second=_score_prior,
+    ),
+    "SpikePrior": _prior(
+        priors.SpikePrior, {"event_shape": (1, 5), "rate": 0.2, "std": 1.0},
+        event_shape=SHAPE, rate=real(0, 1, open_low=True, open_high=True), std=POSITIVE,
     ),
     "EDMPrior": _prior(
         priors.EDMPrior, SMALL, network=_network, clip=flag, value_range=several(real(), 2), **LEVELS
