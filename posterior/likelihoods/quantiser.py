@@ -72,12 +72,12 @@ class QuantisedLikelihood(Likelihood[OperatorT]):
         return low + step * (((values - low) / step).floor().clamp(0, self.levels - 1) + 0.5)
 
     def log_density(self, u: Tensor, y: Tensor) -> Tensor:
-        _, (_, b), _, ratio = self._lower(u, y)
+        _, (_, b), ratio = self._lower(u, y)
         return torch.special.log_ndtr(b) + torch.log1p(-ratio)
 
     def slope(self, u: Tensor, y: Tensor) -> Tensor:
-        sign, (_, b), decay, ratio = self._lower(u, y)
-        return sign * mills(b) * (decay - 1) / (1 - ratio) / self._entrywise(self.noise_std, u)
+        sign, (a, b), ratio = self._lower(u, y)
+        return sign * mills(b) * (_decay(a, b) - 1) / (1 - ratio) / self._entrywise(self.noise_std, u)
 
     def fisher(self, u: Tensor) -> Tensor:
         low, step = self._cells(u)
@@ -107,11 +107,11 @@ class QuantisedLikelihood(Likelihood[OperatorT]):
         low, high = self._entrywise(self.low, like), self._entrywise(self.high, like)
         return low, (high - low) / self.levels
 
-    def _lower(self, u: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor, Tensor]:
+    def _lower(self, u: Tensor, y: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
         """The cell of y, in standard deviations from u, mirrored to where its nearer end b is the upper one.
 
         Returns:
-            1, or −1 where it was mirrored; its ends (a, b), a < b and a + b ≤ 0; φ(a)/φ(b); and Φ(a)/Φ(b).
+            1, or −1 where it was mirrored; its ends (a, b), a < b and a + b ≤ 0; and Φ(a)/Φ(b).
         """
         (low, step), std = self._cells(u), self._entrywise(self.noise_std, u)
         place = ((y - low) / step).floor()
@@ -119,8 +119,11 @@ class QuantisedLikelihood(Likelihood[OperatorT]):
         b = torch.where(place >= self.levels - 1, _FAR, (low + (place + 1) * step - u) / std)
         mirrored = a + b > 0
         a, b = torch.where(mirrored, -b, a), torch.where(mirrored, -a, b)
-        decay = (0.5 * (b - a) * (b + a)).exp()
-        return torch.where(mirrored, -1.0, 1.0), (a, b), decay, decay * mills(b) / mills(a)
+        # Φ(t) = φ(t)/mills(t) far below 0, where logarithms cancel; and by these above, where φ/Φ has no derivative.
+        c, d = a.clamp_max(0), b.clamp_max(0)
+        below = _decay(c, d) * mills(d) / mills(c)
+        above = (torch.special.log_ndtr(a) - torch.special.log_ndtr(b)).exp()
+        return torch.where(mirrored, -1.0, 1.0), (a, b), torch.where(b > 0, above, below)
 
     def _edges(self, u: Tensor) -> Iterator[tuple[int, Tensor, Tensor]]:
         """The inner edges' numbers, 1 to L − 1, with the probabilities that a value is above each, and below."""
@@ -128,3 +131,8 @@ class QuantisedLikelihood(Likelihood[OperatorT]):
         for k in range(1, self.levels):
             t = (u - (low + k * step)) / std
             yield k, torch.special.ndtr(t), torch.special.ndtr(-t)
+
+
+def _decay(a: Tensor, b: Tensor) -> Tensor:
+    """φ(a)/φ(b)."""
+    return (0.5 * (b - a) * (b + a)).exp()

@@ -43,6 +43,17 @@ def test_narrow_cells_are_gaussian_noise():
     assert torch.allclose(likelihood.fisher(u), torch.ones_like(u), rtol=1e-3)
 
 
+def test_torch_differentiates_it_anywhere_in_single_precision():
+    """As point estimates do, of readings deep inside a wide cell and far from it."""
+    likelihood = QuantisedLikelihood(one_pixel().float(), 0.02, -1.0, 1.0, 2)
+    u = torch.tensor([[-3.0], [-0.9], [-0.02], [0.0], [0.5], [2.0]], requires_grad=True)
+    for y in (-0.5, 0.5):
+        density = likelihood.log_density(u, torch.full_like(u, y))
+        (slope,) = torch.autograd.grad(density.sum(), u)
+        assert density.isfinite().all() and slope.isfinite().all()
+        assert torch.allclose(slope, likelihood.slope(u, torch.full_like(u, y)), rtol=1e-3, atol=1e-4)
+
+
 def test_bad_input_is_refused():
     for levels in (1, 257, 2.5):
         with pytest.raises(InvalidValueError, match="levels"):

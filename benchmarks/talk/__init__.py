@@ -1,0 +1,1 @@
+"""What else is done with generators: robustness, inversion, phase retrieval, and the theory."""
