@@ -93,6 +93,8 @@ SETTINGS: dict[str, Allowed] = {
     "PULSE.tolerance": NON_NEGATIVE,
     "PnPLangevin.step_size": real(0, 2, open_low=True, open_high=True),
     "ReplicaExchange.steps": whole(3),
+    "SemanticGuidance.steps": COUNT,
+    "SemanticGuidance.weight": NON_NEGATIVE,
     "TemperedSMC.population": either(None, whole(8)),
     "TotalVariation.steps": COUNT,
     "TotalVariation.weight": either(None, POSITIVE),
