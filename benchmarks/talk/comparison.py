@@ -29,7 +29,7 @@ from posterior.tables import markdown_table
 from samplers import TemperedSMC
 
 FINDING = (
-    "Decided by the evidence of `TemperedSMC`, a measurement is given to the wrong one of two priors as often as by the "
+    "By the evidence of `TemperedSMC`, a measurement is given to the wrong one of two priors as often as by the "
     "exact Bayes factor: 0.215 and 0.215 where they are shifted, 0.280 and 0.275 where their weights differ. Its log "
     "Bayes factor is off by 0.19 and 0.21, and reports 0.26 and 0.27. Which prior fits better tells next to nothing: "
     "0.370 and 0.515."
