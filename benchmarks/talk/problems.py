@@ -4,7 +4,7 @@ Each config is run by its first method on one measurement, the first of its data
 samples, and the accuracy "fast" for scans of a head. Photographs are a crop of 64 × 64 pixels of `astronaut`, which
 comes with scikit-image, where the config has those of a folder. The anomaly is a piece of clothing. Seconds are of one
 core's work, with the start of the run and its verdict. Standard deviations are those of the samples, averaged over
-channels. Cost: 15 minutes on one core; --quick: seconds.
+channels. Cost: 6 minutes on one core; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -38,7 +38,11 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FINDING = "(not yet run at full size)"
+FINDING = (
+    "One measurement of each problem takes 2 to 61 seconds of one core. With the few samples and particles of "
+    "these configs the verdict calls five of them sound, eight doubtful, and one, the deblurred photograph, not the "
+    "posterior."
+)
 ROOT = Path(__file__).resolve().parents[2]
 SHOWN, MOST = 3, 32
 PHOTOGRAPH = {"prior.event_shape": [3, 64, 64], "data": {"name": "pictures", "path": "photograph.npy"}}
@@ -159,8 +163,8 @@ def seen(posed: Posterior, axes: Axes) -> None:
 
 
 def main(quick: bool) -> str:
-    """The gallery, as Markdown."""
-    rows, parts = [], []
+    """The table, as Markdown; the pictures go to the gallery."""
+    rows = []
     torch.manual_seed(0)
     with TemporaryDirectory() as folder:
         np.save(Path(folder, "photograph.npy"), crop("blur", 64).numpy())
@@ -172,22 +176,19 @@ def main(quick: bool) -> str:
                 changes["data"] = {"name": "pictures", "path": str(Path(folder, "photograph.npy"))}
             posed, truth, samples, seconds = solve(problem._replace(changes=changes), quick)
             figure = strip(posed, truth, samples)
-            calls, evidence = float(samples.nfe[0] * len(samples)), samples.info.get("log_evidence")
-            note = "" if evidence is None else f", log p(y) = {float(evidence[0]):.1f}"
+            calls = float(samples.nfe[0] * len(samples))
             rows.append([problem.name, samples.provenance.name if samples.provenance else "", f"{len(samples)}",
                          f"{calls:,.0f}", f"{seconds:.0f}", samples.verdict[0].level])  # fmt: skip
             print(rows[-1], flush=True)
             if not quick:
                 save_figure(figure, DOCS / f"problems-{problem.config}.png")
-            config = (ROOT / f"configs/{problem.config}.yaml").read_text(encoding="utf-8").strip()
-            parts.append("\n\n".join([
-                f"## {problem.name}",
-                f"{problem.text} {seconds:.0f} seconds{note}. `posterior run configs/{problem.config}.yaml`",
-                f"![{problem.name}: measurement, truth, mean, samples, spread](problems-{problem.config}.png)",
-                f"```yaml\n{config}\n```",
-            ]))  # fmt: skip
     head = ["problem", "sampler", "samples", "network calls", "seconds", "verdict"]
-    return page("A picture for every problem", FINDING, [markdown_table(head, rows), *parts], __doc__ or "")
+    return page(
+        "A picture for every problem",
+        FINDING,
+        [markdown_table(head, rows), "The [pictures](../gallery.md), with the config of each."],
+        __doc__ or "",
+    )
 
 
 if __name__ == "__main__":
