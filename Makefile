@@ -35,7 +35,8 @@ BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlin
 	exactness.scale_guided exactness.modes exactness.verdicts exactness.trust flows.accuracy flows.digits talk.unknown \
 	talk.misspecified generators.comparison jobs.kills jobs.scaling mri.denoiser mri.shift mri.calibration \
 	fairness.gaps fairness.gender fairness.conformal fairness.faces fairness.learned talk.layerwise \
-	talk.phase_retrieval talk.robust talk.theory exactness.overview
+	talk.phase_retrieval talk.robust talk.theory talk.anomaly talk.comparison talk.compression talk.problems \
+	talk.semantic talk.separation exactness.overview
 
 bench: $(STAMP)
 	$(VENV)/bin/python -m pytest -q -m slow

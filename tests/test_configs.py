@@ -18,13 +18,19 @@ CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 ONE = ["data.count=1"]
 # Settings with which a config takes seconds.
 SMOKE = {
-    "deblurring": ["prior.event_shape=[3,16,24]"],
+    "anomaly": [*ONE, "likelihood.noise_std=3", "methods.0.population=8"],
+    "colourisation": ["prior.event_shape=[3,16,24]", "methods.0.steps=3", "methods.0.langevin_steps=2"],
+    "compressed_sensing": [*ONE, "likelihood.noise_std=3", "methods.0.population=8"],
+    "compression": [*ONE, "likelihood.noise_std=5", "methods.0.population=8"],
+    "deblurring": ["prior.event_shape=[3,16,24]", "methods.0.steps=3", "methods.0.langevin_steps=2"],
+    "denoising": [*ONE, "likelihood.noise_std=3"],
     "digits_inpainting": [*ONE, "likelihood.noise_std=3", "methods.0.population=8"],
     "digits_superresolution": [*ONE, "likelihood.noise_std=3", "methods.0.population=8", "methods.1.steps=3",
                                "methods.2.steps=3", "methods.3.steps=3"],
     "flow": [*ONE, "methods.0.steps=2", "methods.0.candidates=4", "methods.1.transport={name: ComposedFlow, steps: 2}",
              "methods.1.chains=2", "methods.1.burn_in=2", "methods.1.thinning=1", "methods.1.leapfrogs=1"],
     "gaussian_mixture": ["data.count=2", "methods.0.population=8"],
+    "interferometry": [*ONE, "likelihood.noise_std=3"],
     "latent": [*ONE, "methods.0.chains=2", "methods.0.burn_in=2", "methods.0.thinning=1", "methods.1.levels=2",
                "methods.2.steps=2"],
     "magnitude": [*ONE, "likelihood.noise_std=20", "methods.0.population=8"],
@@ -37,6 +43,9 @@ SMOKE = {
     "phase_retrieval": [*ONE, "methods.0.steps=2", "likelihood.noise_std=20", "methods.1.population=8"],
     "poisson": [*ONE, "likelihood.gain=0.1", "methods.0.population=8"],
     "robust": [*ONE, "methods.0.steps=2", "likelihood.scale=20", "methods.1.population=8"],
+    "seismic": [*ONE, "methods.0.population=8"],
+    "source_separation": [*ONE, "likelihood.noise_std=3"],
+    "tomography": [*ONE, "likelihood.noise_std=20"],
 }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ def likelihoods() -> str:
 def priors() -> str:
     """The shipped priors, and those that are made of arrays."""
     lines = [f"  {usage('prior', name)}" for name in PRIORS if name not in SHIPPED]
-    return "\n".join([f"shipped priors:\n  {', '.join(SHIPPED)}", "exact priors of arrays of your own:", *lines])
+    return "\n".join([f"shipped priors:\n  {', '.join(SHIPPED)}", "others, with their arguments:", *lines])
 
 
 def data() -> str:

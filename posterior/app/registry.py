@@ -11,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar
 
+from torch import nn
+
 import samplers.baselines
 import samplers.flows
 import samplers.guided
@@ -19,13 +21,17 @@ import samplers.map
 from posterior import likelihoods, operators
 from posterior.app.arrays import load_array
 from posterior.app.datasets import Data, digits, fashion, measurements, pictures, simulated
+from posterior.fairness import load_classifier
 from posterior.likelihoods import (
+    CategoricalLikelihood,
     GaussianLikelihood,
+    JointLikelihood,
     LaplaceLikelihood,
     Likelihood,
     OneBitLikelihood,
     ParameterPrior,
     PoissonLikelihood,
+    QuantisedLikelihood,
     SaturatedLikelihood,
     StudentTLikelihood,
 )
@@ -38,8 +44,10 @@ from posterior.operators import (
     Matrix,
     MultiCoilMRI,
     Operator,
+    Radon,
+    Visibilities,
 )
-from posterior.priors import EmpiricalPrior, GaussianMixturePrior
+from posterior.priors import EmpiricalPrior, GaussianMixturePrior, ProductPrior, SpikePrior
 from posterior.priors.base import Prior
 from posterior.priors.zoo import list_priors, load_prior
 from samplers import AnnealedLangevin, Sampler, Solver
@@ -56,6 +64,14 @@ def matrix(event_shape: Sequence[int], path: Path) -> Operator:
     """A dense matrix (m, n) from an npy file."""
     values = load_array(path)
     return Matrix(values if values.is_complex() else values.float(), event_shape)
+
+
+def classifier(event_shape: Sequence[int], folder: str) -> Operator:
+    """The log-odds of a shipped classifier, by its name, or of one that `save_classifier` wrote, by its folder."""
+    found = load_classifier(folder)
+    shrunk = nn.AdaptiveAvgPool2d((found.event_shape[1], found.event_shape[2]))  # as the classifier itself does
+    network = nn.Sequential(shrunk, found.network).eval()
+    return Operator.from_callable(network, event_shape=event_shape, measurement_shape=[len(found.names)])
 
 
 def simulated_mri(event_shape: Sequence[int], num_coils: int = 8, acceleration: float = 4.0, seed: int = 0) -> Operator:
@@ -81,25 +97,37 @@ SOLVERS = _public(Solver, *_METHODS)
 OPERATORS = _public(Operator, operators) | {
     "Matrix": matrix,
     "box": Inpainting.box,
+    "classifier": classifier,
     "gaussian": GaussianMeasurement,
     "gaussian-blur": Blur.gaussian,
     "half": Inpainting.half_image,
+    "interferometer": Visibilities.of_array,
     "mask": mask,
     "motion-blur": Blur.motion,
     "random": Inpainting.random,
+    "ricker": Blur.ricker,
     "simulated-mri": simulated_mri,
+    "tomography": Radon.equispaced,
 }
 LIKELIHOODS = _public(Likelihood, likelihoods) | {
+    "categorical": CategoricalLikelihood,
     "gaussian": GaussianLikelihood,
+    "joint": JointLikelihood,
     "laplace": LaplaceLikelihood,
     "one-bit": OneBitLikelihood,
     "poisson": PoissonLikelihood,
+    "quantised": QuantisedLikelihood,
     "saturated": SaturatedLikelihood,
     "student-t": StudentTLikelihood,
 }
 PARAMETERS = _public(ParameterPrior, likelihoods)
 SHIPPED: dict[str, Callable[..., Prior]] = {name: partial(load_prior, name) for name in list_priors()}
-PRIORS = SHIPPED | {"empirical": EmpiricalPrior, "gaussian-mixture": GaussianMixturePrior}
+PRIORS = SHIPPED | {
+    "empirical": EmpiricalPrior,
+    "gaussian-mixture": GaussianMixturePrior,
+    "product": ProductPrior,
+    "spikes": SpikePrior,
+}
 DATA: dict[str, Callable[..., Data]] = {
     "digits": digits,
     "fashion": fashion,

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, NoReturn, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 import yaml
@@ -25,15 +25,18 @@ from posterior.app.arrays import load_array
 from posterior.app.bounded_yaml import load_yaml
 from posterior.app.registry import REGISTERED
 from posterior.errors import InvalidValueError, UnknownNameError, did_you_mean
-from posterior.likelihoods import ParameterPrior
+from posterior.likelihoods import Likelihood, ParameterPrior
 from posterior.operators import Operator
+from posterior.priors.base import Prior
 from posterior.priors.zoo import load_prior
 from samplers import Sampler
 
 Spec = str | Mapping[str, Any]
 
 _EQUALS = re.compile(r"(^|,)\s*(\w+)=")  # after a key, and not inside a value
-_NESTED = {Operator: "operator", Sampler: "sampler", ParameterPrior: "parameter"}
+_NESTED = {
+    Likelihood: "likelihood", Operator: "operator", ParameterPrior: "parameter", Prior: "prior", Sampler: "sampler",
+}  # fmt: skip
 _PLAIN = {bool: "BOOL", float: "NUMBER", int: "INTEGER", str: "TEXT", Path: "FILE", type(None): "null"}
 
 
@@ -167,6 +170,8 @@ def _typed(annotation: Any, value: Any, context: Mapping[str, Any]) -> Any:
     """A value from YAML as the type that is wanted: 1e-3 is text there, and 1 an integer."""
     options = _options(annotation)
     if isinstance(value, str | Mapping) and (kind := _nested(options)):
+        if kind == "likelihood" and "operator" in context and "operator" in as_mapping(value):  # one of its own
+            context = {"event_shape": context["operator"].event_shape}
         return build(kind, value, **context)
     if annotation == Spec:
         if not isinstance(value, str | Mapping):
@@ -206,6 +211,8 @@ def _tensor(values: list[Any]) -> Tensor:
 
 def _options(annotation: Any) -> tuple[Any, ...]:
     """The types of a union, or the one type."""
+    if isinstance(annotation, TypeVar):
+        return (annotation.__bound__,)
     return get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
 
 

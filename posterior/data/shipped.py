@@ -13,7 +13,7 @@ from posterior.data.images import load_images
 from posterior.errors import UnknownNameError
 from posterior.io.readers import read_arrays
 
-Split = Literal["held_out", "training"]
+Split = Literal["held_out", "training", "test"]
 BrainSlices = Literal["training", "validation", "test", "mni152", "macaque"]
 
 _ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -23,7 +23,7 @@ def load_digits(split: Split = "held_out") -> tuple[Tensor, Tensor]:
     """Handwritten digits: a hundred that no shipped prior was trained on, or two thousand that they were trained on.
 
     Args:
-        split: Which of the two.
+        split: Which of the two; or "test" for two hundred more that none was trained on.
 
     Returns:
         Images (N, 1, 28, 28) in [−1, 1] and what they show, int64 (N,): 0, 1, …, 9 equally often.
@@ -41,7 +41,7 @@ def load_fashion(split: Split = "held_out") -> tuple[Tensor, Tensor]:
     """Pieces of clothing: a hundred that no shipped prior was trained on, or two thousand of the training images.
 
     Args:
-        split: Which of the two.
+        split: Which of the two; or "test" for two hundred more that none was trained on.
 
     Returns:
         Images (N, 1, 28, 28) in [−1, 1] and what they show, int64 (N,), equally often: T-shirt (0), trousers, pullover,
@@ -89,8 +89,9 @@ def load_brain(which: BrainSlices = "test") -> Tensor:
 
 
 def _load(what: str, split: str) -> tuple[Tensor, Tensor]:
-    if split not in ("held_out", "training"):
-        raise UnknownNameError(f"no {what} images are called {split!r}; there are 'held_out' and 'training'")
+    if split not in get_args(Split):
+        names = ", ".join(map(repr, get_args(Split)))
+        raise UnknownNameError(f"no {what} images are called {split!r}; there are {names}")
     path = _ASSETS / f"{what}_{split}.npz"
     labels = torch.from_numpy(read_arrays(path)["label"].astype(np.int64))
     return load_images(path, (1, 28, 28)), labels

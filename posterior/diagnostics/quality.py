@@ -65,10 +65,10 @@ def quality(
     """How good a result is for one measurement.
 
     Args:
-        result: Samples (S, B, C, H, W) or estimates (B, C, H, W).
+        result: Samples (S, B, *event_shape) or estimates (B, *event_shape).
         index: Which of the B measurements.
         y: Measurements (B, *measurement_shape).
-        truth: True images (B, C, H, W).
+        truth: True images (B, *event_shape).
         likelihood: What y was measured by.
         value_range: Smallest and largest value of an image.
     """
@@ -82,13 +82,18 @@ def quality(
         known = result.info.get("effective_samples")
         effective = float(known[index]) if known is not None else math.nan if result.chains > 1 else float(len(x))
     return Quality(
-        psnr=None if truth is None else float(psnr(x.mean(0)[0], truth[index].to(x.device), value_range)),
+        psnr=None if truth is None else float(psnr(_planes(x.mean(0)[0]), _planes(truth[index].to(x)), value_range)),
         coverage=None if truth is None else _coverage(x[:, 0], truth[index].to(x.device), value_range),
         misfit=misfit,
         effective_samples=None if effective is None or math.isnan(effective) else effective,
         calls=float(result.nfe[index] + result.nfe_grad[index]),
         verdict=result.verdict[index].level if result.verdict else None,
     )
+
+
+def _planes(event: Tensor) -> Tensor:
+    """A trace, an image, or several, as one image (C, H, W), so that all have one PSNR."""
+    return event.reshape(-1, *(event.shape[-2:] if event.ndim > 1 else (1, len(event))))
 
 
 def _coverage(x: Tensor, truth: Tensor, value_range: tuple[float, float]) -> float | None:

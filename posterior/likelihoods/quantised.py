@@ -67,14 +67,14 @@ class SaturatedLikelihood(Likelihood[OperatorT]):
 
     def slope(self, u: Tensor, y: Tensor) -> Tensor:
         std, low, high = self._at(u)
-        at_low, at_high = -_mills((low - u) / std), _mills((u - high) / std)
+        at_low, at_high = -mills((low - u) / std), mills((u - high) / std)
         return self._by_place(y, low, high, at_low, (y - u) / std, at_high) / std
 
     def fisher(self, u: Tensor) -> Tensor:
         std, low, high = self._at(u)
         a, b = (low - u) / std, (high - u) / std
         # φ(a)²/Φ(a) + φ(b)²/Φ(−b) + ∫ t² φ(t) dt from a to b, the last by the two upper tails of t²φ(t)
-        ends = _phi(a) * _mills(a) + _phi(b) * _mills(-b)
+        ends = _phi(a) * mills(a) + _phi(b) * mills(-b)
         flip = a + b < 0  # where tails are the lower ones: a difference of small numbers is accurate
         first, last = torch.where(flip, -b, a), torch.where(flip, -a, b)
         inside = _cdf(-first) - _cdf(-last) + first * _phi(first) - last * _phi(last)
@@ -135,11 +135,11 @@ class OneBitLikelihood(Likelihood[OperatorT]):
 
     def slope(self, u: Tensor, y: Tensor) -> Tensor:
         std = self._entrywise(self.noise_std, u)
-        return y * _mills(y * u / std) / std
+        return y * mills(y * u / std) / std
 
     def fisher(self, u: Tensor) -> Tensor:
         std = self._entrywise(self.noise_std, u)
-        return _mills(u / std) * _mills(-u / std) / std.square()  # φ²/(Φ(1 − Φ)σ²)
+        return mills(u / std) * mills(-u / std) / std.square()  # φ²/(Φ(1 − Φ)σ²)
 
     def mean_and_variance(self, u: Tensor) -> tuple[Tensor, Tensor]:
         t = u / (math.sqrt(2) * self._entrywise(self.noise_std, u))
@@ -158,7 +158,7 @@ def _cdf(t: Tensor) -> Tensor:
     return 0.5 * torch.erfc(-t / math.sqrt(2))  # torch.special.ndtr loses small values
 
 
-def _mills(t: Tensor) -> Tensor:
+def mills(t: Tensor) -> Tensor:
     """φ(t)/Φ(t), for any t: about −t far below 0."""
     return math.sqrt(2 / math.pi) / torch.special.erfcx(-t / math.sqrt(2))
 

@@ -45,6 +45,7 @@ class Operator(BatchedModule):
     measurement_shape: tuple[int, ...]
     is_complex: bool = False
     probe: bool = True
+    from_deepinv: ClassVar[Callable[..., Operator]]  # of posterior.operators.deepinv, set by the package
     _of_function: ClassVar[Callable[..., Operator]]  # set by the package, since it derives from this class
 
     @checked

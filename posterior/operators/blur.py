@@ -1,4 +1,4 @@
-"""Convolution with a blur kernel: an image out of focus, or in motion."""
+"""Convolution with a kernel: an image out of focus or in motion, a trace that a seismic wavelet has smeared."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from posterior.operators.base import LinearOperator
 from posterior.shapes import image_shape, over_channels
 
 Boundary = Literal["circular", "reflect"]
+
+_RICKER = 3.6  # πft at which a Ricker wavelet falls below 10⁻⁴
 
 
 class Blur(LinearOperator):
@@ -100,6 +102,28 @@ class Blur(LinearOperator):
         shares = [(1 - (place - p).abs()).clamp_min(0) for place, p in zip(places, points, strict=True)]
         kernel = shares[0] @ shares[1].T
         return cls(event_shape, (kernel / kernel.sum()).to(torch.get_default_dtype()), boundary)
+
+    @classmethod
+    @checked
+    def ricker(
+        cls, event_shape: Shape, frequency: Annotated[float, Range(0, 0.5, "()")], boundary: Boundary = "circular"
+    ) -> Blur:
+        r"""Convolution of every row, a seismic trace, with a Ricker wavelet of largest value 1.
+
+        $$ k(t) = (1 - 2\pi^2 f^2 t^2)\, e^{-\pi^2 f^2 t^2} $$
+
+        cut off where it is below 10⁻⁴, or at the row's length.
+
+        Args:
+            event_shape: (..., traces, samples).
+            frequency: f, at which its spectrum is largest, in cycles a sample.
+            boundary: As for `Blur`.
+        """
+        samples = image_shape(event_shape)[1]
+        radius = min(math.ceil(_RICKER / (math.pi * frequency)), (samples - 1) // 2)
+        phase = (math.pi * frequency * torch.arange(-radius, radius + 1, dtype=torch.float64)) ** 2
+        wavelet = (1 - 2 * phase) * torch.exp(-phase)
+        return cls(event_shape, wavelet[None].to(torch.get_default_dtype()), boundary)
 
     def norm(self) -> Tensor:
         """The largest magnitude of the kernel's Fourier transform, exactly, if circular; else as in the base class."""

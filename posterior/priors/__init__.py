@@ -10,8 +10,10 @@ from posterior.priors.flows import FlowPrior
 from posterior.priors.function import FunctionPrior
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.product import ProductPosterior, ProductPrior
 from posterior.priors.pyramid import PyramidPrior
 from posterior.priors.sde import OrnsteinUhlenbeckPrior, VESDEPrior, VPSDEPrior
+from posterior.priors.spikes import SpikePosterior, SpikePrior
 
 # Here, because these make priors of classes that extend ScorePrior, whose module cannot import them.
 ScorePrior.from_diffusers = staticmethod(from_diffusers)
@@ -27,8 +29,12 @@ __all__ = [
     "GeneratorPrior",
     "OrnsteinUhlenbeckPrior",
     "Prior",
+    "ProductPosterior",
+    "ProductPrior",
     "PyramidPrior",
     "ScorePrior",
+    "SpikePosterior",
+    "SpikePrior",
     "VESDEPrior",
     "VPSDEPrior",
     "VariancePreservingPrior",

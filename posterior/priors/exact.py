@@ -83,12 +83,9 @@ class ExactPosterior:
     def expectation(self, function: Callable[[Tensor], Tensor], *, num_samples: int = 10_000, seed: int = 0) -> Tensor:
         """E[f(x) | y] for f of images (N, *event_shape) → (N, *out): (B, *out).
 
-        A sum over the components where they are points; else a mean over exact draws, with a Monte-Carlo error of
-        std(f)/√num_samples.
+        A mean over exact draws, with a Monte-Carlo error of std(f)/√num_samples; an exact sum where components are
+        points.
         """
-        if self._components(0)[1] is None:
-            values = function(self._components(0)[0].reshape(-1, *self.event_shape))
-            return torch.tensordot(self.weights.to(values.dtype), values, dims=1)
         draws = self.sample(num_samples, seed=seed)
         return torch.stack([function(draws[:, b]).mean(0) for b in range(draws.shape[1])])
 
@@ -126,9 +123,9 @@ class MixturePosterior(ExactPosterior):
         for b in range(len(y)):
             one = likelihood.select(torch.tensor([b], device=y.device))
             if shared is None or one.operator is not likelihood.operator or likelihood.noise_std.ndim == 1:
-                shared = _condition(one, covariance, y.is_complex())
+                shared = condition(one, covariance, y.is_complex())
             matrix, measured, factor, gain, root = shared
-            target = _as_real(y[b].to(torch.complex128 if y.is_complex() else torch.float64).flatten()[None])[0]
+            target = as_real(y[b].to(torch.complex128 if y.is_complex() else torch.float64).flatten()[None])[0]
             residual = target[measured] - means @ matrix.T
             white = torch.linalg.solve_triangular(factor, residual.T, upper=False)
             log_det = factor.diagonal().log().sum()
@@ -160,6 +157,10 @@ class PointPosterior(ExactPosterior):
         log_joint = (log_weights[:, None] + log_likelihood).double().T
         self.weights, self.log_evidence = log_joint.softmax(1), log_joint.logsumexp(1)
 
+    def expectation(self, function: Callable[[Tensor], Tensor], *, num_samples: int = 10_000, seed: int = 0) -> Tensor:
+        values = function(self._points.reshape(-1, *self.event_shape))
+        return torch.tensordot(self.weights.to(values.dtype), values, dims=1)
+
     def _components(self, b: int) -> tuple[Tensor, Tensor | None]:
         return self._points, None
 
@@ -168,7 +169,7 @@ def dense_matrix(operator: Operator, device: torch.device, dtype: torch.dtype = 
     """The operator of one measurement as a matrix (m, n) in its own precision, rows of real components."""
     n = math.prod(operator.event_shape)
     images = torch.eye(n, dtype=operator.dtype or dtype, device=device).reshape(n, 1, *operator.event_shape)
-    return _as_real(operator(images)[:, 0].flatten(1)).T.to(dtype)
+    return as_real(operator(images)[:, 0].flatten(1)).T.to(dtype)
 
 
 def measured_entries(operator: Operator, device: torch.device) -> Tensor:
@@ -177,7 +178,7 @@ def measured_entries(operator: Operator, device: torch.device) -> Tensor:
     return (operator.restrict(ones) != 0).flatten()
 
 
-def _condition(one: GaussianLikelihood, covariance: Tensor, is_complex: bool) -> tuple[Tensor, ...]:
+def condition(one: GaussianLikelihood, covariance: Tensor, is_complex: bool) -> tuple[Tensor, ...]:
     """Matrix of what is measured, its index, Cholesky factor of S, gain K and root of the posterior covariance."""
     matrix = dense_matrix(one.operator, covariance.device)
     seen = measured_entries(one.operator, covariance.device)
@@ -192,6 +193,6 @@ def _condition(one: GaussianLikelihood, covariance: Tensor, is_complex: bool) ->
     return matrix, measured, factor, gain, vectors * values.clamp_min(0).sqrt()
 
 
-def _as_real(rows: Tensor) -> Tensor:
+def as_real(rows: Tensor) -> Tensor:
     """Complex rows as real ones, real parts first: (N, m) → (N, 2m)."""
     return torch.cat([rows.real, rows.imag], 1) if rows.is_complex() else rows

@@ -100,6 +100,15 @@ class GaussianMixturePrior(ScorePrior):
         """The number K of components."""
         return len(self.means)
 
+    def components(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Flattened means (K, n), log weights (K,) and Σ (n, n), in float64."""
+        means, variances = self._rotate_back(self.means).double(), self.variances.double()
+        if self.basis is None:
+            identity = torch.eye(means.shape[1], dtype=torch.float64, device=means.device)
+            return means, self.log_weights.double(), variances * identity
+        basis = self.basis.double()
+        return means, self.log_weights.double(), basis @ torch.diag(variances) @ basis.T
+
     def responsibilities(self, x: Tensor, sigma: Tensor | float = 0.0) -> Tensor:
         """Probability of each component given a noisy image x (..., *event_shape): (..., K)."""
         rows = x.reshape(-1, self.means.shape[1]).to(self.means.dtype)
@@ -156,14 +165,11 @@ class GaussianMixturePrior(ScorePrior):
         likelihood.check(y)
         if len(y) == 0:
             raise InvalidValueError("y holds no measurements")
-        means, log_weights = self._rotate_back(self.means).double(), self.log_weights.double()
+        means, log_weights, covariance = self.components()
         if self.basis is None and not bool(self.variances):
             points = self.means.reshape(-1, *self.event_shape)
             return PointPosterior(points, self.log_weights, likelihood.log_prob(points[:, None], y))
         if isinstance(likelihood, GaussianLikelihood) and isinstance(likelihood.operator, LinearOperator):
-            covariance = self.variances.double() * torch.eye(means.shape[1], dtype=torch.float64, device=means.device)
-            if self.basis is not None:
-                covariance = self.basis.double() @ torch.diag(self.variances.double()) @ self.basis.double().T
             return MixturePosterior(means, log_weights, covariance, likelihood, y, self.event_shape)
         if self.basis is None:
             std = float(self.variances) ** 0.5

@@ -7,6 +7,17 @@ from samplers.map.lasso import Lasso
 from samplers.map.layerwise import LayerwiseInversion
 from samplers.map.pulse import PULSE
 from samplers.map.robust import RobustCSGM
+from samplers.map.semantic import SemanticGuidance
 from samplers.map.tv import TotalVariation
 
-__all__ = ["CSGM", "ILO", "PULSE", "HandVoroninski", "Lasso", "LayerwiseInversion", "RobustCSGM", "TotalVariation"]
+__all__ = [
+    "CSGM",
+    "ILO",
+    "PULSE",
+    "HandVoroninski",
+    "Lasso",
+    "LayerwiseInversion",
+    "RobustCSGM",
+    "SemanticGuidance",
+    "TotalVariation",
+]

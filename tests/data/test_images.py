@@ -43,8 +43,12 @@ def test_shipped(load) -> None:
     more, classes = load("training")
     assert more.shape == (2000, 1, 28, 28)
     assert classes.bincount().tolist() == 10 * [200]
-    with pytest.raises(UnknownNameError, match="'held_out' and 'training'"):
-        load("test")
+    unseen, kinds = load("test")
+    assert unseen.shape == (200, 1, 28, 28)
+    assert kinds.tolist() == 20 * list(range(10))
+    assert len(torch.unique(torch.cat([images, more, unseen]), dim=0)) == len(torch.unique(more, dim=0)) + 300
+    with pytest.raises(UnknownNameError, match="'held_out', 'training', 'test'"):
+        load("validation")
 
 
 def test_slabs_of_the_brain() -> None:

@@ -59,3 +59,11 @@ def test_point_estimates() -> None:
     assert (found.coverage, found.effective_samples, found.calls) == (None, None, 4)
     assert found.misfit == pytest.approx(2)
     assert str(found) == "PSNR 6.0 dB · misfit 2.00 σ · network calls 4 · doubtful"
+
+
+@pytest.mark.parametrize("shape", [(4,), (1, 4), (2, 1, 2, 2)])
+def test_traces_and_pairs_of_images_have_one_psnr(shape: tuple[int, ...]) -> None:
+    x = torch.linspace(-1, 1, 19).reshape(19, *[1] * (1 + len(shape))).expand(19, 1, *shape)
+    truth = torch.full((1, *shape), 0.5)
+    found = quality(Samples(x, torch.ones(1), torch.zeros(1)), 0, torch.zeros(1, *shape), truth=truth)
+    assert found.psnr == pytest.approx(10 * math.log10(4 / 0.25), rel=1e-5)

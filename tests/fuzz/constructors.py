@@ -1,6 +1,7 @@
 """Everything that can be constructed, with arguments that are right and the values that each of them may have."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -64,6 +65,10 @@ OPERATORS: dict[str, Call] = {
         operators.Blur.motion, {"event_shape": EVENT, "length": 2.0, "angle": 30.0},
         event_shape=IMAGE_SHAPE, length=real(1), angle=real(), boundary=BOUNDARY,
     ),
+    "Blur.ricker": _operator(
+        operators.Blur.ricker, {"event_shape": EVENT, "frequency": 0.2},
+        event_shape=IMAGE_SHAPE, frequency=real(0, 0.5, open_low=True, open_high=True), boundary=BOUNDARY,
+    ),
     "Downsampling": _operator(
         operators.Downsampling, {"event_shape": EVENT, "factor": 2, "kind": "mean"},
         event_shape=IMAGE_SHAPE, factor=COUNT, kind=either("mean", "bicubic"),
@@ -102,6 +107,24 @@ OPERATORS: dict[str, Call] = {
         maps=numbers(lambda shape: len(shape) in (3, 4), *COMPLEX),
         trajectory=numbers(lambda shape: len(shape) in (2, 3)),
     ),
+    "Radon": _operator(
+        operators.Radon, {"event_shape": EVENT, "angles": [0.0, 30.0]},
+        event_shape=IMAGE_SHAPE, angles=either(several(real(), 1), numbers(lambda shape: len(shape) == 1)),
+    ),
+    "Radon.equispaced": _operator(
+        operators.Radon.equispaced, {"event_shape": EVENT, "num_views": 3}, event_shape=IMAGE_SHAPE, num_views=COUNT,
+    ),
+    "Sum": _operator(operators.Sum, {"event_shape": (2, 3)}, event_shape=SHAPE),
+    "Visibilities": _operator(
+        operators.Visibilities, {"event_shape": EVENT, "frequencies": torch.tensor([[0.0, 1.0], [1.5, -0.5]])},
+        event_shape=IMAGE_SHAPE,
+        frequencies=numbers(lambda shape: len(shape) == 2, torch.float32, torch.float64),
+    ),
+    "Visibilities.of_array": _operator(
+        operators.Visibilities.of_array, {"event_shape": EVENT, "num_antennas": 3},
+        event_shape=IMAGE_SHAPE, num_antennas=whole(2), hours=POSITIVE, num_times=COUNT,
+        declination=real(-90, 90), longest=real(0, 1, open_low=True, open_high=True),
+    ),
     "Composition": _operator(
         operators.Composition, {"outer": Matrix(MATRIX), "inner": Matrix(MATRIX)},
         outer=_of_operator, inner=_of_operator,
@@ -128,18 +151,37 @@ def _measure(likelihood: Likelihood) -> Tensor:
     return torch.cat([likelihood.log_prob(x, y), likelihood.grad(x, y).flatten()])
 
 
-def _likelihood(kind: Callable[..., Likelihood], **parameters: Any) -> Call:
+def _likelihood(
+    kind: Callable[..., Likelihood], others: Mapping[str, Allowed] = MappingProxyType({}), **parameters: Any
+) -> Call:
     either_end = either(real(), several(real(), 1))
     allowed: dict[str, Allowed] = {name: either_end if name in ("low", "high") else POSITIVES for name in parameters}
+    allowed |= others
     allowed["operator"] = lambda value: isinstance(value, Operator)
     return Call(kind, lambda: {"operator": Matrix(MATRIX), **parameters}, allowed, _measure)
 
 
+GAUSSIAN = likelihoods.GaussianLikelihood(Matrix(MATRIX), 0.1)
 LIKELIHOODS: dict[str, Call] = {
+    "CategoricalLikelihood": _likelihood(likelihoods.CategoricalLikelihood),
     "GaussianLikelihood": _likelihood(likelihoods.GaussianLikelihood, noise_std=0.1),
+    "JointLikelihood": Call(
+        likelihoods.JointLikelihood,
+        lambda: {"parts": [GAUSSIAN, GAUSSIAN]},
+        {"parts": several(lambda value: isinstance(value, Likelihood), 1)},
+        _measure,
+    ),
     "LaplaceLikelihood": _likelihood(likelihoods.LaplaceLikelihood, scale=0.1),
     "OneBitLikelihood": _likelihood(likelihoods.OneBitLikelihood, noise_std=0.1),
     "PoissonLikelihood": _likelihood(likelihoods.PoissonLikelihood, gain=2.0, background=0.5),
+    "QuantisedLikelihood": _likelihood(
+        likelihoods.QuantisedLikelihood,
+        {"levels": lambda value: whole(2)(value) and value <= 256},
+        noise_std=0.1,
+        low=-0.1,
+        high=0.2,
+        levels=4,
+    ),
     "SaturatedLikelihood": _likelihood(likelihoods.SaturatedLikelihood, noise_std=0.1, low=-0.1, high=0.2),
     "StudentTLikelihood": _likelihood(likelihoods.StudentTLikelihood, scale=0.1, degrees=3.0),
 }
@@ -182,6 +224,13 @@ LEVELS: dict[str, Allowed] = {
 SMALL = {"network": Shrink(), "event_shape": (1, 2, 2), "sigma_data": 0.5}
 MEANS = torch.tensor([[-1.0, 0.5], [1.0, 0.0]])
 
+MIXTURE = priors.GaussianMixturePrior(MEANS, std=0.5)
+
+
+def _score_prior(value: Any) -> bool:
+    return isinstance(value, ScorePrior)
+
+
 PRIORS: dict[str, Call] = {
     "GaussianMixturePrior": _prior(
         priors.GaussianMixturePrior, {"means": MEANS, "std": 0.5},
@@ -193,6 +242,13 @@ PRIORS: dict[str, Call] = {
         priors.EmpiricalPrior, {"images": MEANS, "std": 0.1},
         images=numbers(lambda shape: len(shape) >= 2, *FLOATING), std=NON_NEGATIVE,
         weights=either(None, several(NON_NEGATIVE), numbers()),
+    ),
+    "ProductPrior": _prior(
+        priors.ProductPrior, {"first": MIXTURE, "second": MIXTURE}, first=_score_prior, second=_score_prior,
+    ),
+    "SpikePrior": _prior(
+        priors.SpikePrior, {"event_shape": (1, 5), "rate": 0.2, "std": 1.0},
+        event_shape=SHAPE, rate=real(0, 1, open_low=True, open_high=True), std=POSITIVE,
     ),
     "EDMPrior": _prior(
         priors.EDMPrior, SMALL, network=_network, clip=flag, value_range=several(real(), 2), **LEVELS

@@ -102,6 +102,8 @@ SETTINGS: dict[str, Allowed] = {
     "ReplicaExchange.steps": whole(3),
     "RobustCSGM.steps": COUNT,
     "RobustCSGM.weight": either(None, NON_NEGATIVE),
+    "SemanticGuidance.steps": COUNT,
+    "SemanticGuidance.weight": NON_NEGATIVE,
     "TemperedSMC.population": either(None, whole(8)),
     "TotalVariation.steps": COUNT,
     "TotalVariation.weight": either(None, POSITIVE),

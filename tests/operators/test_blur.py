@@ -28,6 +28,7 @@ SHARED_CASES = {
     "gaussian-blur, reflect": Case("gaussian-blur:std=0.9,boundary=reflect"),
     "gaussian-blur": Case("gaussian-blur:std=0.6"),
     "motion-blur": Case("motion-blur:length=3,angle=45"),
+    "ricker": Case("ricker:frequency=0.3"),
 }
 
 

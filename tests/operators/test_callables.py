@@ -4,9 +4,11 @@ from torch import nn
 
 from posterior.errors import IncompatibleError, ShapeError
 from posterior.operators import Inpainting, LinearOperator, Operator, Stack
+from tests.operators.case import Case
 from tests.operators.checks import assert_close, check_batching, check_operator, materialise, random_images
 
 EVENT = (1, 4, 5)
+SHARED_CASES = {"classifier": Case("classifier:folder=digits", event_shape=(1, 28, 28))}
 
 
 def linear(function, event_shape=EVENT, measurement_shape=EVENT, **options):
