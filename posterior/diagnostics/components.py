@@ -33,9 +33,9 @@ def principal_components(samples: Samples, count: Count = 3) -> PrincipalCompone
 
     $$ x_s - \bar x = \sum_k a_{sk} v_k, \qquad \operatorname{var}(a_{\cdot k}) = \frac{s_k^2}{S - 1} $$
 
-    The squares s² are eigenvalues of the draws' products with each other, or of the entries', whichever are fewer: in
-    double precision, so that squaring loses nothing of single. Few draws overstate the variance along the directions that they single out. The sign of a direction is that of its
-    largest entry.
+    The squares are eigenvalues of the draws' products with each other or of the entries', whichever are fewer: in
+    double precision, so that squaring loses nothing of single. Few draws overstate the variance along the directions
+    that they single out. The sign of a direction is that of its largest entry.
 
     Args:
         samples: Draws (S, B, *event_shape).

@@ -69,19 +69,19 @@ def test_labels_alone() -> None:
     store = ran(classifier=None, groups={"of the left": ["left"]})
     assert store.manifest["groups"] == ["of the left", "others"]
     assert store.read("groups", [0, 1]).tolist() == [[1, 0], [0, 1]]
-    assert not {"classified", "DDRM/groups"} & {*store.arrays, *(f"DDRM/{key}" for key in store.arrays["DDRM"])}
+    assert not store.has("classified") and not store.has("DDRM/groups") and store.has("DDRM/mean")
 
 
 def test_a_classifier_alone_says_who_is_in_a_true_image() -> None:
     store = ran(data="simulated:count=5", groups={"one": ["left", "never"], "other": ["right"]})
     p = seen(store.read("truth", range(5)))
     np.testing.assert_allclose(store.read("groups", range(5)), np.stack([p[:, 0] + p[:, 2], p[:, 1]], 1), atol=1e-6)
-    assert "classified" not in store.arrays
+    assert not store.has("classified")
 
 
 def test_jobs_without_groups_are_what_they_were() -> None:
     store = ran(data="pictures:path=x.npy", classifier=None)
-    assert "groups" not in store.arrays and "groups" not in store.manifest
+    assert not store.has("groups") and "groups" not in store.manifest
 
 
 def test_other_labels_are_another_job() -> None:

@@ -16,8 +16,8 @@ import posterior
 from posterior.app.config import Config, build_parts, code_file
 from posterior.app.running import plan
 from posterior.errors import PosteriorError
+from posterior.io.axes import Axes
 from posterior.io.fingerprint import fingerprint
-from posterior.io.store import Axes
 from posterior.likelihoods import Likelihood
 from posterior.priors.base import Prior
 from posterior.problem import Posterior

@@ -33,7 +33,7 @@ def report(source: Source, ids: Sequence[int] | None = None) -> tuple[str, list[
         ids: Names of measurements to show; the first hundred of those answered unless given.
 
     Raises:
-        InvalidValueError: A measurement is not there, or none is answered.
+        InvalidValueError: A measurement is not there, none is answered, or none is named.
     """
     places = _places(source, ids)
     wanted = places[:MOST_MEASUREMENTS]
@@ -95,6 +95,8 @@ def _places(source: Source, ids: Sequence[int] | None) -> list[int]:
         raise InvalidValueError(f"{source.store.folder}: no measurement is answered yet; let posterior run go on")
     if ids is None:
         return source.answered
+    if not ids:
+        raise InvalidValueError("ids name no measurement to show")
     answered = {source.store.ids[place]: place for place in source.answered}
     if missing := [name for name in ids if name not in answered]:
         raise InvalidValueError(f"{source.store.folder} has no answer for measurement {missing[0]}")

@@ -123,4 +123,4 @@ def test_damaged_groups_are_said(capsys: pytest.CaptureFixture[str]) -> None:
     save_results(Path("results"), size=SIZE, groups={"groups": WHO, "Able/groups": WHO[:, :2]})
     assert "no Able/groups of 3 groups" in mistake(capsys, main, ["report", "results"])
     next((Store("results").folder / "arrays.zarr/groups/c").rglob("*/0")).write_bytes(b"no array")
-    assert "is damaged" in mistake(capsys, main, ["report", "results"])
+    assert "is not what was written" in mistake(capsys, main, ["report", "results"])

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from posterior.io.store import Axes, Store
+from posterior.io.axes import Axes
+from posterior.io.store import Store
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
 FAULT = {"level": "doubtful", "findings": ["the samples are <b>odd</b>"], "remedy": "draw more"}
@@ -85,7 +86,13 @@ def save_results(
     for place in range(size if answered is None else answered):
         quality = dict(psnr=20.0, coverage=0.9, misfit=1.0, effective_samples=None, calls=7.0)
         verdict = FAULT if place == 1 else SOUND
-        row = {"quality": quality | {"verdict": verdict["level"]}, "verdict": verdict}
+        row = {
+            "quality": quality | {"verdict": verdict["level"]},
+            "verdict": verdict,
+            "nfe": 7,
+            "nfe_grad": 0,
+            "info": {},
+        }
         failed = {"error": "it <i>diverged</i>"} if place == 2 else row
         rows = {sampler: [failed], solver: [row | {"quality": quality | {"verdict": "sound"}, "verdict": SOUND}]}
         store.write(
