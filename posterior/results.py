@@ -170,7 +170,6 @@ class Samples(Reported):
             return super().load(path)
         try:
             stored = read_samples(Store(path), method, ids)
-            stored["verdict"] = tuple(Verdict(**one) for one in stored["verdict"])
             return cls(**stored | {"provenance": Provenance(**stored["provenance"])})
         except (KeyError, TypeError, AttributeError, IndexError) as error:
             raise FileFormatError(f"{path} does not hold the samples of a job: {error!r}") from error

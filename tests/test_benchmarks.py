@@ -27,7 +27,9 @@ NAMES = sorted(
 TIMED = {
     "exactness.overhead": {"network alone", "ratio", "target ≤ 1.05"},
     "jobs.kills": {"shards finished at the start", "shards finished when killed"},
-    "jobs.scaling": {"shards a minute", "speed-up", "of two bare processes"},
+    "jobs.scaling": {
+        "shards a minute", "speed-up", "of two bare processes", "hours on 8 GPUs", "hours on 64 GPUs",
+    },
     "peers.comparison": {
         "deepinv", "ours", "", "deepinv, a step", "beyond", "ours, a step", "ratio", "target 0.5", "peak",
         "above a process that denoises one image",

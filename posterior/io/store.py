@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,24 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from posterior.errors import CheckpointMismatchError, FileFormatError
+from posterior.io.axes import Axes, empty_arrays
 from posterior.io.readers import read_json
 from posterior.io.writing import atomic_write, write_text
 
 Array = NDArray[Any]
-_ARRAYS, _MANIFEST = "arrays.zarr", "manifest.json"
-
-
-@dataclass(frozen=True)
-class Axes:
-    """What an array is: of each measurement, its shape and the names of its axes, and its type of numbers."""
-
-    shape: tuple[int, ...]
-    names: tuple[str, ...]
-    dtype: str = "float32"
-
-    def nbytes(self, count: int) -> int:
-        """Bytes of so many measurements, before compression."""
-        return count * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+_ARRAYS, _MANIFEST, _METADATA = "arrays.zarr", "manifest.json", "zarr.json"
 
 
 class Store:
@@ -60,6 +47,7 @@ class Store:
         if not (self.folder / _MANIFEST).is_file():
             raise FileFormatError(f"{folder} holds no results: it has no {_MANIFEST}")
         self.manifest: dict[str, Any] = read_json(self.folder / _MANIFEST)
+        self._opened: dict[str, Any] = {}
         sizes = self.manifest if isinstance(self.manifest, dict) else {}
         if not all(type(sizes.get(name)) is int and sizes[name] > 0 for name in ("size", "shard_size")):
             raise FileFormatError(f"{self.folder / _MANIFEST} is not a manifest: it has no size and shard_size")
@@ -80,30 +68,13 @@ class Store:
             CheckpointMismatchError: The folder holds results of something else.
             FileWriteError: It cannot be written.
         """
-        import zarr
-
         path = folder / _MANIFEST
         if path.exists():
             _compare(path, read_json(path), json.loads(json.dumps(manifest)))
             return cls(folder)
-        content: dict[str, Any] = {}
-        root = zarr.create_group(zarr.storage.MemoryStore(content))
-        size, shard = manifest["size"], manifest["shard_size"]
-        for name, axes in arrays.items():
-            root.create_array(
-                name,
-                shape=(size, *axes.shape),
-                shards=(shard, *axes.shape),
-                chunks=(1, *axes.shape),
-                dtype=axes.dtype,
-                fill_value=float("nan"),
-                dimension_names=("measurement", *axes.names),
-                config={"write_empty_chunks": True},
-            )
-        for name, values in coordinates.items():
-            root.create_array(name, data=values, dimension_names=(name,))
-        for key, buffer in content.items():
-            _write(folder / _ARRAYS / key, buffer.to_bytes())
+        sizes = manifest["size"], manifest["shard_size"]
+        for key, content in empty_arrays(arrays, coordinates, *sizes).items():
+            _write(folder / _ARRAYS / key, content)
         write_text(path, json.dumps(manifest, indent=1, ensure_ascii=False) + "\n")  # last: now it may be opened
         return cls(folder)
 
@@ -114,19 +85,37 @@ class Store:
 
     @cached_property
     def ids(self) -> list[int]:
-        """Names of the measurements."""
-        ids: list[int] = self.arrays["measurement"][:].tolist()
+        """Names of the measurements.
+
+        Raises:
+            FileFormatError: They are damaged.
+        """
+        ids: list[int] = self.read("measurement", range(self.manifest["size"])).tolist()
         return ids
 
-    @cached_property
-    def arrays(self) -> Any:
-        """The arrays, a group of zarr, read when they are indexed: `arrays["mean"][3:5]`."""
+    def has(self, name: str) -> bool:
+        """Whether there is an array of some name."""
+        return (self.folder / _ARRAYS / name / _METADATA).is_file()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Shape of an array's values of one measurement.
+
+        Raises:
+            FileFormatError: The array is damaged.
+        """
+        return tuple(self._open(name).shape[1:])
+
+    def _open(self, name: str) -> Any:
+        """An array of zarr, opened once, which takes as long as to read a measurement."""
         import zarr
 
-        try:  # version 2 has codecs that run code
-            return zarr.open_group(self.folder / _ARRAYS, mode="r", zarr_format=3)
-        except Exception as error:
-            raise FileFormatError(f"{self.folder / _ARRAYS} is no group of Zarr 3: {error}") from error
+        path = self.folder / _ARRAYS / name
+        if name not in self._opened:
+            try:  # version 2 has codecs that run code
+                self._opened[name] = zarr.open_array(path, mode="r", zarr_format=3)
+            except Exception as error:  # zarr raises nearly anything over a corrupt file
+                raise FileFormatError(f"{path / _METADATA} describes no array of Zarr 3: {error}") from error
+        return self._opened[name]
 
     def read(self, name: str, places: Sequence[int]) -> Array:
         """An array's values of some measurements, (n, …), by their places along its first axis.
@@ -134,13 +123,18 @@ class Store:
         Raises:
             FileFormatError: A file of the array is damaged.
         """
+        array = self._open(name)
         try:
-            values: Array = self.arrays[name].oindex[np.asarray(places, dtype=np.int64)]
-        except Exception as error:  # zarr and its codecs raise nearly anything over a corrupt file
-            raise FileFormatError(
-                f"{self.folder / _ARRAYS / name} is damaged: {error}; run the job again, which repairs it"
-            ) from error
+            values: Array = array.oindex[np.asarray(places, dtype=np.int64)]
+        except Exception as error:  # and so do its codecs
+            raise self.damage(name, places, str(error)) from error
         return values
+
+    def damage(self, name: str, places: Sequence[int], seen: str) -> FileFormatError:
+        """What to raise where an array cannot be read at some places: it names the file, or says what was seen."""
+        faults = (self.fault(shard) for shard in sorted({*map(self.shard_of, places)}) if self.is_finished(shard))
+        fault = next(filter(None, faults), f"{self.folder / _ARRAYS / name}: {seen}")
+        return FileFormatError(f"{fault}; run the job again, which repairs it")
 
     def places(self, shard: int) -> range:
         """Where along the first axis the measurements of a shard are."""
@@ -160,20 +154,20 @@ class Store:
         """
         import zarr
 
-        self._record(shard).unlink(missing_ok=True)
+        self.record(shard).unlink(missing_ok=True)
         places, digests = self.places(shard), {}
         for name, values in arrays.items():
-            content: dict[str, Any] = {"zarr.json": self._metadata(name)}
+            content: dict[str, Any] = {_METADATA: self._metadata(name)}
             memory = zarr.storage.MemoryStore(content)
             array = zarr.open_array(memory, zarr_format=3, config={"write_empty_chunks": True})
             array[places.start : places.stop] = values
-            del content["zarr.json"]
+            del content[_METADATA]
             for key, buffer in content.items():
                 encoded = buffer.to_bytes()
                 _rewrite(self.folder / _ARRAYS / name / key, encoded)
                 digests[f"{name}/{key}"] = _digest(encoded)
         text = json.dumps({"known": known, "files": digests}, ensure_ascii=False, allow_nan=False)
-        _rewrite(self._record(shard), text.encode())
+        _rewrite(self.record(shard), text.encode())
 
     def known(self, shard: int) -> dict[str, Any] | None:
         """What `write` was told of a shard, None where it is unfinished.
@@ -181,7 +175,7 @@ class Store:
         Raises:
             FileFormatError: The shard was damaged since.
         """
-        path = self._record(shard)
+        path = self.record(shard)
         if not path.exists():
             return None
         record = read_json(path)
@@ -191,7 +185,7 @@ class Store:
 
     def fault(self, shard: int) -> str | None:
         """What is wrong with a finished shard, by the digests of its files; None where nothing is."""
-        path = self._record(shard)
+        path = self.record(shard)
         try:
             files = read_json(path)["files"]
             for key, digest in files.items():
@@ -206,7 +200,7 @@ class Store:
 
     def is_finished(self, shard: int) -> bool:
         """Whether a shard was written to its end."""
-        return self._record(shard).exists()
+        return self.record(shard).exists()
 
     def shard_of(self, place: int) -> int:
         """The shard that a measurement is in, by its place."""
@@ -216,10 +210,11 @@ class Store:
         """What makes an array: that of the folder, whatever a later version of zarr would choose."""
         from zarr.core.buffer import default_buffer_prototype
 
-        content = (self.folder / _ARRAYS / name / "zarr.json").read_bytes()
+        content = (self.folder / _ARRAYS / name / _METADATA).read_bytes()
         return default_buffer_prototype().buffer.from_bytes(content)
 
-    def _record(self, shard: int) -> Path:
+    def record(self, shard: int) -> Path:
+        """The file with what is known of a shard."""
         return self.folder / "shards" / f"{shard:06d}.json"
 
 

@@ -21,10 +21,13 @@ COMMANDS: dict[str, list[str]] = {
     ],
     "run": [
         "run", "job.yaml", "--prior=./score", "--operator=half:keep=top", "--likelihood=gaussian:noise_std=1",
-        "--data=pictures:path=images.npy", "--methods=DDNM:steps=3", "--num_samples=2", "--seed=0", "--batch_size=4",
+        "--data=pictures:path=images.npy,labels=labels.txt", "--set=classifier=./classifier",
+        "--methods=DDNM:steps=3", "--num_samples=2", "--seed=0", "--batch_size=4",
         "--shard_size=2", "--keep_samples=true", "--set=operator.keep=left", "--rank=0", "--world_size=1",
         "--engine=local", "--out=ran", QUIET,
     ],
+    "report": ["report", "finished", "--ids=[0,1]", "--allow_code=false", "--out=page.html"],
+    "study analyse": ["study", "analyse", "study.yaml"],
     "mri recon": [
         "mri", "recon", "scan.h5", "--prior=./complex", "--accuracy=fast", "--num_samples=2", "--matrix=[12,12]",
         "--window=false", "--slices=[0]", "--maps=maps.cfl", "--batch=1", "--batch_size=4", "--seed=0", "--out=recon",

@@ -13,6 +13,14 @@ from torch import Tensor
 
 from posterior import Moments, PointEstimate, Samples, load_prior
 from posterior.app.arrays import load_array, load_measurement
+from posterior.app.config import Config
+from posterior.app.jobs.run import run_job
+from posterior.app.report.report import report
+from posterior.app.report.source import Source
+from posterior.app.study.analysis import analyse
+from posterior.app.study.answers import Answers
+from posterior.app.study.plan import read_plan
+from posterior.app.study.tables import tables
 from posterior.data import (
     load_images,
     read_cfl,
@@ -93,6 +101,8 @@ def fill() -> None:
         network = ConvNet(1, 2, (4,))
     save_classifier(Classifier(network.eval(), ["a", "b"], (1, 8, 8)), "classifier")
     save_network(SCANNED, "network")
+    fill_results()
+    fill_study()
     weights = {"conv.weight": torch.ones(2, 2), "bias": torch.ones(2)}
     write_nifti("volume.nii.gz", VALUES, PLACE)
     write_dicom("series", VALUES, PLACE)
@@ -111,6 +121,51 @@ def fill() -> None:
             np.save(file, array.numpy())
     torch.save({"ema": weights, "step": 3}, "weights.pth")
     torch.save(weights, "legacy.pth", _use_new_zipfile_serialization=False)
+
+
+def fill_results() -> None:
+    """Results of a job, of two measurements in a shard each, with groups."""
+    Path("labels.txt").write_text("a\nb\n")
+    config = Config(
+        prior="./score", operator="half:keep=top", likelihood="gaussian:noise_std=1",
+        data="pictures:path=images.npy,labels=labels.txt", methods=["DDNM:steps=3", "TotalVariation:steps=3"],
+        num_samples=2, keep_samples=True, shard_size=1, classifier="./classifier", out=Path("finished"),
+    )  # fmt: skip
+    run_job(config, progress=False)
+
+
+def fill_study() -> None:
+    """A reader study with all answers."""
+    for method in ("one", "two"):
+        Path("rated", method).mkdir(parents=True)
+        for image in range(2):
+            np.save(Path("rated", method, f"{image}.npy"), np.full((4, 4), 0.5))
+    Path("study.yaml").write_text(
+        "methods: {one: rated/one, two: rated/two}\nreaders: [ada, grace]\nwindow: [0, 1]\nrepeats: 1\n"
+    )
+    answers = Answers.create(plan := read_plan(Path("study.yaml")))
+    answers.invite()
+    for reader in plan.readers:
+        while images := answers.current(reader).images:
+            answers.save(reader, images, 1000)
+
+
+def _report(path: Path) -> None:
+    folder = next(parent for parent in path.parents if parent.name == "finished")
+    report(Source(folder))
+
+
+def _stored(path: Path) -> Tensor:
+    folder = next(parent for parent in path.parents if parent.name == "finished")
+    return Samples.load(folder, "DDNM").mean()
+
+
+def _analysis(plan: Path) -> list[float]:
+    """The tables of a study, and the mean ranks in them."""
+    answers = Answers(read_plan(plan))
+    analysis = analyse(answers.readings(), ("one", "two"), {"ada": 3, "grace": 3})
+    assert tables(analysis)
+    return [rank for group in analysis.groups for rank in group.mean_rank.values()]
 
 
 def _prior(path: Path) -> Tensor:
@@ -156,6 +211,8 @@ READERS: dict[str, Reader] = {
     "read_torch, legacy": Reader("legacy.pth", lambda path: read_torch(path) and None),
     "Samples.load": Reader("samples.npz", lambda path: Samples.load(path).mean(), summed=True),
     "Moments.load": Reader("moments.npz", lambda path: Moments.load(path).quantile(0.5), summed=True),
+    "Samples.load, record": Reader("finished/shards/000001.json", _stored),
+    "Samples.load, array": Reader("finished/arrays.zarr/DDNM/samples/c/1/0/0/0/0", _stored),
     "PointEstimate.load": Reader("estimate.npz", lambda path: PointEstimate.load(path).x, summed=True),
     "load_prior, config": Reader("score/config.json", _prior),
     "load_prior, weights": Reader("score/weights.safetensors", _prior),
@@ -171,6 +228,14 @@ READERS: dict[str, Reader] = {
     "convert_drunet": Reader("drunet.pth", _converted(convert_drunet, size=8)),
     "convert_ffdnet": Reader("weights.pth", _converted(convert_ffdnet, size=8)),
     "convert_galaxygrad": Reader("mixer.eqx", _converted(convert_galaxygrad)),
+    "report, manifest": Reader("finished/manifest.json", _report),
+    "report, record": Reader("finished/shards/000001.json", _report),
+    "report, array": Reader("finished/arrays.zarr/DDNM/samples/c/1/0/0/0/0", _report),
+    "report, groups": Reader("finished/arrays.zarr/groups/c/1/0", _report),
+    "report, metadata": Reader("finished/arrays.zarr/DDNM/mean/zarr.json", _report),
+    "report, ids": Reader("finished/arrays.zarr/measurement/c/0", _report),
+    "study, plan": Reader("study.yaml", _analysis),
+    "study, answers": Reader("results/answers.sqlite", lambda path: _analysis(Path("study.yaml"))),
     "convert_edm": Reader("weights.pth", _converted(convert_edm)),
     "convert_ncsnv2": Reader("weights.pth", _converted(convert_ncsnv2, size=8)),
     "convert_score_sde": Reader("legacy.pth", _converted(convert_score_sde, size=8)),

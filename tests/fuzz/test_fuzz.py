@@ -109,6 +109,7 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures take longer than all else, and are not what is tried."""
     monkeypatch.setattr("posterior.app.commands.answer.draw", lambda out, *others: [out / "none"])
     monkeypatch.setattr("posterior.app.commands.mri.save_figure", lambda figure, path: path)
+    monkeypatch.setattr("posterior.app.commands.study.save_figure", lambda figure, path: path)
 
 
 @times(60)

@@ -13,9 +13,7 @@ from posterior.app.config import Config
 from posterior.app.jobs.worker import Done, Worker
 from posterior.io.extras import require
 
-_CPUS = (
-    0.8  # share of the CPUs for actors: Ray Data reads its input with what is left, and waits for ever if nothing is
-)
+_CPUS = 0.8  # of each CPU, for actors: Ray Data reads its input with what is left, and waits for ever if nothing is
 
 
 class _Actor:
@@ -48,7 +46,7 @@ def run_ray(config: Config, folder: Path, allow_code: bool, shards: Sequence[int
         own = {} if "RAY_ADDRESS" in os.environ else {"_system_config": {"worker_niceness": 0}}
         ray.init(log_to_driver=False, logging_level=logging.ERROR, include_dashboard=False, **own)
     there = ray.cluster_resources()
-    share: dict[str, float] = {"num_cpus": _share(_CPUS * there.get("CPU", 1.0), workers)}
+    share: dict[str, float] = {"num_cpus": _share(there.get("CPU", 1.0), workers, _CPUS)}
     if gpus := there.get("GPU", 0.0):
         share["num_gpus"] = _share(gpus, workers)
     ray.data.DataContext.get_current().enable_progress_bars = False
@@ -66,6 +64,14 @@ def run_ray(config: Config, folder: Path, allow_code: bool, shards: Sequence[int
         raise error.cause or error from error
 
 
-def _share(amount: float, workers: int) -> float:
-    """What each worker may have, one whole thing at the most, in the steps that Ray counts by, rounded down."""
-    return math.floor(1e4 * min(1.0, amount / workers)) / 1e4
+def _share(amount: float, workers: int, each: float = 1.0) -> float:
+    """What each of the workers may have of so many CPUs or GPUs, so that there is room for all.
+
+    A worker has its part of one of them, since Ray gives nobody halves of two: with two GPUs three have a half.
+
+    Args:
+        amount: How many there are.
+        workers: How many share them.
+        each: How much of each is given away.
+    """
+    return math.floor(1e4 * each / math.ceil(workers / amount)) / 1e4  # in the steps that Ray counts by

@@ -9,6 +9,7 @@ from typing import Any
 
 from posterior.app.table import Row, save_csv
 from posterior.diagnostics.quality import Quality
+from posterior.io.records import read_records
 from posterior.io.store import Store
 from posterior.tables import markdown_table
 from posterior.verdict import LEVELS
@@ -26,11 +27,10 @@ HEADS = ["method", "measurements", "failed", *_MEANS, "verdicts"]
 def rows_of(store: Store) -> Iterator[Row]:
     """A row for each measurement and method of the shards that are finished."""
     for shard in range(store.num_shards):
-        known = store.known(shard)
-        for name, rows in (known or {}).get("methods", {}).items():
-            for place, row in zip(store.places(shard), rows, strict=True):
-                found = _UNKNOWN if "error" in row else Quality(**row["quality"])
-                yield Row(store.ids[place], name, found, row.get("error", ""))
+        for name, records in (read_records(store, shard) or {}).items():
+            for place, record in zip(store.places(shard), records, strict=True):
+                found = _UNKNOWN if record.error else Quality(**record.quality)
+                yield Row(store.ids[place], name, found, record.error)
 
 
 def summarise(store: Store) -> str:

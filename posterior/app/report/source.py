@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from posterior.app.config import Config
 from posterior.app.jobs.job import LEVELS, Job
 from posterior.app.specification import construct
 from posterior.errors import FileFormatError, PosteriorError, ShapeError
+from posterior.io.records import Record, read_records
 from posterior.io.store import Store
 from posterior.operators import LinearOperator, Operator
 
@@ -34,6 +35,7 @@ class Source:
     Attributes:
         store: The results.
         methods: Names of the methods.
+        groups: Names of the groups; none where nothing is known of any.
         value_range: Values of black and of white.
 
     Raises:
@@ -43,9 +45,11 @@ class Source:
 
     def __init__(self, folder: Path, *, allow_code: bool = False) -> None:
         self.store, self._allow_code = Store(folder), allow_code
+        self._records: dict[int, dict[str, list[Record]] | None] = {}  # of the last shard that was asked for
         manifest = self.store.manifest
         try:
             self.methods = list(manifest["methods"])
+            self.groups = [str(name) for name in manifest.get("groups", [])]
             low, high = map(float, manifest["value_range"])
             if not 0 < high - low < math.inf:
                 raise ValueError(f"value_range is {low}, {high}")
@@ -56,13 +60,13 @@ class Source:
             ) from error
         self.value_range = low, high
         names = [f"{name}/{what}" for name in self.methods for what in ("mean", "estimate")]
-        shapes = [self.store.arrays[name].shape[1:] for name in names if name in self.store.arrays]
+        shapes = [self.store.shape(name) for name in names if self.store.has(name)]
         if not shapes or len(shapes[0]) != 3 or shapes[0][0] not in (1, 2, 3):
             raise ShapeError(
-                f"{folder} holds results of shape {tuple(shapes[0]) if shapes else ()}; a report shows images "
+                f"{folder} holds results of shape {shapes[0] if shapes else ()}; a report shows images "
                 "(C, H, W), C 1, 2 or 3: read them by Samples.load"
             )
-        self.event_shape: tuple[int, ...] = tuple(shapes[0])
+        self.event_shape = shapes[0]
 
     @cached_property
     def answered(self) -> list[int]:
@@ -77,9 +81,10 @@ class Source:
 
     @cached_property
     def _names(self) -> set[str]:
-        parts = ("mean", "std", "quantiles", "samples", "estimate")
-        names = ["y", "truth", *(f"{method}/{part}" for method in self.methods for part in parts)]
-        return {name for name in names if name in self.store.arrays}
+        parts = ("mean", "std", "quantiles", "samples", "estimate", "groups")
+        names = ["y", "truth", "groups", "classified"]
+        names += [f"{method}/{part}" for method in self.methods for part in parts]
+        return set(filter(self.store.has, names))
 
     @property
     def samplers(self) -> list[str]:
@@ -97,20 +102,29 @@ class Source:
         values: Array = self.store.read(name, [place])[0]
         return values if np.isfinite(values).all() else None
 
-    def known(self, name: str, place: int) -> dict[str, Any]:
-        """What a method said of one measurement."""
-        shard = self.store.shard_of(place)
-        rows = (self.store.known(shard) or {}).get("methods", {}).get(name, [])
-        try:
-            row: dict[str, Any] = dict(rows[place - self.store.places(shard).start])
-            found = {key: row[key] for key in (["error"] if "error" in row else ["verdict", "quality"])}
-            json.dumps(found, allow_nan=False)  # NaN is no JSON, though Python reads it
-            return found
-        except (IndexError, KeyError, TypeError, ValueError) as error:
+    def memberships(self, name: str) -> Tensor:
+        """An array of groups for all measurements that are answered, (N, K); NaN where a measurement failed.
+
+        Raises:
+            FileFormatError: It is damaged.
+        """
+        if not self.has(name) or self.store.shape(name) != (len(self.groups),):
             raise FileFormatError(
-                f"{self.store.folder}: the record of shard {shard} says nothing of measurement "
-                f"{self.store.ids[place]} by {name}; run the job again"
-            ) from error
+                f"{self.store.folder} holds no {name} of {len(self.groups)} groups; run the job again"
+            )
+        return torch.from_numpy(self.store.read(name, self.answered)).double()
+
+    def known(self, name: str, place: int) -> dict[str, Any]:
+        """What a method said of one measurement, as JSON has it: its error, or "verdict" and "quality"."""
+        shard = self.store.shard_of(place)
+        if shard not in self._records:
+            self._records = {shard: read_records(self.store, shard)}
+        records = self._records[shard]
+        assert records is not None  # as only what is answered is shown
+        record = records[name][place - self.store.places(shard).start]
+        if record.error:
+            return {"error": record.error}
+        return {"verdict": record.verdict and asdict(record.verdict), "quality": record.quality}
 
     @cached_property
     def job(self) -> Job | str:

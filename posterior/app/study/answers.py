@@ -169,7 +169,11 @@ class Answers:
             return [token for (token,) in saved] == list(ranking)
 
     def readings(self) -> list[Reading]:
-        """All answers, by reader and in their order."""
+        """All answers, by reader and in their order.
+
+        Raises:
+            FileFormatError: An answer does not rank each method once.
+        """
         with connected(self.path) as database:
             trials = database.execute(
                 "SELECT id, reader, number, image, repeat, milliseconds FROM trials WHERE answered_at NOT NULL "
@@ -183,6 +187,12 @@ class Answers:
         for trial, method, rank in rows:
             places.setdefault(trial, []).append(method)
             ranks.setdefault(trial, {})[rank] = method
+        methods = sorted(self.plan.methods)
+        for trial, reader, number, *_, milliseconds in trials:
+            if sorted(map(str, places.get(trial, []))) != methods or type(milliseconds) is not int:
+                raise FileFormatError(
+                    f"{self.path} is corrupt: answer {number} of {reader} does not rank each method once"
+                )
         return [
             Reading(
                 reader,

@@ -210,7 +210,8 @@ def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
     Path("results/manifest.json").write_text(json.dumps(manifest))
     Path("results/shards").mkdir()
     Path("results/shards/000000.json").write_text('{"known": {"methods": {"Able": [{"quality": NaN, "verdict": 1}]}}}')
-    assert "the record of shard 0" in mistake(capsys, main, ["report", "results"])
+    assert "000000.json is damaged" in mistake(capsys, main, ["report", "results"])
+    assert "ids name no measurement" in mistake(capsys, main, ["report", "results", "--ids=[]"])
     assert not Path("report.html").exists()
 
 

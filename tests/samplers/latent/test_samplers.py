@@ -99,7 +99,7 @@ def test_hmc_is_tempered_in_the_first_half_of_its_burn_in() -> None:
 @QUIET
 @pytest.mark.parametrize("problem", [bent_problem(), inverted_problem()], ids=["two arms", "inverted"])
 def test_hmc_of_a_bent_generator(problem: Posterior) -> None:
-    samples = HMC(chains=16, thinning=10).sample(problem, 1600, progress=False)
+    samples = HMC(chains=64, thinning=10).sample(problem, 1600, progress=False)
     check_quadrature(samples, problem)
 
 
