@@ -18,9 +18,11 @@ import yaml
 
 from posterior.app.bounded_yaml import load_yaml
 from posterior.app.datasets import Data
+from posterior.app.grouping import Grouping
 from posterior.app.specification import Spec, as_mapping, build, construct
 from posterior.checks import Count, check_fields
 from posterior.errors import FileFormatError, InvalidValueError, PosteriorError, did_you_mean
+from posterior.fairness import load_classifier
 from posterior.likelihoods import Likelihood
 from posterior.operators import Operator
 from posterior.priors.base import Prior
@@ -46,6 +48,9 @@ class Config:
         keep_samples: Whether to keep all samples, beside their mean, standard deviation and quantiles.
         shard_size: Measurements that are answered, and kept, at a time.
         batch_size: Images in one network call at the most.
+        classifier: Name or folder of a classifier, which says who is in a reconstruction.
+        groups: Name of a group → the labels of the data, or classes of the classifier, that it holds; those left are
+            "others". Each is a group unless given.
 
     Raises:
         InvalidValueError: A value is of another type or out of range.
@@ -62,6 +67,8 @@ class Config:
     keep_samples: bool = False
     shard_size: Count = 8
     batch_size: Count | None = None
+    classifier: str | None = None
+    groups: Mapping[str, Sequence[str]] | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -71,7 +78,8 @@ class Config:
     def settings(self) -> dict[str, Any]:
         """All values, as YAML has them."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return found | {"methods": list(self.methods), "out": str(self.out)}
+        groups = None if self.groups is None else {name: list(members) for name, members in self.groups.items()}
+        return found | {"methods": list(self.methods), "out": str(self.out), "groups": groups}
 
     def __str__(self) -> str:
         return yaml.safe_dump(self.settings(), sort_keys=False)
@@ -84,12 +92,14 @@ class Parts:
     Attributes:
         prior, likelihood, data: The model, with the operator in the likelihood, and what is to be answered.
         methods: Samplers and solvers by what tables call them.
+        grouping: Who is in the images, where that is known.
     """
 
     prior: Prior
     likelihood: Likelihood[Any]
     data: Data
     methods: dict[str, Sampler | Solver]
+    grouping: Grouping | None
 
 
 def load_config(path: Path, changes: Mapping[str, Any] | None = None) -> Config:
@@ -145,7 +155,8 @@ def build_parts(config: Config, *, allow_code: bool = False, device: torch.devic
     operator = _operator(config.operator, prior.event_shape, allow_code)
     likelihood = build("likelihood", config.likelihood, operator=operator).to(device)
     data = build("data", config.data, event_shape=prior.event_shape)
-    return Parts(prior, likelihood, data, dict(zip(called, methods, strict=True)))
+    grouping = _grouping(config, data, device)
+    return Parts(prior, likelihood, data, dict(zip(called, methods, strict=True)), grouping)
 
 
 def build_prior(spec: Spec, device: torch.device | str, class_label: int | Sequence[int] | None = None) -> Prior:
@@ -166,6 +177,15 @@ def code_file(operator: Spec) -> Path | None:
     """The file with the user's code that an operator is specified by, None where it is a registered one."""
     found = _CODE.fullmatch(operator) if isinstance(operator, str) else None
     return None if found is None else Path(found["path"])
+
+
+def _grouping(config: Config, data: Data, device: torch.device | str) -> Grouping | None:
+    if config.classifier is None and config.groups is None and data.labels is None:
+        return None
+    if data.labels is None and not data.knows_truths:
+        raise InvalidValueError("groups are of true images, which these data do not have: give them labels")
+    classifier = None if config.classifier is None else load_classifier(config.classifier, device=device)
+    return Grouping(data.labels, classifier, config.groups)
 
 
 def _operator(spec: Spec, event_shape: Sequence[int], allow_code: bool) -> Operator:

@@ -14,10 +14,15 @@ from posterior.app.pictures import load_pictures
 from posterior.data import load_digits, load_fashion, load_images
 from posterior.data.shipped import Split
 from posterior.diagnostics.calibration import draw_truth
-from posterior.errors import InvalidValueError
+from posterior.errors import FileFormatError, InvalidValueError
+from posterior.io.readers import reading
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
 from posterior.priors.base import Prior
+
+CLOTHES = (
+    "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,11 +34,18 @@ class Data:
         truths: The true images (N, *event_shape), of which `ids` are the places; None where they are drawn from the
             prior, or unknown.
         y: Measurements (N, *measurement_shape); None where they are simulated.
+        labels: What each image shows, (N,), where that is known.
     """
 
     ids: range
     truths: Tensor | None = None
     y: Tensor | None = None
+    labels: Sequence[str] | None = None
+
+    @property
+    def knows_truths(self) -> bool:
+        """Whether the true images are known, as those that are drawn from the prior are."""
+        return self.truths is not None or self.y is None
 
     @torch.no_grad()
     def of(
@@ -56,14 +68,30 @@ class Data:
         return likelihood.simulate(truth, noise), truth
 
 
-def digits(event_shape: Sequence[int], split: Split = "held_out", first: int = 0, count: int | None = None) -> Data:
-    """Shipped handwritten digits."""
-    return _of_truths(load_digits(split)[0], event_shape, f"digits:split={split}", first, count)
+def digits(
+    event_shape: Sequence[int],
+    split: Split = "held_out",
+    labels: bool = False,
+    first: int = 0,
+    count: int | None = None,
+) -> Data:
+    """Shipped handwritten digits, labelled by which they are if that is asked for."""
+    images, shown = load_digits(split)
+    named = [str(one) for one in shown.tolist()] if labels else None
+    return _of_truths(images, event_shape, f"digits:split={split}", first, count, named)
 
 
-def fashion(event_shape: Sequence[int], split: Split = "held_out", first: int = 0, count: int | None = None) -> Data:
-    """Shipped pieces of clothing."""
-    return _of_truths(load_fashion(split)[0], event_shape, f"fashion:split={split}", first, count)
+def fashion(
+    event_shape: Sequence[int],
+    split: Split = "held_out",
+    labels: bool = False,
+    first: int = 0,
+    count: int | None = None,
+) -> Data:
+    """Shipped pieces of clothing, labelled by what they are if that is asked for."""
+    images, shown = load_fashion(split)
+    named = [CLOTHES[one] for one in shown.tolist()] if labels else None
+    return _of_truths(images, event_shape, f"fashion:split={split}", first, count, named)
 
 
 def pictures(
@@ -71,24 +99,30 @@ def pictures(
     path: Path,
     resize: bool = False,
     gray: bool = False,
+    labels: Path | None = None,
     first: int = 0,
     count: int | None = None,
 ) -> Data:
-    """A picture, a folder of pictures, or an array of images in [−1, 1] (npy, npz)."""
+    """A picture, a folder of pictures, or an array of images in [−1, 1] (npy, npz), and labels, one a line (txt)."""
     images = load_pictures(path, event_shape, resize=resize, gray=gray)
-    return _of_truths(images, event_shape, str(path), first, count)
+    return _of_truths(images, event_shape, str(path), first, count, _read_labels(labels, len(images)))
 
 
 def measurements(
-    event_shape: Sequence[int], path: Path, truth: Path | None = None, first: int = 0, count: int | None = None
+    event_shape: Sequence[int],
+    path: Path,
+    truth: Path | None = None,
+    labels: Path | None = None,
+    first: int = 0,
+    count: int | None = None,
 ) -> Data:
-    """Measurements of one's own (npy), and the true images where they are known."""
+    """Measurements of one's own (npy), the true images where they are known, and labels, one a line (txt)."""
     y, truths = load_measurement(path), None
     if truth is not None:
         truths = load_images(truth, event_shape)
         if len(truths) != len(y):
             raise InvalidValueError(f"{path} holds {len(y)} measurements, and {truth} {len(truths)} images")
-    return Data(_places(len(y), str(path), first, count), truths, y)
+    return Data(_places(len(y), str(path), first, count), truths, y, _read_labels(labels, len(y)))
 
 
 def simulated(count: int, first: int = 0) -> Data:
@@ -98,12 +132,32 @@ def simulated(count: int, first: int = 0) -> Data:
     return Data(range(first, first + count))
 
 
-def _of_truths(images: Tensor, event_shape: Sequence[int], source: str, first: int, count: int | None) -> Data:
+def _of_truths(
+    images: Tensor,
+    event_shape: Sequence[int],
+    source: str,
+    first: int,
+    count: int | None,
+    labels: Sequence[str] | None,
+) -> Data:
     if tuple(images.shape[1:]) != tuple(event_shape):
         raise InvalidValueError(
             f"{source} holds images {tuple(images.shape[1:])}, and those of the prior are {tuple(event_shape)}"
         )
-    return Data(_places(len(images), source, first, count), images)
+    return Data(_places(len(images), source, first, count), images, labels=labels)
+
+
+def _read_labels(path: Path | None, size: int) -> list[str] | None:
+    """What images show, by the lines of a text file; None without one."""
+    if path is None:
+        return None
+    with reading(path, "labels, one a line"):
+        labels = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    if len(labels) != size:
+        raise InvalidValueError(f"{path} holds {len(labels)} labels, one a line, for {size} images")
+    if "" in labels:
+        raise FileFormatError(f"{path} has no label in line {labels.index('') + 1}")
+    return labels
 
 
 def _places(size: int, source: str, first: int, count: int | None) -> range:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from posterior.checks import Count, checked
 from posterior.errors import InvalidValueError, check_finite
@@ -16,7 +17,7 @@ class PrincipalComponents(NamedTuple):
     """Orthonormal directions of largest variance, in falling order.
 
     Attributes:
-        directions: Of norm 1, (k, B, *event_shape).
+        directions: Of norm 1, or zero where there is no variance left, (k, B, *event_shape).
         std: Standard deviation along each, (k, B).
         share: Of the total variance, (k, B).
     """
@@ -32,7 +33,8 @@ def principal_components(samples: Samples, count: Count = 3) -> PrincipalCompone
 
     $$ x_s - \bar x = \sum_k a_{sk} v_k, \qquad \operatorname{var}(a_{\cdot k}) = \frac{s_k^2}{S - 1} $$
 
-    Few draws overstate the variance along the directions that they single out. The sign of a direction is that of its
+    The squares s² are eigenvalues of the draws' products with each other, or of the entries', whichever are fewer: in
+    double precision, so that squaring loses nothing of single. Few draws overstate the variance along the directions that they single out. The sign of a direction is that of its
     largest entry.
 
     Args:
@@ -51,11 +53,15 @@ def principal_components(samples: Samples, count: Count = 3) -> PrincipalCompone
             f"draws of {rows.shape[2]} entries"
         )
     check_finite("samples", rows, "find out where they arose")
-    _, values, directions = torch.linalg.svd(rows - rows.mean(1, keepdim=True), full_matrices=False)
-    variances = values.square() / (size - 1)
-    total = variances.sum(1, keepdim=True)
-    directions = directions[:, :count]
+    centred = rows.double() - rows.double().mean(1, keepdim=True)
+    few = size < rows.shape[2]
+    values, vectors = torch.linalg.eigh(centred @ centred.mT if few else centred.mT @ centred)  # rising
+    variances = values.flip(1)[:, :count].clamp_min(0) / (size - 1)
+    directions = vectors.flip(2)[:, :, :count].mT
+    directions = normalize(directions @ centred if few else directions, dim=2)
     largest = directions.gather(2, directions.abs().argmax(2, keepdim=True))
     directions = (directions * largest.sign()).transpose(0, 1).reshape(count, *samples.x.shape[1:])
+    total = centred.square().sum((1, 2))[:, None] / (size - 1)
     share = variances / total.clamp_min(torch.finfo(total.dtype).tiny)
-    return PrincipalComponents(directions, variances[:, :count].sqrt().T, share[:, :count].T)
+    found = PrincipalComponents(directions, variances.sqrt().T, share.T)
+    return PrincipalComponents(*(values.to(samples.x.dtype) for values in found))

@@ -136,13 +136,7 @@ def class_groups(classifier: Classifier, members: Mapping[str, Sequence[str]] | 
     """
     if members is None:
         return Groups(classifier.names, classifier)
-    named = [name for classes in members.values() for name in classes]
-    if strange := [name for name in named if name not in classifier.names or named.count(name) > 1]:
-        raise InvalidValueError(
-            f"groups hold each class at most once, of {', '.join(classifier.names)}; look at {', '.join(strange)}"
-        )
-    rest = [name for name in classifier.names if name not in named]
-    whole = {**members, **({"others": rest} if rest else {})}
+    whole = all_members(classifier.names, members)
     sums = torch.tensor([[float(name in classes) for classes in whole.values()] for name in classifier.names])
 
     def assign(x: Tensor) -> Tensor:
@@ -150,3 +144,22 @@ def class_groups(classifier: Classifier, members: Mapping[str, Sequence[str]] | 
         return p @ sums.to(p)
 
     return Groups(list(whole), assign)
+
+
+def all_members(classes: Sequence[str], members: Mapping[str, Sequence[str]] | None) -> dict[str, list[str]]:
+    """Name of each group → its classes, as `class_groups` has them: those left are "others".
+
+    Raises:
+        InvalidValueError: A class is unknown or in two groups.
+    """
+    if members is None:
+        return {name: [name] for name in classes}
+    named = [name for group in members.values() for name in group]
+    if strange := [name for name in named if name not in classes or named.count(name) > 1]:
+        raise InvalidValueError(
+            f"groups hold each class at most once, of {', '.join(classes)}; look at {', '.join(strange)}"
+        )
+    whole = {name: list(group) for name, group in members.items()}
+    if rest := [name for name in classes if name not in named]:
+        whole["others"] = [*whole.get("others", []), *rest]
+    return whole

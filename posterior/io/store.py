@@ -60,6 +60,7 @@ class Store:
         if not (self.folder / _MANIFEST).is_file():
             raise FileFormatError(f"{folder} holds no results: it has no {_MANIFEST}")
         self.manifest: dict[str, Any] = read_json(self.folder / _MANIFEST)
+        self._opened: dict[str, Any] = {}
         sizes = self.manifest if isinstance(self.manifest, dict) else {}
         if not all(type(sizes.get(name)) is int and sizes[name] > 0 for name in ("size", "shard_size")):
             raise FileFormatError(f"{self.folder / _MANIFEST} is not a manifest: it has no size and shard_size")
@@ -135,7 +136,9 @@ class Store:
             FileFormatError: A file of the array is damaged.
         """
         try:
-            values: Array = self.arrays[name].oindex[np.asarray(places, dtype=np.int64)]
+            if name not in self._opened:  # which is as slow as to read a measurement
+                self._opened[name] = self.arrays[name]
+            values: Array = self._opened[name].oindex[np.asarray(places, dtype=np.int64)]
         except Exception as error:  # zarr and its codecs raise nearly anything over a corrupt file
             raise FileFormatError(
                 f"{self.folder / _ARRAYS / name} is damaged: {error}; run the job again, which repairs it"

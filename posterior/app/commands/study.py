@@ -6,6 +6,7 @@ import ipaddress
 import json
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -55,10 +56,9 @@ def study_serve(study: Path, *, host: str = "127.0.0.1", port: int = 8000, new_t
         if not _is_loopback(host):
             print(f"posterior: {_OPEN}", file=sys.stderr)
         sys.stdout.flush()
-        try:
+        with suppress(KeyboardInterrupt):
             web_server(study_app(answers)).run(sockets=[listener])
-        except KeyboardInterrupt:
-            print(f"stopped; all answers are in {plan.answers}")
+        print(f"stopped; all answers are in {plan.answers}")
 
 
 def study_analyse(study: Path) -> None:

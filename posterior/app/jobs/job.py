@@ -37,12 +37,14 @@ class Job:
     Attributes:
         methods: Samplers and solvers by name.
         ids: Names of all measurements.
+        grouping: Who is in the images, where that is known.
     """
 
     def __init__(self, config: Config, *, allow_code: bool = False, device: torch.device | str = "cpu") -> None:
         self.config, self.device = config, device
         parts = build_parts(config, allow_code=allow_code, device=device)
         self.prior, self.likelihood, self.data, self.methods = parts.prior, parts.likelihood, parts.data, parts.methods
+        self.grouping = parts.grouping
         self.ids = self.data.ids
         self.shard_size = min(config.shard_size, len(self.ids))
 
@@ -83,9 +85,12 @@ class Job:
         raise fault
 
     def check(self) -> None:
-        """Raise unless all methods take the problem."""
+        """Raise unless all methods, and the classifier of groups, take the problem."""
+        problem, _ = self.specimen
         for method in self.methods.values():
-            method.check(self.specimen[0])
+            method.check(problem)
+        if self.grouping is not None:
+            self.grouping.check(problem)
 
     def plans(self) -> dict[str, Plan]:
         """What each method would cost on all measurements, one shard after the other."""
@@ -105,6 +110,12 @@ class Job:
         found = {"y": Axes(measured, _axes("y", measured), _numpy(problem.y.dtype))}
         if truth is not None:
             found["truth"] = images
+        if (grouping := self.grouping) is not None:
+            found["groups"] = who = Axes((len(grouping.names),), ("group",))
+            if grouping.classifier is not None:
+                found |= {f"{name}/groups": who for name in self.methods}
+                if grouping.labels is not None and truth is not None:
+                    found["classified"] = who  # the true images, by the classifier
         for name, method in self.methods.items():
             if not isinstance(method, Sampler):
                 found[f"{name}/estimate"] = images
@@ -138,6 +149,10 @@ class Job:
             name: {"settings": repr(method), "name": method.name, "chains": getattr(method, "num_chains", 1)}
             for name, method in self.methods.items()
         }
+        groups = {}
+        if (grouping := self.grouping) is not None:
+            groups = {"groups": list(grouping.names)}
+            digests |= {"the labels": fingerprint(grouping.labels), "the classifier": fingerprint(grouping.classifier)}
         return {
             "config": settings,
             "size": len(self.ids),
@@ -147,6 +162,7 @@ class Job:
             "methods": methods,
             "value_range": list(self.prior.value_range),
             "classes": {f"class of the {name}": type(part).__name__ for name, part in parts.items()},
+            **groups,
         }
 
 

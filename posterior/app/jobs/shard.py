@@ -39,10 +39,15 @@ class Shard:
 
     def measure(self, places: Sequence[int]) -> None:
         """Take in the measurements at some places."""
-        y, truth = self.job.measure([self.ids[place] for place in places])
+        ids = [self.ids[place] for place in places]
+        y, truth = self.job.measure(ids)
         self._put("y", places, y)
         if truth is not None:
             self._put("truth", places, truth)
+        if (grouping := self.job.grouping) is not None:
+            self._put("groups", places, grouping.of_truths(ids, truth))
+            if "classified" in self.arrays and truth is not None:
+                self._put("classified", places, grouping.of_images(truth))
 
     def answer(self, name: str, places: Sequence[int]) -> None:
         """Take in what a method makes of the measurements at some places."""
@@ -63,6 +68,8 @@ class Shard:
                 self._put(f"{name}/samples", places, result.x.transpose(0, 1)[:count])
         else:
             self._put(f"{name}/estimate", places, result.x[:count])
+        if job.grouping is not None and job.grouping.classifier is not None:
+            self._put(f"{name}/groups", places, job.grouping.of_result(result)[:count])
         truth = None
         if "truth" in self.arrays:
             truth = torch.from_numpy(self.arrays["truth"][list(places)])

@@ -12,6 +12,9 @@ from importlib.resources import files
 from typing import Any
 
 _TOKEN = re.compile(r"\{\{(\w+)\}\}")
+_PROGRAM = (
+    "state", "arrays", "words", "pictures", "rows", "probe", "browse", "zoom", "keys", "overview", "groups", "start",
+)  # fmt: skip
 
 
 def page(title: str, job: dict[str, Any], measurements: Sequence[str]) -> str:
@@ -22,7 +25,8 @@ def page(title: str, job: dict[str, Any], measurements: Sequence[str]) -> str:
         job: What is known of all measurements.
         measurements: What is known of each, as `block` makes it.
     """
-    style, program = _file("style/base.css") + _file("report/page/report.css"), _file("report/page/report.js")
+    style = _file("style/base.css") + _file("report/page/report.css")
+    program = "\n".join(_file(f"report/page/{name}.js") for name in _PROGRAM)
     policy = (
         f"default-src 'none'; script-src {_source(program)}; style-src {_source(style)}; img-src data:; "
         "base-uri 'none'; form-action 'none'"

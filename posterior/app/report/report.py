@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from posterior.app.jobs.summary import HEADS, method_rows, rows_of
 from posterior.app.report.content import MOST_SAMPLES, content
 from posterior.app.report.encoding import encode
+from posterior.app.report.groups import groups
 from posterior.app.report.notes import left_out, shown
 from posterior.app.report.page import block, page
 from posterior.app.report.source import INTERVAL, Source
@@ -59,12 +60,14 @@ def report(source: Source, ids: Sequence[int] | None = None) -> tuple[str, list[
 
 def _about(source: Source) -> dict[str, Any]:
     """What does not change from one measurement to the next."""
-    config = source.settings
+    config, rows = source.settings, list(rows_of(source.store))
     return {
         "name": source.store.folder.resolve().name,
         "methods": source.methods,
-        "table": [HEADS, *method_rows(rows_of(source.store))],
+        "table": [HEADS, *method_rows(rows)],
+        "groups": groups(source, rows),
         "settings": [[key, _words(config.get(key))] for key in ("prior", "operator", "likelihood", "data", "methods")]
+        + _who(config)
         + [["samples of each measurement", str(source.num_samples)], ["seed", str(config.get("seed"))]]
         + [[name, str(version)] for name, version in source.store.manifest.get("versions", {}).items()],
         "black": 0.0 if source.event_shape[0] == 2 else source.value_range[0],
@@ -75,6 +78,16 @@ def _about(source: Source) -> dict[str, Any]:
         "colours": encode(_colours(), 0, 255)["data"],
         "levels": list(LEVELS),
     }
+
+
+def _who(config: Mapping[str, Any]) -> list[list[str]]:
+    """What groups are of, as the settings of a page have it."""
+    groups = config.get("groups") or {}
+    words = {
+        "classifier": config.get("classifier") or "",
+        "groups": "; ".join(f"{name}: {', '.join(members)}" for name, members in groups.items()),
+    }
+    return [[key, text] for key, text in words.items() if text]
 
 
 def _places(source: Source, ids: Sequence[int] | None) -> list[int]:

@@ -34,6 +34,7 @@ class Source:
     Attributes:
         store: The results.
         methods: Names of the methods.
+        groups: Names of the groups; none where nothing is known of any.
         value_range: Values of black and of white.
 
     Raises:
@@ -46,6 +47,7 @@ class Source:
         manifest = self.store.manifest
         try:
             self.methods = list(manifest["methods"])
+            self.groups = [str(name) for name in manifest.get("groups", [])]
             low, high = map(float, manifest["value_range"])
             if not 0 < high - low < math.inf:
                 raise ValueError(f"value_range is {low}, {high}")
@@ -77,8 +79,9 @@ class Source:
 
     @cached_property
     def _names(self) -> set[str]:
-        parts = ("mean", "std", "quantiles", "samples", "estimate")
-        names = ["y", "truth", *(f"{method}/{part}" for method in self.methods for part in parts)]
+        parts = ("mean", "std", "quantiles", "samples", "estimate", "groups")
+        names = ["y", "truth", "groups", "classified"]
+        names += [f"{method}/{part}" for method in self.methods for part in parts]
         return {name for name in names if name in self.store.arrays}
 
     @property
@@ -96,6 +99,18 @@ class Source:
             return None
         values: Array = self.store.read(name, [place])[0]
         return values if np.isfinite(values).all() else None
+
+    def memberships(self, name: str) -> Tensor:
+        """An array of groups for all measurements that are answered, (N, K); NaN where a measurement failed.
+
+        Raises:
+            FileFormatError: It is damaged.
+        """
+        if not self.has(name) or self.store.arrays[name].shape[1:] != (len(self.groups),):
+            raise FileFormatError(
+                f"{self.store.folder} holds no {name} of {len(self.groups)} groups; run the job again"
+            )
+        return torch.from_numpy(self.store.read(name, self.answered)).double()
 
     def known(self, name: str, place: int) -> dict[str, Any]:
         """What a method said of one measurement."""

@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from posterior.app.cli import main
+from posterior.fairness import fairness
 from tests.app.report.workplace import HOSTILE, save_results
 from tests.browser import violations
 
@@ -237,6 +239,36 @@ def test_all_pictures_zoom_together(page: Any, arrays: dict[str, Any]) -> None:
     page.mouse.click(box["x"] + 2, box["y"] + 2)  # at the left edge, a quarter of the image less 20 pixels is hidden
     column = int((width / 4 - 20 + 2) / (1.5 * width / WIDTH)) + 1
     assert told(page).endswith(f"column {column}")
+
+
+def test_groups_are_told_with_intervals(page: Any, tmp_path: Path) -> None:
+    who = np.eye(3, dtype=np.float32)[[0, 1, 1] * 10]
+    made = np.random.default_rng(0).dirichlet([1, 1, 1], 30).astype(np.float32)
+    opened(page, tmp_path / "results", size=30, keep=False, groups={"groups": who, "Baker/groups": made})
+    table = page.get_by_role("region", name="Groups")
+    heads = ["group", "true images", "PSNR (dB)", "90 % coverage", "misfit (σ)", "PR gap", "recall"]
+    assert table.get_by_role("columnheader").all_inner_texts() == heads
+    rows = table.get_by_role("row").all_inner_texts()
+    assert len(rows) == 1 + 2 * (1 + 3)
+    gap = fairness(*(torch.from_numpy(array) for array in (who, made, made))).representation
+    value, low, high = (f"{float(end[1]):+.3f}".replace("-", "−") for end in (gap.value, gap.low, gap.high))
+    of_baker = next(n for n, row in enumerate(rows) if row.startswith("Baker"))
+    assert rows[of_baker + 2].split("\t")[:2] == ["many", "20 (67%)"]
+    assert f"{value} [{low}, {high}]" in rows[of_baker + 2]
+    assert rows[of_baker + 3].startswith(f"<b>none</b>\t0 (0%)\t–\t–\t–\t{made[:, 2].mean():+.3f} [")
+    for mark, end in (("b", gap.value), ("i", gap.low)):
+        drawn = table.get_by_role("row").nth(of_baker + 2).locator(".range").nth(3)
+        scale = page.evaluate("job.groups.scales[3]")
+        expected = (float(end[1]) - scale[0]) / (scale[1] - scale[0])
+        box, whole = drawn.locator(mark).bounding_box(), drawn.bounding_box()
+        assert (box["x"] - whole["x"]) / whole["width"] == pytest.approx(expected, abs=0.02)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert violations(page) == []
+
+
+def test_without_groups_there_is_no_table_of_them(page: Any, arrays: dict[str, Any]) -> None:
+    assert not page.locator("#groups").is_visible()
 
 
 def test_hostile_names_are_text(page: Any, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import base64
 import json
 import re
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from posterior.io.store import Axes, Store
 
 HOSTILE = "</script><script>document.title='owned'</script><img src=x onerror=alert(1)>"
 FAULT = {"level": "doubtful", "findings": ["the samples are <b>odd</b>"], "remedy": "draw more"}
+GROUPS = ["few", "many", "<b>none</b>"]
 SOUND = {"level": "sound", "findings": [], "remedy": ""}
 
 
@@ -30,8 +32,12 @@ def save_results(
     names: tuple[str, str] = ("Able", "Baker"),
     truth: bool = True,
     answered: int | None = None,
+    groups: Mapping[str, NDArray[Any]] | None = None,
 ) -> dict[str, NDArray[Any]]:
     """Write results of a sampler and of a solver, whose measurement 1 is doubtful and measurement 2 a failure.
+
+    Args:
+        groups: Arrays of groups, by name.
 
     Returns:
         The arrays by name.
@@ -49,7 +55,8 @@ def save_results(
     if size > 2:
         for name in (name for name in arrays if name.startswith(f"{sampler}/")):
             arrays[name][2] = np.nan
-    manifest = {
+    arrays |= groups or {}
+    manifest: dict[str, Any] = {
         "size": size,
         "shard_size": 1,
         "value_range": [-1.0, 1.0],
@@ -65,6 +72,9 @@ def save_results(
         "methods": {name: {"name": name, "settings": "", "chains": 1} for name in names},
         "versions": {"version of posterior": "0"},
     }
+    if groups:
+        classifier = "people" if len(groups) > 1 else None
+        manifest |= {"groups": GROUPS, "config": {**manifest["config"], "classifier": classifier}}
     layout = {name: Axes(one.shape[1:], ("",) * (one.ndim - 1), str(one.dtype)) for name, one in arrays.items()}
     layout = {
         name: Axes(axes.shape, tuple(f"{i}" for i in range(len(axes.shape))), axes.dtype)
