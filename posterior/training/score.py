@@ -30,11 +30,11 @@ def denoising_loss(prior: nn.Module, images: Tensor, noise: Noise, labels: Tenso
        \quad \log\sigma \sim \text{Logistic}(-0.9, 0.9) $$
 
     The logistic's tails keep a few draws at the ends of the prior's range, where sampling starts and stops. Where the
-    classes of the images are given, (N,), every fifth is kept from the network, which thereby learns what it is without.
+    classes of the images are given, (N,), every fifth is kept from the network, which so learns to do without.
     """
     assert isinstance(prior, EDMPrior)
     classes: tuple[Tensor, ...] = ()
-    if labels is not None:
+    if labels is not None and prior.num_classes is not None:
         hidden = noise.use("class").uniform()[0].to(labels.device) < _HIDDEN
         classes = (labels.masked_fill(hidden, prior.num_classes),)
     uniform = noise.use("level").uniform()[0]
