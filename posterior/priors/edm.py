@@ -23,8 +23,8 @@ class EDMPrior(ScorePrior):
     takes 1 % off the error at small noise.
 
     Args:
-        network: F(x, label) with x (N, *event_shape), label (N,). One with an attribute `num_classes` takes classes (N,)
-            as well, and is given them where `with_class` has set them.
+        network: F(x, label) with x (N, *event_shape), label (N,). One with `num_classes` also takes classes (N,), and
+            is given them where `with_class` has set them.
         event_shape: Shape of one image.
         sigma_data: Standard deviation of the images' entries.
         sigma_min, sigma_max: Noise levels between which the network was trained.

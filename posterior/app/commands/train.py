@@ -57,8 +57,8 @@ def train_score(
         progress: Whether to show a progress bar.
     """
     _train(
-        training.train_score, data, out, held_out, labels, augment=training.mirrored if mirror else None, widths=widths, blocks=blocks, patch=patch, dropout=dropout,
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, autocast=autocast,
+        training.train_score, data, out, held_out, labels, augment=training.mirrored if mirror else None,
+        widths=widths, blocks=blocks, patch=patch, dropout=dropout, steps=steps, batch_size=batch_size, learning_rate=learning_rate, autocast=autocast,
         seed=seed, progress=progress,
     )  # fmt: skip
 
