@@ -68,7 +68,7 @@ class Meter:
 
 def metered(prior: P, meter: Meter) -> P:
     """A prior of the same class and the same tensors, whose network calls go through the meter."""
-    view = copy.copy(prior)  # shares tensors and networks; errors speak of the user's class
+    view: Any = copy.copy(prior)  # shares tensors and networks; errors speak of the user's class
     hooks: dict[str, Callable[..., Any]] = {}
     if isinstance(prior, ScorePrior):
         hooks["_denoise"] = lambda *rows: meter.call(prior._denoise, *rows)[0]

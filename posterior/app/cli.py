@@ -8,6 +8,7 @@ from typing import Any
 from posterior.app import catalogue
 from posterior.app.commands.answer import sample, solve
 from posterior.app.commands.checks import calibration, model_check, priors_check
+from posterior.app.commands.data import data_cifar10
 from posterior.app.commands.demo import demo
 from posterior.app.commands.fairness import fairness_study
 from posterior.app.commands.mri import mri_coils, mri_recon, mri_simulate
@@ -33,6 +34,10 @@ COMMANDS: dict[str, Any] = {
         "vae": train_vae,
         "flow": train_flow,
         "mri": train_mri,
+    },
+    "data": {
+        "_help": "Write a data set, of which you have a copy, as files that the other commands read.",
+        "cifar10": data_cifar10,
     },
     "priors": {
         "_help": "See what the shipped priors are, check one, or convert a checkpoint to one.",

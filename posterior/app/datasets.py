@@ -105,7 +105,9 @@ def pictures(
 ) -> Data:
     """A picture, a folder of pictures, or an array of images in [−1, 1] (npy, npz), and labels, one a line (txt)."""
     images = load_pictures(path, event_shape, resize=resize, gray=gray)
-    return _of_truths(images, event_shape, str(path), first, count, _read_labels(labels, len(images)))
+    return _of_truths(
+        images, event_shape, str(path), first, count, read_labels(labels, len(images)) if labels else None
+    )
 
 
 def measurements(
@@ -122,7 +124,7 @@ def measurements(
         truths = load_images(truth, event_shape)
         if len(truths) != len(y):
             raise InvalidValueError(f"{path} holds {len(y)} measurements, and {truth} {len(truths)} images")
-    return Data(_places(len(y), str(path), first, count), truths, y, _read_labels(labels, len(y)))
+    return Data(_places(len(y), str(path), first, count), truths, y, read_labels(labels, len(y)) if labels else None)
 
 
 def simulated(count: int, first: int = 0) -> Data:
@@ -147,10 +149,8 @@ def _of_truths(
     return Data(_places(len(images), source, first, count), images, labels=labels)
 
 
-def _read_labels(path: Path | None, size: int) -> list[str] | None:
-    """What images show, by the lines of a text file; None without one."""
-    if path is None:
-        return None
+def read_labels(path: Path, size: int) -> list[str]:
+    """What images show, by the lines of a text file."""
     with reading(path, "labels, one a line"):
         labels = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
     if len(labels) != size:

@@ -4,6 +4,7 @@ The packages that formats of imaging need come with the extra `mri`, and are imp
 """
 
 from posterior.data.bart import read_bart, read_cfl, write_cfl
+from posterior.data.cifar import load_cifar10
 from posterior.data.dicom import read_dicom, write_dicom
 from posterior.data.fastmri import read_fastmri, write_fastmri, write_kspace
 from posterior.data.geometry import Geometry, Volume
@@ -20,6 +21,7 @@ __all__ = [
     "RawSlice",
     "Volume",
     "load_brain",
+    "load_cifar10",
     "load_digits",
     "load_fashion",
     "load_images",

@@ -13,7 +13,7 @@ from posterior.errors import InvalidValueError, ShapeError
 
 
 class UNet(nn.Module):
-    r"""A residual UNet \(F(x, c)\) for images, with c a scalar noise label.
+    r"""A residual UNet \(F(x, c)\) for images, with c a scalar noise label, and a class if there are any.
 
     Each resolution has `blocks` residual blocks on the way down and `blocks + 1` on the way up, joined by skip
     connections; group normalisation modulated by an embedding of c; self-attention at the lowest resolution.
@@ -25,6 +25,10 @@ class UNet(nn.Module):
         patch: Side of the square of pixels that becomes one position of the finest resolution.
         dropout: Dropout rate inside each block, while training.
         attention: Whether the lowest resolution has self-attention, with 4 heads.
+        classes: Classes that the network can be told of; number `classes` itself stands for none.
+
+    Attributes:
+        num_classes: `classes`, or None for none.
 
     Raises:
         InvalidValueError: An argument is out of range.
@@ -42,23 +46,28 @@ class UNet(nn.Module):
         patch: int = 1,
         dropout: float = 0.0,
         attention: bool = True,
+        classes: int = 0,
     ) -> None:
         super().__init__()
-        if not widths or min(channels, *widths, blocks, patch) < 1 or not 0 <= dropout < 1:
+        if not widths or min(channels, *widths, blocks, patch, classes + 1) < 1 or not 0 <= dropout < 1:
             raise InvalidValueError(
-                f"UNet needs channels, widths, blocks and patch of at least 1 and 0 ≤ dropout < 1; got {channels}, "
-                f"{list(widths)}, {blocks}, {patch} and {dropout}"
+                f"UNet needs channels, widths, blocks and patch of at least 1, 0 ≤ dropout < 1 and classes ≥ 0; got "
+                f"{channels}, {list(widths)}, {blocks}, {patch}, {dropout} and {classes}"
             )
         if attention and widths[-1] % 4:
             raise InvalidValueError(f"self-attention needs a last width that 4 divides; got widths {list(widths)}")
         self.config = dict(
-            channels=channels, widths=list(widths), blocks=blocks, patch=patch, dropout=dropout, attention=attention
-        )
-        self.patch = patch
+            channels=channels, widths=list(widths), blocks=blocks, patch=patch, dropout=dropout, attention=attention,
+            classes=classes,
+        )  # fmt: skip
+        self.patch, self.num_classes = patch, classes or None
         embedding = 4 * widths[0]
         self.embed = nn.Sequential(
             FourierFeatures(embedding), nn.Linear(embedding, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
+        if classes:
+            self.classes = nn.Embedding(classes + 1, embedding)
+            nn.init.zeros_(self.classes.weight)
         self.stem = nn.Conv2d(channels * patch**2, widths[0], 3, padding=1)
 
         def block(inputs: int, outputs: int) -> ResidualBlock:
@@ -88,14 +97,18 @@ class UNet(nn.Module):
             nn.init.zeros_(parameter)
         self.head = nn.Sequential(normalisation(features), nn.SiLU(), last)
 
-    def forward(self, x: Tensor, label: Tensor) -> Tensor:
-        """Map images x (N, C, H, W) and labels (N,) to an image of the same shape."""
+    def forward(self, x: Tensor, label: Tensor, which: Tensor | None = None) -> Tensor:
+        """Map images x (N, C, H, W), labels (N,) and classes (N,), or none, to an image of the same shape."""
         if any(side % self.patch for side in x.shape[-2:]):
             raise ShapeError(
                 f"UNet takes images whose sides are multiples of patch = {self.patch}, got {tuple(x.shape)}; crop or "
                 "pad them, or choose another patch"
             )
-        embedding = functional.silu(self.embed(label))
+        embedding = self.embed(label)
+        if self.num_classes is not None:
+            none = torch.full_like(label, self.num_classes, dtype=torch.long)
+            embedding = embedding + self.classes(none if which is None else which)
+        embedding = functional.silu(embedding)
         h = self.stem(functional.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last))
         skips = [h]
         for layer in self.down:

@@ -23,7 +23,8 @@ class EDMPrior(ScorePrior):
     takes 1 % off the error at small noise.
 
     Args:
-        network: F(x, label) with x (N, *event_shape), label (N,).
+        network: F(x, label) with x (N, *event_shape), label (N,). One with `num_classes` also takes classes (N,), and
+            is given them where `with_class` has set them.
         event_shape: Shape of one image.
         sigma_data: Standard deviation of the images' entries.
         sigma_min, sigma_max: Noise levels between which the network was trained.
@@ -55,6 +56,7 @@ class EDMPrior(ScorePrior):
     ) -> None:
         super().__init__()
         self.network, self.clip = network, clip
+        self.num_classes = getattr(network, "num_classes", None)
         self.event_shape, self.value_range = tuple(event_shape), check_value_range(value_range)
         self.sigma_data, self.sigma_min, self.sigma_max = sigma_data, sigma_min, sigma_max
         self.check_levels()

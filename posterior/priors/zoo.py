@@ -21,7 +21,7 @@ from posterior.io.folders import (
     shipped_folder,
 )
 from posterior.networks.table import build_network, describe_network
-from posterior.priors.base import Prior
+from posterior.priors.base import Prior, ScorePrior
 from posterior.priors.diffusers import from_diffusers
 from posterior.priors.pipelines import is_diffusers_folder
 from posterior.priors.pyramid import PyramidPrior
@@ -73,10 +73,12 @@ def load_prior(
         if event_shape is not None:
             raise IncompatibleError("a model of diffusers says which shape its images have: leave event_shape out")
         return from_diffusers(folder, class_label=class_label, device=device, dtype=dtype)
-    if class_label is not None:
-        raise InvalidValueError(f"{folder.name} has no classes: leave class_label out")
     prior = _build(folder, event_shape)
     prior.to(device, dtype)
+    if class_label is not None:
+        if not isinstance(prior, ScorePrior) or prior.num_classes is None:
+            raise InvalidValueError(f"{folder.name} has no classes: leave class_label out")
+        prior = prior.with_class(class_label)
     for parameter in prior.parameters():
         if parameter.ndim == 4:  # Module.to would stumble over tensors of five dimensions
             parameter.data = parameter.data.to(memory_format=torch.channels_last)

@@ -20,23 +20,29 @@ from posterior.shapes import expand_right
 from posterior.training.loop import save_samples, train
 
 HELD_OUT_LEVELS = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
+_HIDDEN = 0.2  # the share of images whose class the network is not told of
 
 
-def denoising_loss(prior: nn.Module, images: Tensor, noise: Noise) -> Tensor:
+def denoising_loss(prior: nn.Module, images: Tensor, noise: Noise, labels: Tensor | None = None) -> Tensor:
     r"""EDM's weighted denoising loss at random noise levels.
 
     $$ E \, \frac{\sigma^2 + \sigma_d^2}{\sigma^2\sigma_d^2} \| D(x + \sigma\varepsilon, \sigma) - x \|^2 / n,
        \quad \log\sigma \sim \text{Logistic}(-0.9, 0.9) $$
 
-    The logistic's tails keep a few draws at the ends of the prior's range, where sampling starts and stops.
+    The logistic's tails keep a few draws at the ends of the prior's range, where sampling starts and stops. Where the
+    classes of the images are given, (N,), every fifth is kept from the network, which so learns to do without.
     """
     assert isinstance(prior, EDMPrior)
+    classes: tuple[Tensor, ...] = ()
+    if labels is not None and prior.num_classes is not None:
+        hidden = noise.use("class").uniform()[0].to(labels.device) < _HIDDEN
+        classes = (labels.masked_fill(hidden, prior.num_classes),)
     uniform = noise.use("level").uniform()[0]
     sigma = (-0.9 + 0.9 * uniform.logit()).exp().clamp(prior.sigma_min, prior.sigma_max)
     level = expand_right(sigma, images.ndim - 1)
     noisy = images + level * noise.use("noise").normal(images.shape[1:])[0]
     weight = (level**2 + prior.sigma_data**2) / (level * prior.sigma_data) ** 2
-    return (weight * (prior.denoise(noisy, sigma) - images) ** 2).mean()
+    return (weight * (prior._denoise(noisy, sigma, *classes) - images) ** 2).mean()  # with labels of none, too
 
 
 @torch.no_grad()
@@ -66,6 +72,7 @@ def train_score(
     images: Tensor,
     folder: str | Path,
     *,
+    labels: Tensor | None = None,
     held_out: Tensor | None = None,
     augment: Callable[[Tensor, Noise], Tensor] | None = None,
     value_range: tuple[float, float] = (-1.0, 1.0),
@@ -87,6 +94,8 @@ def train_score(
     Draws of the averaged weights are saved as `samples-<step>.png` beside the log.
 
     Args:
+        labels: Classes of the images, (N,) whole numbers from 0: the prior then has `with_class`, and without it is
+            that of all of them.
         held_out: Images whose denoising error is logged while training goes on.
         augment: Makes of N of the training images, and noise of N rows, the images (N, C, H, W) of a step; `images` may
             then have another shape and other values than the prior's.
@@ -97,8 +106,10 @@ def train_score(
 
     Raises:
         ShapeError: The images' sides are no multiples of `patch`.
-        InvalidValueError: The images are none, or all one constant; or a setting is out of range.
+        InvalidValueError: The images are none, or all one constant; labels are not one whole number from 0 for each; or
+            a setting is out of range.
     """
+    classes = 0 if labels is None else _number_of_classes(labels, len(images))
     examples = augment(images, Noise.of(seed, len(images))) if augment else images
     sigma_data = float(examples.std()) if examples.numel() > 1 else 0.0
     if examples.ndim != 4 or not 0 < sigma_data < math.inf:
@@ -108,12 +119,14 @@ def train_score(
         )
     with torch.random.fork_rng():
         torch.manual_seed(seed)  # modules draw their first weights from the global generator
-        network = UNet(examples.shape[1], widths, blocks, patch, dropout)
+        network = UNet(examples.shape[1], widths, blocks, patch, dropout, classes=classes)
     prior = EDMPrior(network, tuple(examples.shape[1:]), sigma_data=sigma_data, value_range=value_range)
     prior.to(device).to(memory_format=torch.channels_last)
 
     def loss(model: nn.Module, batch: Tensor, noise: Noise) -> Tensor:
-        return denoising_loss(model, augment(batch, noise.use("augmentation")) if augment else batch, noise)
+        shown = None if labels is None else labels.to(batch.device)[batch]
+        batch = batch if labels is None else images[batch.cpu()].to(batch.device)
+        return denoising_loss(model, augment(batch, noise.use("augmentation")) if augment else batch, noise, shown)
 
     def evaluate(averaged: nn.Module, step: int) -> dict[str, float]:
         assert isinstance(averaged, EDMPrior)
@@ -123,7 +136,7 @@ def train_score(
     return train(  # type: ignore[return-value]
         prior,
         loss,
-        images,
+        images if labels is None else torch.arange(len(images)),
         folder,
         steps=steps,
         batch_size=batch_size,
@@ -133,4 +146,22 @@ def train_score(
         autocast=autocast,
         seed=seed,
         progress=progress,
+        data=None if labels is None else (images, labels),
     )
+
+
+def mirrored(images: Tensor, noise: Noise) -> Tensor:
+    """Images (N, C, H, W), each or its mirror image, left for right, with equal odds: an `augment` of `train_score`."""
+    mirror = noise.use("mirror").uniform()[0].to(images.device) < 0.5
+    return torch.where(expand_right(mirror, images.ndim - 1), images.flip(-1), images)
+
+
+def _number_of_classes(labels: Tensor, count: int) -> int:
+    """One more than the largest label."""
+    whole = labels.dtype != torch.bool and not labels.is_floating_point() and not labels.is_complex()
+    if not whole or labels.shape != (count,) or count == 0 or bool((labels < 0).any()):
+        raise InvalidValueError(
+            f"labels are whole numbers from 0, one for each of {count} images; got {labels.dtype} of shape "
+            f"{tuple(labels.shape)}"
+        )
+    return int(labels.max()) + 1

@@ -77,6 +77,7 @@ COMMANDS: dict[str, list[str]] = {
     ],
     "priors show": ["priors", "show", "digits"],
     "priors list": ["priors", "list"],
+    "data cifar10": ["data", "cifar10", "weights.pth", "cifar"],
     "priors convert edm": ["priors", "convert", "edm", "weights.pth", "converted"],
 }  # fmt: skip
 

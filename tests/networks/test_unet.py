@@ -73,6 +73,18 @@ def test_every_weight_is_used(attention: bool) -> None:
     assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in network.parameters())
 
 
+def test_every_class_is_a_network_of_its_own_and_none_is_one_more() -> None:
+    network, x, c = unet(1, (8, 12), 1, classes=3), images(4, 1, 6, 6), labels(4)
+    out = torch.stack([network(x, c, torch.full((4,), which)) for which in range(4)])
+    assert float((out[:, None] - out[None]).detach().std((2, 3, 4, 5))[~torch.eye(4, dtype=torch.bool)].min()) > 1e-3
+    torch.testing.assert_close(network(x, c), out[3])
+    mixed = network(x, c, torch.tensor([2, 0, 3, 1]))
+    torch.testing.assert_close(mixed, out[[2, 0, 3, 1], range(4)], atol=1e-5, rtol=1e-4)
+    mixed.square().sum().backward()
+    assert all(p.grad is not None and float(p.grad.abs().max()) > 0 for p in network.parameters())
+    assert (network.num_classes, unet(1, (8,), 1).num_classes) == (3, None)
+
+
 @torch.no_grad()
 def test_it_begins_as_zero() -> None:
     with torch.random.fork_rng():
@@ -88,7 +100,7 @@ def test_dropout_is_for_training() -> None:
 
 
 def test_the_configuration_says_it_all() -> None:
-    network = unet(3, (8, 12), 2, 2, 0.1, attention=False)
+    network = unet(3, (8, 12), 2, 2, 0.1, attention=False, classes=4)
     again = UNet(**network.config)  # type: ignore[arg-type]
     again.load_state_dict(network.state_dict())
     x, c = images(2, 3, 8, 8), labels(2)
@@ -97,7 +109,16 @@ def test_the_configuration_says_it_all() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"channels": 0}, {"widths": ()}, {"widths": (8, 0)}, {"blocks": 0}, {"patch": 0}, {"dropout": 1}, {"widths": [6]}],
+    [
+        {"channels": 0},
+        {"widths": ()},
+        {"widths": (8, 0)},
+        {"blocks": 0},
+        {"patch": 0},
+        {"dropout": 1},
+        {"widths": [6]},
+        {"classes": -1},
+    ],
 )
 def test_arguments_out_of_range(options: dict[str, object]) -> None:
     with pytest.raises(InvalidValueError, match=r"UNet needs|self-attention needs"):

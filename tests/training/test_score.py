@@ -10,7 +10,8 @@ from posterior.errors import CheckpointMismatchError, InvalidValueError, ShapeEr
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
-from posterior.training import denoising_loss, held_out_denoising_error, train_score
+from posterior.priors.zoo import load_prior, save_prior
+from posterior.training import denoising_loss, held_out_denoising_error, mirrored, train_score
 
 SHAPE = (1, 4, 4)
 STD = 0.6
@@ -133,6 +134,50 @@ def test_images_are_made_anew_in_each_step(tmp_path: Path) -> None:
     assert torch.equal(run(tmp_path / "stopped"), whole)
     with pytest.raises(CheckpointMismatchError, match="values of the loss"):
         run(tmp_path / "whole", lambda chosen, noise: 1.1 * pairs(chosen, noise))
+
+
+def shifted(count: int) -> tuple[Tensor, Tensor]:
+    """Images that are −0.9 or 0.9 throughout, and which of the two."""
+    which = (Noise.of(2, count).uniform()[0] < 0.5).long()
+    return (1.8 * which - 0.9)[:, None, None, None].expand(-1, *SHAPE), which
+
+
+def test_classes_are_learned_and_so_is_what_there_is_without_them(tmp_path: Path) -> None:
+    """In much noise the mean of a class is all there is to say; without one it is the mean of all images."""
+    x, labels = shifted(200)
+
+    def run(steps: int) -> EDMPrior:
+        return train_score(
+            x, tmp_path, labels=labels, widths=(8,), blocks=1, patch=1, steps=steps, batch_size=64, learning_rate=0.03,
+            dropout=0, autocast=False, progress=False,
+        )  # fmt: skip
+
+    run(50)
+    prior = run(150)  # goes on
+    noisy = x[:50] + 5 * Noise.of(1, 50).normal(SHAPE)[0]
+    told = [float(prior.with_class(which).denoise(noisy, 5.0).mean()) for which in (0, 1)]
+    assert told[0] < -0.6 < -0.4 < float(prior.denoise(noisy, 5.0).mean()) < 0.4 < 0.6 < told[1]
+    save_prior(prior, tmp_path / "saved")
+    again = load_prior(tmp_path / "saved", class_label=1)
+    assert torch.allclose(again.denoise(noisy, 5.0), prior.with_class(1).denoise(noisy, 5.0))
+    labels = 1 - labels
+    with pytest.raises(CheckpointMismatchError, match="training data"):
+        run(151)
+
+
+def test_labels_that_make_no_sense(tmp_path: Path) -> None:
+    x, labels = shifted(5)
+    for wrong in (labels[:4], labels.float(), labels - 3, labels[:, None], labels == 1):
+        with pytest.raises(InvalidValueError, match="labels are whole numbers from 0, one for each of 5 images"):
+            train_score(x, tmp_path, labels=wrong, progress=False)
+
+
+def test_mirror_images() -> None:
+    """Of n images n/2 ± 4 √n/2 are mirrored."""
+    x = Noise.of(0, 400).normal((2, 3, 5))[0]
+    made = mirrored(x, Noise.of(1, 400))
+    turned = (made == x.flip(-1)).flatten(1).all(1)
+    assert torch.equal(made[~turned], x[~turned]) and abs(int(turned.sum()) - 200) < 40
 
 
 def test_images_that_make_no_sense(tmp_path: Path) -> None:

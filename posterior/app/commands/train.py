@@ -7,7 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
+
 from posterior import training
+from posterior.app.datasets import read_labels
 from posterior.app.running import default_device
 from posterior.data import load_images
 from posterior.errors import InvalidValueError
@@ -20,7 +23,9 @@ from posterior.priors.zoo import list_priors, save_prior
 def train_score(
     data: Path,
     out: Path,
+    labels: Path | None = None,
     held_out: int = 0,
+    mirror: bool = False,
     widths: list[int] = [64, 64, 128],  # noqa: B006
     blocks: int = 1,
     patch: int = 2,
@@ -37,7 +42,9 @@ def train_score(
     Args:
         data: Images of one size: a folder of pictures (png, jpg) or an array in [-1, 1] (npy, npz).
         out: Folder for the prior, its checkpoint, log and sample sheets.
+        labels: What the images show, one a line of a text file: the prior is then also one of each class.
         held_out: How many of the last images to keep out of training, to log the denoising error on.
+        mirror: Whether every other image is mirrored, left for right, anew in each step.
         widths: Features of the UNet at each resolution, finest first.
         blocks: Residual blocks at each resolution.
         patch: Side of the square of pixels that becomes one position of the finest resolution.
@@ -50,8 +57,8 @@ def train_score(
         progress: Whether to show a progress bar.
     """
     _train(
-        training.train_score, data, out, held_out, widths=widths, blocks=blocks, patch=patch, dropout=dropout,
-        steps=steps, batch_size=batch_size, learning_rate=learning_rate, autocast=autocast,
+        training.train_score, data, out, held_out, labels, augment=training.mirrored if mirror else None,
+        widths=widths, blocks=blocks, patch=patch, dropout=dropout, steps=steps, batch_size=batch_size, learning_rate=learning_rate, autocast=autocast,
         seed=seed, progress=progress,
     )  # fmt: skip
 
@@ -183,12 +190,19 @@ def train_mri(
     print(f"use it as samplers.baselines.{solver}({str(out)!r})")
 
 
-def _train(train: Callable[..., Any], data: Path, out: Path, held_out: int, **options: Any) -> None:
+def _train(
+    train: Callable[..., Any], data: Path, out: Path, held_out: int, labels: Path | None = None, **options: Any
+) -> None:
     images = load_images(data)
     size = len(images) - held_out
     if not 0 < size <= len(images):
         raise InvalidValueError(f"held_out must be from 0 to {len(images) - 1}, fewer than the images; got {held_out}")
     rest = images[size:] if held_out else None
+    if labels is not None:
+        shown = read_labels(labels, len(images))
+        names = sorted(set(shown), key=lambda name: (name.isdigit(), name.zfill(len(max(shown, key=len)))))
+        options["labels"] = torch.tensor([names.index(one) for one in shown[:size]])
+        print("classes: " + ", ".join(f"{number} {name}" for number, name in enumerate(names)))
     model = train(images[:size], out, held_out=rest, device=str(default_device()), **options)
     save_prior(model, out)
     log, sheet = out / "log.jsonl", out / f"samples-{options['steps']}.png"

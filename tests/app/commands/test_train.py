@@ -9,6 +9,7 @@ from torch import Tensor
 from posterior.app.cli import main
 from posterior.mri import complex_images
 from posterior.noise import Noise
+from posterior.priors.zoo import load_prior
 from samplers.baselines import UNet
 from tests.app.commands.workplace import QUIET, SHAPE, mistake, sample, solve
 from tests.mri.phantom import head
@@ -38,6 +39,18 @@ def test_train_score_then_sample(capsys: pytest.CaptureFixture[str]) -> None:
     sample("--image=x.npz", "--prior=./out", "--out=drawn", "--num_samples=1")
     message = mistake(capsys, train, "score", "--widths=[4]", "--steps=4")
     assert "another run: different model, training data; name another file" in message
+
+
+def test_train_score_of_classes(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("shown.txt").write_text("10\n9\n10\n")
+    train("score", "--widths=[8]", "--steps=1", "--held_out=1", "--labels=shown.txt", "--mirror=true")
+    assert capsys.readouterr().out.startswith("classes: 0 9, 1 10\n")
+    assert load_prior("out", class_label=1).num_classes == 2
+    message = mistake(capsys, train, "score", "--labels=none.txt", "--out=other")
+    assert "there is no file none.txt" in message
+    Path("shown.txt").write_text("10\n9\n")
+    message = mistake(capsys, train, "score", "--labels=shown.txt", "--out=other")
+    assert "shown.txt holds 2 labels, one a line, for 3 images" in message
 
 
 def test_a_folder_is_told_from_a_shipped_prior(capsys: pytest.CaptureFixture[str]) -> None:
