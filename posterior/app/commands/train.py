@@ -58,8 +58,8 @@ def train_score(
     """
     _train(
         training.train_score, data, out, held_out, labels, augment=training.mirrored if mirror else None,
-        widths=widths, blocks=blocks, patch=patch, dropout=dropout, steps=steps, batch_size=batch_size, learning_rate=learning_rate, autocast=autocast,
-        seed=seed, progress=progress,
+        widths=widths, blocks=blocks, patch=patch, dropout=dropout, steps=steps, batch_size=batch_size,
+        learning_rate=learning_rate, autocast=autocast, seed=seed, progress=progress,
     )  # fmt: skip
 
 
