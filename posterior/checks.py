@@ -158,9 +158,14 @@ def _converted(value: Any, annotation: Any) -> Any:
         _require(value is None)
     elif isinstance(origin, type) and issubclass(origin, tuple | Sequence):
         return _sequence(value, args)
-    elif isinstance(kind := origin or annotation, type) and not getattr(kind, "_is_protocol", False):
+    elif isinstance(kind := origin or annotation, type) and _can_be_asked_for(kind):
         _require(isinstance(value, kind))
     return value
+
+
+def _can_be_asked_for(kind: type) -> bool:
+    """Whether `isinstance` knows the class: not a protocol, unless it is one of those that say so."""
+    return not getattr(kind, "_is_protocol", False) or getattr(kind, "_is_runtime_protocol", False)
 
 
 def _require(holds: bool) -> None:

@@ -82,6 +82,7 @@ class BlockGibbs(Sampler[Any]):
             raise InvalidValueError(
                 f"BlockGibbs needs inner to have at least {_CHAINS} chains, to tell whether they agree on θ"
             )
+        object.__setattr__(self, "priors", kind.priors)  # of the class: those of any inner sampler
         if not self.parameters:
             raise InvalidValueError(f"BlockGibbs needs parameters with priors; without any take {kind.__name__} alone")
         for name, prior in self.parameters.items():

@@ -104,8 +104,9 @@ class _Help(DefaultHelpFormatter):
         wrapper = TextWrapper(width, break_long_words=False, break_on_hyphens=False)
         lines = []
         for line in text.splitlines():
+            wrapper.initial_indent = line[: len(line) - len(line.lstrip())]
             wrapper.subsequent_indent = "    " if line.startswith(" ") else ""
-            lines += wrapper.wrap(line) or [""]
+            lines += wrapper.wrap(line.lstrip()) or [""]
         return "\n".join(indent + line for line in lines)
 
     def _get_help_string(self, action: argparse.Action) -> str:

@@ -22,7 +22,7 @@ def test_methods_stand_by_the_kinds_of_prior() -> None:
     lines = methods("sampler").splitlines()
     assert "  AmbientVI, ComposedFlow, FlowHMC, PLMCMC (flows)" in lines
     assert "  HMC, LatentLangevin (generators and flows)" in lines
-    assert "  TemperedSMC (score priors, generators and flows)" in lines
+    assert "  BlockGibbs, TemperedSMC (score priors, generators and flows)" in lines
     lines = methods("solver").splitlines()
     assert "  CSGM, ILO, PULSE, SemanticGuidance (generators and flows)" in lines
     assert "  BM3D, CGSense, ConvDecoder, Lasso, MoDL, TotalVariation, UNet, VarNet, ZeroFilled (any prior)" in lines

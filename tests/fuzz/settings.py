@@ -97,6 +97,7 @@ SETTINGS: dict[str, Allowed] = {
     "LatentLangevin.steps": COUNT,
     "MoDL.network": lambda value: isinstance(value, MoDLNetwork),
     "PULSE.steps": COUNT,
+    "AnnealedLangevin.sigma_last": either(None, POSITIVE),
     "PULSE.tolerance": NON_NEGATIVE,
     "PnPLangevin.step_size": real(0, 2, open_low=True, open_high=True),
     "ReplicaExchange.steps": whole(3),
