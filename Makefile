@@ -4,7 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
-TESTS := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2
+TESTS := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n 2 --dist worksteal
 
 .PHONY: demo test fuzz integration docs lint bench mutants clean
 

@@ -31,6 +31,7 @@ SMOKE = {
              "methods.1.chains=2", "methods.1.burn_in=2", "methods.1.thinning=1", "methods.1.leapfrogs=1"],
     "gaussian_mixture": ["data.count=2", "methods.0.population=8"],
     "interferometry": [*ONE, "likelihood.noise_std=3"],
+    "groups": [*ONE, "likelihood.noise_std=3", "methods.0.population=8", "methods.1.steps=3"],
     "latent": [*ONE, "methods.0.chains=2", "methods.0.burn_in=2", "methods.0.thinning=1", "methods.1.levels=2",
                "methods.2.steps=2"],
     "magnitude": [*ONE, "likelihood.noise_std=20", "methods.0.population=8"],

@@ -157,7 +157,8 @@ def test_how_long_does_it_take(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_many_measurements(capsys: pytest.CaptureFixture[str]) -> None:
     Path("configs").symlink_to(ROOT / "configs")
-    changes = "--num_samples 2 --set prior=./small --set methods.0.population=8 --progress false"
+    changes = "--num_samples 2 --set prior=./small --set methods.0.population=8 --set likelihood.noise_std=3"
+    changes += " --progress false"
     found = run("docs/many.md", {"--workers 2": "--workers 1"}, {"run": changes})
     assert found["samples"].x.shape == (2, 2, *SHAPE)
     assert {"posterior", "sample_stats", "observed_data"} <= set(found["tree"].children)
@@ -166,7 +167,8 @@ def test_many_measurements(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_reports() -> None:
     Path("configs").symlink_to(ROOT / "configs")
-    changes = "--num_samples 2 --set prior=./small --set data.count=2 --set methods.0.population=8 --progress false"
+    changes = "--num_samples 2 --set prior=./small --set data.count=2 --set methods.0.population=8"
+    changes += " --set likelihood.noise_std=3 --progress false"
     run("docs/report.md", {}, {"run": changes})
     assert "<html" in Path("report.html").read_text(encoding="utf-8")
 

@@ -103,7 +103,7 @@ def test_budgets():
     assert jalal.levels * jalal.steps_per_level == 3468
     assert jalal.sigma_first == pytest.approx(math.sqrt(232 * 0.0066))
     assert jalal.step_size * 0.0066**2 == pytest.approx(5e-5)
-    assert (AnnealedLangevin.jalal2021().sample(mixture_problem(), 2, progress=False).nfe == 3469).all()
+    assert jalal.plan(mixture_problem(), 2).nfe == 3469
 
 
 def test_bad_settings_are_refused():

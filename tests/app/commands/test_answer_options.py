@@ -20,6 +20,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill_folder()
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take longer than what is tested."""
+    monkeypatch.setattr("posterior.app.commands.answer.draw", lambda out, *others: [out / "none"])
+
+
 def test_several_samplers_have_one_table_and_a_figure_with_a_block_each(capsys: pytest.CaptureFixture[str]) -> None:
     one, two = SAMPLER, "AnnealedLangevin:levels=3"
     sample("--image=pictures", f"--sampler={one}", f"--sampler={two}", "--out=out")
@@ -51,7 +57,7 @@ def test_many_samplers_have_a_row_each(monkeypatch: pytest.MonkeyPatch) -> None:
         assert min(figure.size) > 300
 
 
-def test_every_likelihood_has_a_name() -> None:
+def test_every_likelihood_has_a_name(undrawn: None) -> None:
     for noise in ("poisson:gain=50,background=1", "student-t:scale=1,degrees=4", "LaplaceLikelihood:scale=1"):
         sample("--image=pictures/0.png", f"--likelihood={noise}", "--out=out")
     assert Samples.load("out/samples.npz").provenance.likelihood == "LaplaceLikelihood"
@@ -66,7 +72,7 @@ def test_pictures_are_converted() -> None:
     assert Samples.load("out/samples.npz").x.shape == (3, 1, *SHAPE)
 
 
-def test_a_run_goes_on_from_its_checkpoint(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_goes_on_from_its_checkpoint(undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     sample("--image=pictures/0.png", "--out=out", "--checkpoint=run.pt")
     first = Samples.load("out/samples.npz")
     sample("--image=pictures/0.png", "--out=again", "--checkpoint=run.pt")
