@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Count, Positive, Range, Size, checked
-from posterior.errors import ShapeError
+from posterior.errors import InvalidValueError, ShapeError
 from posterior.mri.coils import random_maps
 from posterior.mri.espirit import espirit_maps
 from posterior.mri.kspace import mvue
@@ -60,8 +60,8 @@ def undersampled_scans(
 
     Raises:
         ShapeError: Images are not (B, 2, H, W).
-        InvalidValueError: An image is zero everywhere, or the masks of this acceleration have no middle that is
-            measured.
+        InvalidValueError: An image is zero everywhere, the masks of this acceleration have no middle that is measured,
+            or the noise hides all coil maps.
     """
     if images.ndim != 4 or images.shape[1] != 2:
         raise ShapeError(f"undersampled_scans needs images (B, 2, H, W), got {tuple(images.shape)}")
@@ -79,4 +79,6 @@ def undersampled_scans(
         espirit_maps(one, calibration_region(kept[0]), noise_std=float(level))
         for one, kept, level in zip(y, masks, std, strict=True)
     ])  # fmt: skip
+    if not bool(maps.flatten(1).any(1).all()):
+        raise InvalidValueError(f"no coil map can be estimated from a scan at snr = {snr:g}; take a larger snr")
     return Scans(y, MultiCoilMRI(maps, masks), mvue(full, maps))

@@ -24,7 +24,10 @@ def test_methods_stand_by_the_kinds_of_prior() -> None:
     assert "  HMC, LatentLangevin (generators and flows)" in lines
     assert "  BlockGibbs, TemperedSMC (score priors, generators and flows)" in lines
     lines = methods("solver").splitlines()
-    assert "  CSGM, HandVoroninski, ILO, LayerwiseInversion, PULSE, RobustCSGM, SemanticGuidance (generators and flows)" in lines
+    assert (
+        "  CSGM, HandVoroninski, ILO, LayerwiseInversion, PULSE, RobustCSGM, SemanticGuidance (generators and flows)"
+        in lines
+    )
     assert "  BM3D, CGSense, ConvDecoder, Lasso, MoDL, TotalVariation, UNet, VarNet, ZeroFilled (any prior)" in lines
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from posterior.errors import InvalidValueError, ShapeError
-from posterior.mri import MASKS, calibration_region, espirit_maps, mvue, true_acceleration, undersampled_scans
+from posterior.mri import MASKS, calibration_region, espirit_maps, mvue, scans, true_acceleration, undersampled_scans
 from posterior.mri.scans import MaskKind
 from posterior.noise import Noise
 from posterior.operators.fourier import centred_fft
@@ -85,6 +85,12 @@ def test_refusals() -> None:
         undersampled_scans(IMAGES[0], Noise.of(0, 3))
     with pytest.raises(InvalidValueError, match="mask"):
         undersampled_scans(IMAGES, Noise.of(0, 3), mask="spiral")  # type: ignore[arg-type]
+
+
+def test_maps_that_noise_hides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scans, "espirit_maps", lambda y, region, noise_std: torch.zeros_like(y))
+    with pytest.raises(InvalidValueError, match="no coil map can be estimated from a scan at snr = 1;"):
+        undersampled_scans(IMAGES, Noise.of(0, 3), snr=1.0)
 
 
 def test_it_is_a_function_of_the_noise() -> None:
