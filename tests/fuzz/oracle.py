@@ -13,7 +13,7 @@ from torch import Tensor
 from posterior.errors import PosteriorError
 
 Allowed = Callable[[Any], bool]
-SECONDS = 10  # that an input may take
+WORK, WAIT = 10, 60  # seconds that an input may take: of this process's work, and of waiting on a busy machine
 
 
 class Call(NamedTuple):
@@ -35,7 +35,7 @@ class Call(NamedTuple):
 
 
 class Hang(BaseException):
-    """Nothing had come of it after ten seconds; no handler of exceptions takes it."""
+    """Nothing had come of it after ten seconds of work, or a minute; no handler of exceptions takes it."""
 
 
 class UserError(Exception):
@@ -44,18 +44,21 @@ class UserError(Exception):
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Raise `Hang` where the block takes more than ten seconds."""
+    """Raise `Hang` where the block takes more than ten seconds of work, or a minute."""
 
-    def ring(*_: object) -> None:
-        raise Hang(f"more than {SECONDS} s")
+    def ring(number: int, _: object) -> None:
+        raise Hang(f"more than {WORK if number == signal.SIGPROF else WAIT} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    timers = {signal.SIGPROF: (signal.ITIMER_PROF, WORK), signal.SIGALRM: (signal.ITIMER_REAL, WAIT)}
+    before = {number: signal.signal(number, ring) for number in timers}
+    for timer, seconds in timers.values():
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        for number, (timer, _) in timers.items():
+            signal.setitimer(timer, 0)
+            signal.signal(number, before[number])
 
 
 def check_call(call: Call, argument: str, value: Any) -> None:
