@@ -18,7 +18,7 @@ from posterior.priors.zoo import save_prior
 from tests.test_notebooks import MACHINE_PATHS
 
 ROOT = Path(__file__).resolve().parents[1]
-MEASURED = [ROOT / "docs/exactness.md", ROOT / "docs/scale.md", *sorted((ROOT / "docs/measured").glob("*.md"))]
+MEASURED = [ROOT / "docs/exactness.md", *sorted((ROOT / "docs/measured").glob("*.md"))]
 DOCS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES = [*DOCS, *sorted((ROOT / "posterior/assets").rglob("*.md"))]
 
