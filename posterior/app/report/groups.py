@@ -86,7 +86,7 @@ def _representation(source: Source, truth: Tensor, name: str) -> dict[str, Any]:
     one, other = pairs[int(found.symmetry.value.abs().argmax())]
     words = f"RDP gap {found.parity}; largest SPE gap {found.symmetry.worst()}"
     return {
-        "PR gap": _cells(found.representation, "{:+.3f}"),
+        "PR gap": _cells(found.representation, "{:+z.3f}"),
         "recall": _cells(found.recall, "{:.3f}", truth.sum(0)),
         "words": f"{words.replace('-', '−')}, {other} for {one}",
     }

@@ -265,6 +265,9 @@ def test_groups_are_told_with_intervals(page: Any, tmp_path: Path) -> None:
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
         assert violations(page) == []
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 703, "height": 1000})  # 186 mm of an A4 page
+    assert table.evaluate("table => table.scrollWidth <= table.clientWidth")
 
 
 def test_without_groups_there_is_no_table_of_them(page: Any, arrays: dict[str, Any]) -> None:
