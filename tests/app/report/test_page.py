@@ -245,7 +245,7 @@ def test_groups_are_told_with_intervals(page: Any, tmp_path: Path) -> None:
     who = np.eye(3, dtype=np.float32)[[0, 1, 1] * 10]
     made = np.random.default_rng(0).dirichlet([1, 1, 1], 30).astype(np.float32)
     opened(page, tmp_path / "results", size=30, keep=False, groups={"groups": who, "Baker/groups": made})
-    table = page.get_by_role("region", name="Groups")
+    table = page.get_by_role("region", name="Figures by group")
     heads = ["group", "true images", "PSNR (dB)", "90 % coverage", "misfit (σ)", "PR gap", "recall"]
     assert table.get_by_role("columnheader").all_inner_texts() == heads
     rows = table.get_by_role("row").all_inner_texts()
