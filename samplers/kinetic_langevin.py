@@ -83,7 +83,7 @@ class Budget(NamedTuple):
 
 BUDGETS = {
     "fast": Budget(3, 4, 3, 22, 1, 5),
-    "standard": Budget(16, 4, 11, 50, 3, 8),
+    "standard": Budget(16, 4, 11, 49, 3, 8),
     "high": Budget(16, 5, 25, 110, 4, 9),
 }
 
@@ -134,7 +134,7 @@ class KineticLangevin(Sampler[KineticState]):
     | accuracy | levels above | below the prior's scale | steps at each | at the last | sweeps | network calls |
     |---|---|---|---|---|---|---|
     | fast | 3 | 4 | 3 | 22 | 1 | 60 |
-    | standard | 16 | 4 | 11 | 50 | 3 | 160 |
+    | standard | 16 | 4 | 11 | 49 | 3 | 159 |
     | high | 16 | 5 | 25 | 110 | 4 | 301 |
 
     Args:

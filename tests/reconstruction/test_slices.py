@@ -57,7 +57,7 @@ def test_samples_are_of_the_posterior_in_the_unit_of_the_file() -> None:
         assert float(spread) == pytest.approx(1, abs=0.15)  # over some thirty directions: √(2/30N) = 3 %
         assert one.verdict.level == "sound"
         assert one.misfit == pytest.approx(1, abs=0.15)
-        assert one.calls == 160
+        assert one.calls == 159
 
 
 def test_statistics_are_of_magnitudes() -> None:

@@ -59,7 +59,7 @@ def mri_recon(
     Args:
         file: Raw data: fastMRI or ISMRMRD (h5, hdf5, mrd), or BART (cfl, hdr).
         prior: Folder of a prior of complex images, or name of a shipped one.
-        accuracy: How much to spend: 60, 160 or 301 network calls a sample.
+        accuracy: How much to spend: 60, 159 or 301 network calls a sample.
         num_samples: Samples of each slice, at least 2; a 90 % interval needs 19.
         maps: Coil maps of your own, an array of BART with the dimensions of k-space, as `posterior mri coils` writes
             it; those in the file unless given, and if there are none they are estimated.

@@ -131,7 +131,7 @@ def test_a_dry_run_prints_plans_and_does_nothing(capsys: pytest.CaptureFixture[s
     before = sorted(Path().rglob("*"))
     sample("--image=pictures", "--dry-run", "--sampler=KineticLangevin", "--sampler=DPS:steps=5", "--batch_size=2")
     text = capsys.readouterr().out
-    kinetic, guided = "3 samples of 3 measurements:\n  160 network calls each, 1,440 in all", "5 network calls and 5"
+    kinetic, guided = "3 samples of 3 measurements:\n  159 network calls each, 1,431 in all", "5 network calls and 5"
     assert text.index("KineticLangevin(accuracy='standard'") < text.index(kinetic) < text.index("DPS(steps=5")
     assert text.index("DPS(steps=5") < text.index(guided)
     solve("--image=pictures/0.png", "--dry_run")
