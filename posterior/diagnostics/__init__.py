@@ -1,10 +1,12 @@
 """How far samples can be trusted."""
 
 from posterior.convergence import ess_bulk, ess_mean, ess_tail, mcse_mean, rhat
+from posterior.diagnostics.bound import Recovery, recovery
 from posterior.diagnostics.calibration import calibrate
 from posterior.diagnostics.calibration_table import Calibration, Check
 from posterior.diagnostics.components import PrincipalComponents, principal_components
 from posterior.diagnostics.conformal import ConformalIntervals, conformal_intervals
+from posterior.diagnostics.confusion import RestrictedEigenvalue, restricted_eigenvalue
 from posterior.diagnostics.discrepancy import (
     covariance_error,
     energy_distance,
@@ -20,8 +22,6 @@ from posterior.diagnostics.outliers import find_outliers
 from posterior.diagnostics.predictive import PredictiveCheck, predictive_check
 from posterior.diagnostics.prior_check import check_prior
 from posterior.diagnostics.prior_table import PriorCheck
-from posterior.diagnostics.recovery import Recovery, recovery
-from posterior.diagnostics.restricted_eigenvalue import RestrictedEigenvalue, restricted_eigenvalue
 from posterior.diagnostics.scores import crps, energy_score
 from posterior.diagnostics.uniformity import (
     DetectableEffect,
