@@ -45,8 +45,8 @@ def run(
     """Answer all measurements of a data set as a YAML file says; a run that was stopped goes on where it was.
 
     Args:
-        config: YAML file that names prior, operator, likelihood, data and methods, and any of the options up to
-            batch_size; what is said here takes the place of what it says.
+        config: YAML file that names prior, operator, likelihood, data and methods, any of the options up to batch_size,
+            and maybe a classifier and groups; what is said here takes the place of what it says.
         prior: Name or folder of the prior.
         operator: Forward operator, as in random:fraction=0.3.
         likelihood: Noise, as in gaussian:noise_std=0.1.

@@ -55,7 +55,7 @@ def test_sample_of_pictures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("sampler", ["AuxiliaryGibbs", "AuxiliaryMH", "ReplicaExchange"])
-def test_chains(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_chains(sampler: str, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     spec = f"--sampler={sampler}:chains=2,burn_in=2,thinning=1,steps=3,prior_steps=3"
     sample("--measurement=y.npy", spec, "--num_samples=4", "--out=out")
     assert Samples.load("out/samples.npz").chains == 2
@@ -90,7 +90,7 @@ def test_solve(capsys: pytest.CaptureFixture[str]) -> None:
     assert "figures: out/000.png\n" in capsys.readouterr().out
 
 
-def test_config_files(capsys: pytest.CaptureFixture[str]) -> None:
+def test_config_files(undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         solve("--image=pictures/0.png", "--print_config")
     config = yaml.safe_load(capsys.readouterr().out)
@@ -113,7 +113,7 @@ def test_config_files(capsys: pytest.CaptureFixture[str]) -> None:
         "totalvariation:steps=9",
     ],
 )
-def test_every_kind_of_solver_answers(solver: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_kind_of_solver_answers(solver: str, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     solve("--image=pictures/1.png", f"--solver={solver}", "--out=out")
     assert f"| {solver.partition(':')[0].lower()} " in capsys.readouterr().out.lower()
     assert PointEstimate.load("out/estimate.npz").x.shape == (1, *SHAPE)
@@ -128,7 +128,7 @@ def test_every_kind_of_solver_answers(solver: str, capsys: pytest.CaptureFixture
     ],
 )
 @pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
-def test_latent_samplers_answer(sampler: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_latent_samplers_answer(sampler: str, undrawn: None, capsys: pytest.CaptureFixture[str]) -> None:
     sample("--image=pictures/1.png", "--prior=./generator", f"--sampler={sampler}", "--num_samples=8", "--out=out")
     assert f"| {sampler.partition(':')[0]} " in capsys.readouterr().out
     assert Samples.load("out/samples.npz").x.shape == (8, 1, *SHAPE)

@@ -20,12 +20,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill_folder()
 
 
-@pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures take longer than what is tested."""
-    monkeypatch.setattr("posterior.app.commands.answer.draw", lambda out, *others: [out / "none"])
-
-
 def test_several_samplers_have_one_table_and_a_figure_with_a_block_each(capsys: pytest.CaptureFixture[str]) -> None:
     one, two = SAMPLER, "AnnealedLangevin:levels=3"
     sample("--image=pictures", f"--sampler={one}", f"--sampler={two}", "--out=out")
@@ -67,7 +61,7 @@ def test_every_likelihood_has_a_name(undrawn: None) -> None:
     solve("--image=pictures/0.png", "--likelihood=gaussian:noise_std=1", "--out=solved")
 
 
-def test_pictures_are_converted() -> None:
+def test_pictures_are_converted(undrawn: None) -> None:
     sample("--image=large.png", "--resize", "--gray", "--out=out")
     assert Samples.load("out/samples.npz").x.shape == (3, 1, *SHAPE)
 

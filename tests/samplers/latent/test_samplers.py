@@ -81,7 +81,7 @@ def test_what_hmc_reports_of_a_linear_generator() -> None:
     problem = linear_problem(count=3)
     with warnings.catch_warnings():
         warnings.simplefilter("error", TrustWarning)
-        samples = HMC().sample(problem, 800, progress=False)
+        samples = HMC().sample(problem, 200, progress=False)
     info = samples.info
     assert samples.latent is not None and samples.chains == 4
     assert (info["acceptance"][300:].mean(0) > 0.6).all()
