@@ -64,7 +64,7 @@ def _errors(truth: Tensor, rows: Sequence[Row]) -> dict[str, Cells]:
     found = {}
     for head, (name, form) in _MEASURES.items():
         values = [getattr(row.quality, name) for row in rows]
-        known = ~truth.isnan().any(1) & torch.tensor([value is not None for value in values])
+        known = torch.tensor([value is not None for value in values])
         if bool(known.any()):
             some = torch.tensor([value for value, there in zip(values, known.tolist(), strict=True) if there])
             found[head] = _cells(by_group(some, truth[known], resamples=_resamples(some)), form, truth[known].sum(0))

@@ -83,6 +83,10 @@ def test_what_is_not_there_is_said() -> None:
         Samples.load("kept", ids=[4])
     with pytest.raises(FileFormatError, match="holds no results"):
         Samples.load(".")
+    store = ran("single", methods=["DDRM:steps=3"], shard_size=1, data="simulated:count=2")
+    (store.folder / "arrays.zarr/DDRM/samples/c/1/0/0/0/0").write_bytes(b"")  # taken for one that is not there
+    with pytest.raises(FileFormatError, match=r"c/1/0/0/0/0 is not what was written; run the job again"):
+        Samples.load("single", ids=[1])
 
 
 def test_point_estimates_and_shards_of_one() -> None:
