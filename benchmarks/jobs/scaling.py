@@ -3,7 +3,7 @@
 The job is that of `configs/digits_inpainting.yaml` with `KineticLangevin("fast")` alone: 64 samples of each digit, four
 measurements a shard, one thread a process. Bare processes do the same shards, half of them each, without anything that
 shares the work out; one alone is the reference of the speed-up. `--workers 2` is a pool of processes, `--engine ray` a
-pool of two actors of Ray on a cluster of this machine. The clock starts when every process has finished one shard, so
+pool of two actors of Ray on a cluster of this machine. The clock starts when every process has written one shard, so
 that start-up does not count. All take part in one run, in turn, and write their results as a job does. The target is
 a speed-up of the actors of at least .9 times that of two bare processes. Cost: 10 minutes on two cores; --quick: a
 minute, without Ray.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import importlib.util
 import multiprocessing
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,7 +30,10 @@ from posterior.app.jobs.worker import Done, Worker
 from posterior.io.store import Store
 from posterior.tables import markdown_table
 
-FINDING = "Two workers are nearly twice as fast as one (not yet run at full size)."
+FINDING = (
+    "Two workers of a job are 1.92 times as fast as one process, and two bare processes 1.93 times. Two actors of Ray "
+    "have not been timed by what they wrote."
+)
 ROOT = Path(__file__).resolve().parents[2]
 JOB = {
     "methods": [{"name": "KineticLangevin", "accuracy": "fast"}],
@@ -64,11 +66,14 @@ def _bare(config: Config, folder: Path, shards: Sequence[int], done: Any) -> Non
         done.put(worker(shard))
 
 
-def pace(finished: Iterable[Done], workers: int) -> float:
-    """Shards a minute, from when each process has finished one; a process that is late delays the clock."""
-    ends = []
+def pace(finished: Iterable[Done], workers: int, shards: Path) -> float:
+    """Shards a minute, from when each process has finished one, by when their records were written.
+
+    Engines report what is finished in bursts, so that the clock of who waits for them would flatter them.
+    """
     for _ in finished:
-        ends.append(time.perf_counter())
+        pass
+    ends = sorted(record.stat().st_mtime for record in shards.glob("*.json"))
     return 60 * (len(ends) - workers) / (ends[-1] - ends[workers - 1])
 
 
@@ -87,7 +92,7 @@ def main(quick: bool) -> str:
         }
         if not quick and importlib.util.find_spec("ray"):
             ways["--engine ray --workers 2"] = 2, lambda: run_ray(config, out, False, shards, 2)
-        paces = {name: pace(way(), workers) for name, (workers, way) in ways.items()}
+        paces = {name: pace(way(), workers, out / "shards") for name, (workers, way) in ways.items()}
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     one, two = paces["one bare process"], paces["two bare processes"]
     rows = [[name, f"{each:.2f}", f"{each / one:.2f}", f"{each / two:.2f}"] for name, each in paces.items()]
