@@ -30,6 +30,7 @@ TIMED = {
     "jobs.scaling": {
         "shards a minute", "speed-up", "of two bare processes", "hours on 8 GPUs", "hours on 64 GPUs",
     },
+    "mri.calibration": {"seconds a sample"},
     "peers.comparison": {
         "deepinv", "ours", "", "deepinv, a step", "beyond", "ours, a step", "ratio", "target 0.5", "peak",
         "above a process that denoises one image",
