@@ -45,7 +45,8 @@ def find_dataset(file: Any, key: str, path: str | Path) -> Any:
     dataset = file[key]
     if not hasattr(dataset, "dtype"):
         raise FileFormatError(f"{path}: `{key}` is a group, not a dataset")
-    if dataset.external:
+    virtual = dataset.is_virtual and any(source.file_name != "." for source in dataset.virtual_sources())
+    if dataset.file != file or dataset.external or virtual:
         raise FileFormatError(f"{path}: the numbers of `{key}` are in another file; write them into this one")
     if not dataset.size:
         raise FileFormatError(f"{path}: `{key}` is empty, of shape {dataset.shape}")

@@ -200,12 +200,21 @@ def test_half_written(tmp_path: Path, chunks: tuple[int, ...] | None) -> None:
         read_fastmri(path)
 
 
-def test_numbers_in_another_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["bytes", "link", "virtual dataset"])
+def test_numbers_in_another_file(tmp_path: Path, how: str) -> None:
     path, values = tmp_path / "a.h5", kspace(2).numpy()
     values.tofile(tmp_path / "numbers")
+    write_hdf5(tmp_path / "b.h5", {"kspace": values})
     with h5py.File(path, "w") as file:
-        place = [(str(tmp_path / "numbers"), 0, values.nbytes)]
-        file.create_dataset("kspace", values.shape, values.dtype, external=place)
+        if how == "bytes":
+            place = [(str(tmp_path / "numbers"), 0, values.nbytes)]
+            file.create_dataset("kspace", values.shape, values.dtype, external=place)
+        elif how == "link":
+            file["kspace"] = h5py.ExternalLink("b.h5", "kspace")
+        else:
+            layout = h5py.VirtualLayout(values.shape, values.dtype)
+            layout[:] = h5py.VirtualSource("b.h5", "kspace", values.shape)
+            file.create_virtual_dataset("kspace", layout)
     with pytest.raises(FileFormatError, match="a.h5: the numbers of `kspace` are in another file"):
         read_fastmri(path)
 
