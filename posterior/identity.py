@@ -12,8 +12,9 @@ from posterior.io.checkpoint import Identity
 from posterior.io.fingerprint import fingerprint
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 

@@ -17,8 +17,9 @@ from posterior.likelihoods.base import OperatorT
 from posterior.modes import make_usable, own_modes, usable
 from posterior.noise import Noise
 from posterior.operators.base import Operator
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 
 # Covariant, since nothing of a problem is ever replaced: one under a narrower prior serves wherever the wider is taken.
 PriorT = TypeVar("PriorT", bound=Prior, covariant=True)

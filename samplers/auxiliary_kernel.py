@@ -12,7 +12,7 @@ from torch import Tensor
 from posterior.errors import IncompatibleError, NoiseLevelError
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.curvature import Curvature, has_signs, is_linear_gaussian

@@ -18,8 +18,9 @@ from posterior.io.codec import from_arrays, to_arrays
 from posterior.modes import own_modes
 from posterior.moments import Moments
 from posterior.noise import Noise
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
 from samplers.invariance import moving_calls, verdicts_by_moving

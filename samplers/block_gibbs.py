@@ -13,8 +13,8 @@ from torch import Tensor
 from posterior.errors import InvalidValueError
 from posterior.likelihoods import InverseGamma, ParameterPrior
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from samplers.auxiliary import AuxiliaryGibbs, AuxiliaryMH
 from samplers.base import Sampler

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.verdict import Level, Verdict
 from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, largest_rho

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.curvature import Curvature, is_linear_gaussian

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from posterior.noise import Noise
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
 from posterior.priors.flows import FlowPrior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 
 P = TypeVar("P", bound=Prior)
 

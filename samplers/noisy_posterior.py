@@ -13,7 +13,7 @@ from torch import Tensor
 
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import LinearOperator
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 
 _TIMED = 64  # images at the most of which a network call is timed

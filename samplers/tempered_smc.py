@@ -12,8 +12,8 @@ from torch import Tensor
 from posterior.checks import Range
 from posterior.errors import TooLargeWarning, warn_caller
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers import levels

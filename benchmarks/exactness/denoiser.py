@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.common.pages import page, run
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.zoo import load_prior
 from posterior.tables import markdown_table
 

@@ -66,8 +66,9 @@ def main(quick: bool) -> str:
         kept = None if quick else results / f"kinetic-calibration-truths-{number}.pt"
         raw, settled = truths(prior, likelihood, problems, 2 if quick else SETTLING, kept)
         result = calibrate(
-            sampler, prior, likelihood, truth=settled, num_problems=problems, num_samples=size, batch=2 if quick else 20,
-            seed=0, checkpoint=None if quick else results / f"kinetic-calibration-{number}.pt", progress=not quick,
+            sampler, prior, likelihood, truth=settled, num_problems=problems, num_samples=size, seed=0,
+            batch=2 if quick else 20, progress=not quick,
+            checkpoint=None if quick else results / f"kinetic-calibration-{number}.pt",
         )  # fmt: skip
         result = replace(result, judged="sampler")  # the truths are the prior's
         calls, warned = (result.reported[name] for name in ("nfe", "warned"))

@@ -20,7 +20,7 @@ from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Inpainting
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.tables import markdown_table

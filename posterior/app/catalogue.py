@@ -6,9 +6,10 @@ from typing import Any
 
 from posterior.app.registry import DATA, LIKELIHOODS, OPERATORS, PRIORS, REGISTERED, SHIPPED
 from posterior.app.specification import usage
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
 from posterior.priors.flows import FlowPrior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 
 _KINDS = {ScorePrior: "score priors", GeneratorPrior: "generators and flows", FlowPrior: "flows", Prior: "any prior"}
 

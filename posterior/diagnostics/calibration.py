@@ -33,8 +33,9 @@ from posterior.io.fingerprint import fingerprint
 from posterior.likelihoods import Likelihood, ParameterPrior
 from posterior.methods import Method
 from posterior.noise import Noise
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.results import Samples
 

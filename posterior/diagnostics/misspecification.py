@@ -20,7 +20,8 @@ from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, T
 from posterior.likelihoods import Likelihood
 from posterior.methods import Method
 from posterior.noise import Noise
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.results import Samples
 

@@ -23,7 +23,7 @@ from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, c
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Identity
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 
 _LEVELS = (0.1, 0.3, 1.0, 3.0)  # in units of sigma_data

@@ -1,7 +1,7 @@
 """Priors: score models, generators and flows, and analytic ones with exact posteriors."""
 
 from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
 from posterior.priors.diffusers import from_diffusers
 from posterior.priors.edm import EDMPrior
 from posterior.priors.empirical import EmpiricalPrior
@@ -12,6 +12,7 @@ from posterior.priors.gaussian_mixture import GaussianMixturePrior
 from posterior.priors.generators import GeneratorPrior
 from posterior.priors.product import ProductPosterior, ProductPrior
 from posterior.priors.pyramid import PyramidPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.sde import OrnsteinUhlenbeckPrior, VESDEPrior, VPSDEPrior
 from posterior.priors.spikes import SpikePosterior, SpikePrior
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posterior.checks import Positive, Range, Shape, checked
 from posterior.errors import InvalidValueError
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.shapes import expand_right
 
 Prediction = Literal["epsilon", "sample", "v_prediction"]

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.operators.base import Operator
 from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior
-from posterior.priors.base import ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.pipelines import find_parts
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.sde import VESDEPrior
 from posterior.shapes import expand_right
 

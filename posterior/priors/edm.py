@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from posterior.checks import Positive, Shape, checked
 from posterior.errors import IncompatibleError
-from posterior.priors.base import ScorePrior, check_value_range
+from posterior.priors.base import check_value_range
+from posterior.priors.score_prior import ScorePrior
 from posterior.shapes import expand_right
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Positive, Shape, checked
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 
 
 class FunctionPrior(ScorePrior):

@@ -12,8 +12,8 @@ from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
-from posterior.priors.base import ScorePrior
 from posterior.priors.exact import ExactPosterior, MixturePosterior, PointPosterior
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.separable import SeparablePosterior
 
 

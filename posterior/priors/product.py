@@ -12,9 +12,9 @@ from posterior.errors import IncompatibleError, InvalidValueError, ShapeError
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
-from posterior.priors.base import ScorePrior
 from posterior.priors.exact import ExactPosterior, as_real, condition
 from posterior.priors.gaussian_mixture import GaussianMixturePrior
+from posterior.priors.score_prior import ScorePrior
 
 
 class ProductPrior(ScorePrior):

@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d, interpolate
 
 from posterior.checks import Positive, Shape, check_falling, checked
 from posterior.errors import ShapeError
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 
 
 class PyramidPrior(ScorePrior):

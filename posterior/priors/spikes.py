@@ -12,8 +12,8 @@ from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.noise import Noise
 from posterior.operators.base import LinearOperator
-from posterior.priors.base import ScorePrior
 from posterior.priors.exact import ExactPosterior, as_real, dense_matrix, measured_entries
+from posterior.priors.score_prior import ScorePrior
 from posterior.shapes import expand_right
 
 _MOST = 16  # entries of a signal whose 2ⁿ supports are summed over

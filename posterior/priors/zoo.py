@@ -21,10 +21,11 @@ from posterior.io.folders import (
     shipped_folder,
 )
 from posterior.networks.table import build_network, describe_network
-from posterior.priors.base import Prior, ScorePrior
+from posterior.priors.base import Prior
 from posterior.priors.diffusers import from_diffusers
 from posterior.priors.pipelines import is_diffusers_folder
 from posterior.priors.pyramid import PyramidPrior
+from posterior.priors.score_prior import ScorePrior
 
 SHIPPED = Path(__file__).parent.parent / "assets" / "priors"
 

@@ -23,8 +23,8 @@ from posterior.io.checkpoint import Checkpoint, Identity, open_checkpoint
 from posterior.io.fingerprint import fingerprint
 from posterior.io.writing import write_text
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 
 Loss = Callable[[nn.Module, Tensor, Noise], Tensor]
 

@@ -14,8 +14,8 @@ from posterior.checks import Count, Positive, Range, checked
 from posterior.errors import InvalidValueError
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
 from posterior.priors.edm import EDMPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.shapes import expand_right
 from posterior.training.loop import save_samples, train
 

@@ -16,7 +16,7 @@ from posterior.checks import Several
 from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.priors.adapters import linear_alphas_cumprod
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler, StateT

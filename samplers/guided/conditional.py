@@ -11,7 +11,7 @@ from torch import Tensor
 
 from posterior.checks import Several, Share
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from samplers.guided.base import Guided, karras_levels, renoise
 from samplers.state import State, per_draw

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from posterior.checks import Count, Positive, Range, Several, check_falling
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.curvature import Curvature

@@ -10,7 +10,7 @@ from torch import Tensor
 from posterior.checks import Count, Positive, Range, Several
 from posterior.errors import InvalidValueError
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.guided.base import Guided, ddpm_levels, noise_variance

@@ -11,7 +11,7 @@ from torch import Tensor
 from posterior.checks import Positive, Several
 from posterior.errors import IncompatibleError
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.adam import adam

@@ -7,7 +7,7 @@ from torch import Tensor
 from posterior.errors import InvalidValueError, NoiseLevelError, ShapeError
 from posterior.noise import Noise
 from posterior.priors.adapters import FlowMatchingPrior, VariancePreservingPrior, linear_alphas_cumprod
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 
 DOUBLE = torch.float64
 MEAN = torch.tensor([0.3, -0.2], dtype=DOUBLE)

@@ -12,9 +12,9 @@ from posterior.networks.unet import UNet
 from posterior.networks.vae import VAEDecoder
 from posterior.noise import Noise
 from posterior.priors import zoo
-from posterior.priors.base import ScorePrior
 from posterior.priors.edm import EDMPrior
 from posterior.priors.generators import GeneratorPrior, NetworkGenerator
+from posterior.priors.score_prior import ScorePrior
 
 
 def edm() -> EDMPrior:

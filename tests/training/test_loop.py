@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from posterior.errors import CheckpointMismatchError, FileFormatError, FileWriteError, InvalidValueError
 from posterior.noise import Noise
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.training import loop
 from posterior.training.loop import save_samples, train
 

@@ -13,7 +13,7 @@ from posterior.data import load_images
 from posterior.diagnostics import Calibration, PriorCheck, calibrate, check_model, check_prior, sound_problems
 from posterior.figures import calibration_figure, save_figure
 from posterior.io.writing import check_writable, write_text
-from posterior.priors.base import ScorePrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.zoo import load_prior
 from posterior.results import Samples
 

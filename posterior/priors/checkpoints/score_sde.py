@@ -12,8 +12,8 @@ from torch import Tensor
 from posterior.errors import FileFormatError, InvalidValueError
 from posterior.networks.edm_blocks import Block, Conv
 from posterior.networks.edm_unet import EDMUNet
-from posterior.priors.base import ScorePrior
 from posterior.priors.checkpoints.reading import Format, Tensors, read
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import save_prior
 

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from posterior.errors import FileFormatError, InvalidValueError
-from posterior.priors.base import ScorePrior
 from posterior.priors.checkpoints import convert_ncsnv2
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.sde import VESDEPrior
 from posterior.priors.zoo import load_prior
 from tests.priors.checkpoints import originals

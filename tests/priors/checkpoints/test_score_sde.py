@@ -6,8 +6,8 @@ import torch
 from safetensors.torch import save_file
 
 from posterior.errors import FileFormatError, InvalidValueError
-from posterior.priors.base import ScorePrior
 from posterior.priors.checkpoints import convert_score_sde
+from posterior.priors.score_prior import ScorePrior
 from posterior.priors.sde import VESDEPrior, VPSDEPrior
 from posterior.priors.zoo import load_prior
 from tests.priors.checkpoints import originals

@@ -8,8 +8,8 @@ from posterior.errors import IncompatibleError, InvalidValueError, NotFiniteErro
 from posterior.likelihoods import GaussianLikelihood, LaplaceLikelihood
 from posterior.noise import Noise
 from posterior.operators import Identity, Matrix
-from posterior.priors.base import ScorePrior
 from posterior.priors.generators import GeneratorPrior
+from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.results import PointEstimate
 from samplers.map import CSGM
