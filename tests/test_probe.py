@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from posterior import GaussianLikelihood, Posterior
+from posterior import GaussianLikelihood, Posterior, load_prior
 from posterior.errors import IncompatibleError, NotFiniteError, PosteriorError, ShapeError
-from posterior.operators import Operator
+from posterior.operators import Identity, Operator
 from posterior.priors import GeneratorPrior, ScorePrior
 from posterior.probe import trial_rows, try_out
 from samplers import AuxiliaryGibbs
@@ -17,7 +17,7 @@ GENERATOR = torch.Generator().manual_seed(0)
 
 
 def noisy(x: Tensor) -> Tensor:
-    return x + 1e-3 * torch.randn(x.shape, generator=GENERATOR, dtype=x.dtype)
+    return x + 0.1 * torch.randn(x.shape, generator=GENERATOR, dtype=x.dtype)
 
 
 def in_place(x: Tensor) -> Tensor:
@@ -68,6 +68,12 @@ def test_what_is_random_or_in_place_is_found_and_what_is_neither_is_not():
     assert torch.equal(try_out("f", counted, given, differentiable=True), 2 * given[:2])
     assert calls == [2, 2, 2, 1] and torch.equal(given, rows())
     assert torch.equal(try_out("f", Buffered(lambda x: x**2), given), given[:2] ** 2)
+
+
+def test_rounding_of_single_precision_is_allowed_among_doubles():
+    """Kernels of a network may sum in another order for another number of rows."""
+    given = rows()
+    assert try_out("f", lambda x: (x.float() * (1 + 1e-6 * len(x))).double(), given).dtype == DOUBLE
 
 
 def test_nan_where_a_function_is_not_defined_is_left_to_the_samplers():
@@ -329,3 +335,9 @@ def test_a_network_in_training_mode_is_refused_and_left_as_it_was():
     prior.train()
     with pytest.raises(IncompatibleError, match="training mode"):
         Posterior(prior, likelihood, y)
+
+
+def test_shipped_networks_take_measurements_in_double_precision():
+    y = torch.zeros(1, 1, 28, 28, dtype=DOUBLE)
+    problem = Posterior(load_prior("digits"), GaussianLikelihood(Identity((1, 28, 28)), 0.5), y)
+    assert problem.dtype == DOUBLE

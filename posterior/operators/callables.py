@@ -11,6 +11,7 @@ from posterior.checks import Shape, checked
 from posterior.errors import IncompatibleError, ShapeError
 from posterior.modes import own_modes
 from posterior.operators.base import LinearOperator, Operator
+from posterior.probe import rounding
 
 Function = Callable[[Tensor], Tensor]
 
@@ -93,7 +94,7 @@ class LinearCallableOperator(CallableOperator, LinearOperator):
             a, b = x[:2].split(1)
             first, second = y.split(1)
             mixed, size = self(2 * a - 3 * b), 2 * first.norm() + 3 * second.norm()
-            tolerance = torch.finfo(x.dtype).eps ** 0.6  # about 1e-4 in float32, 1e-9 in float64
+            tolerance = rounding(y)
             if not (error := (mixed - (2 * first - 3 * second)).norm()) <= tolerance * size:
                 zero = self(torch.zeros_like(a))
                 affine = (mixed - (2 * first - 3 * second) - 2 * zero).norm() <= tolerance * size

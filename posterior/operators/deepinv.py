@@ -10,6 +10,7 @@ from torch import Tensor
 from posterior.checks import Shape, checked
 from posterior.errors import IncompatibleError
 from posterior.operators.base import LinearOperator, Operator
+from posterior.probe import rounding
 
 
 class DeepinvOperator(Operator):
@@ -55,7 +56,7 @@ class LinearDeepinvOperator(DeepinvOperator, LinearOperator):
         y = super()._try_out(x)
         image = self.adjoint(y)
         ahead, back = (y.conj() * y).real.sum(), (x[:2] * image).sum()
-        if not (ahead - back).abs() <= torch.finfo(x.dtype).eps ** 0.6 * (ahead + x[:2].norm() * image.norm()):
+        if not (ahead - back).abs() <= rounding(y) * (ahead + x[:2].norm() * image.norm()):
             raise IncompatibleError(
                 f"A_adjoint of {type(self.physics).__name__} is not the adjoint of A: ⟨Ax, y⟩ is {float(ahead):.6g}, "
                 f"⟨x, A_adjoint(y)⟩ is {float(back):.6g}; give its A to Operator.from_callable(…, linear=True)"

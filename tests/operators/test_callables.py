@@ -142,3 +142,7 @@ def test_linearity_is_judged_by_the_size_of_what_is_measured(scale):
     linear(lambda x: scale * x.cumsum(-1), dtype=torch.float64)
     with pytest.raises(IncompatibleError, match="not linear"):
         linear(lambda x: scale * (x.cumsum(-1) + 1e-6 * x**2), dtype=torch.float64)
+
+
+def test_a_function_of_doubles_may_work_in_single_precision():
+    linear(lambda x: x.float().cumsum(-1).double(), dtype=torch.float64)
