@@ -1,11 +1,12 @@
 """Whether an image is of the kind that the prior knows, by log p(y).
 
-Two hundred digits and two hundred pieces of clothing, all of which no prior was trained on (the splits called "test"),
-are each seen as 7 × 7 block means in noise of σ = 0.5. The score of an image is −log p(y) under a prior, as
-`TemperedSMC("fast", population=8)` estimates it, seed 0: eight particles for each, whose estimates have errors of about
-a nat. AUROC is the probability that an anomaly has the larger score; its 95 % interval is that of DeLong, DeLong and
-Clarke-Pearson 1988. `misfit` instead scores images by the residual of the posterior mean, for comparison. Cost: 20
-minutes on one core; --quick: seconds.
+Two hundred digits and two hundred pieces of clothing, all of which no prior was trained on (the splits called "test";
+under the prior of clothing the first hundred of each), are seen in noise of σ = 0.25 a pixel. The score of an image is
+−log p(y) under a prior, as `TemperedSMC("fast", population=8)` estimates it, seed 0: eight particles for each. AUROC is
+the probability that an anomaly has the larger score; its 95 % interval is that of DeLong, DeLong and Clarke-Pearson
+1988. `misfit` instead scores images by the residual of the posterior mean, for comparison. The measurement was chosen
+on 16 images of each kind of the splits called "training": 7 × 7 block means, at σ = 0.05 to 0.5, have AUROCs of 0.54 to
+0.96 there, and leave clothing that looks like a digit. Cost: 30 minutes on two cores; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from posterior.figures.page import house_style
 from posterior.figures.panels import plot_axes
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.operators import Downsampling
+from posterior.operators import Identity
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.tables import markdown_table
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FINDING = "(not yet run at full size)"
-SHAPE, STD, PARTICLES, TARGET = (1, 28, 28), 0.5, 8, 0.95
+SHAPE, STD, PARTICLES, TARGET = (1, 28, 28), 0.25, 8, 0.95
+COUNTS = {"digits": 200, "fashion": 100}  # images of each kind under a prior
 COLOURS = {"digits": "#0072B2", "fashion": "#D55E00"}
 
 
@@ -47,9 +49,9 @@ def auroc(normal: Tensor, anomalous: Tensor) -> tuple[float, float]:
     return float(wins.mean()), math.sqrt(float(variance))
 
 
-def scores(prior_name: str, images: Tensor, source: str) -> tuple[Tensor, Tensor, float]:
+def scores(prior_name: str, images: Tensor, source: str, std: float) -> tuple[Tensor, Tensor, float]:
     """−log p(y) of images (B, *SHAPE), the misfit of the posterior mean, and seconds each."""
-    likelihood = GaussianLikelihood(Downsampling(SHAPE, 4), STD)
+    likelihood = GaussianLikelihood(Identity(SHAPE), std)
     ids = [f"{source} {b}" for b in range(len(images))]
     y = likelihood.simulate(images, Noise.of(0, ids))
     start, found, misfits = time.process_time(), [], []
@@ -90,11 +92,11 @@ def figure_of(known: dict[str, dict[str, Tensor]]) -> Figure:
 def main(quick: bool) -> str:
     """The table and the figure, as Markdown."""
     items = {"digits": load_digits("test")[0], "fashion": load_fashion("test")[0]}
-    items = {kind: images[:4] if quick else images for kind, images in items.items()}
     known: dict[str, dict[str, Tensor]] = {}
     rows, verdicts = [], []
     for prior in items:
-        each = {kind: scores(prior, images, kind) for kind, images in items.items()}
+        count, std = (3, 10 * STD) if quick else (COUNTS[prior], STD)
+        each = {kind: scores(prior, images[:count], kind, std) for kind, images in items.items()}
         known[prior] = {kind: values[0] for kind, values in each.items()}
         other = next(kind for kind in items if kind != prior)
         by_evidence = auroc(each[prior][0], each[other][0])
