@@ -142,18 +142,20 @@ def conjugate_gradients(
     residual = direction = actual = least = b  # `actual` is b − G x, and `least` that of `smooth`
     energy = dot(b, b)
     goal = tolerance**2 * energy
+    going = energy > goal
     solution: Tensor | None = None
     smooth: Tensor | None = None
     basis: list[Tensor] = []
     for _ in range(iterations):
-        if smooth is not None and not bool((energy > goal).any()):  # to ask costs less than another product
+        if smooth is not None and not bool(going.any()):  # to ask costs less than another product
             break
         image, mapped = product(direction)
         curvature = dot(direction, image)
-        size = torch.where((energy > goal) & (curvature > 0), energy / curvature, 0.0)
+        going = going & (curvature > 0)
+        size = torch.where(going, energy / curvature, 0.0)
         step = expand_right(size, mapped.ndim - size.ndim) * mapped
         solution = step if solution is None else solution + step
-        basis.append(residual / expand_right(energy.sqrt().clamp_min(torch.finfo(energy.dtype).tiny), dims))
+        basis.append(expand_right(torch.where(going, energy.rsqrt(), 0.0), dims) * residual)  # of rows that go on
         residual = residual - expand_right(size, dims) * image
         actual = actual - expand_right(size, dims) * image
         change = actual - least
@@ -165,7 +167,8 @@ def conjugate_gradients(
         for unit in basis:
             residual = residual - expand_right(dot(unit, residual), dims) * unit
         before, energy = energy, dot(residual, residual)
-        direction = residual + expand_right(torch.where(size > 0, energy / before, 0.0), dims) * direction
+        direction = residual + expand_right(torch.where(going, energy / before, 0.0), dims) * direction
+        going = going & (energy > goal)
     assert smooth is not None
     return smooth
 

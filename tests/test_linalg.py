@@ -130,6 +130,15 @@ def test_conjugate_gradients_stop_row_by_row():
         assert_close(alone[0], found[row], 1e-12)
 
 
+def test_conjugate_gradients_leave_a_row_alone_that_has_stopped():
+    """In single precision, what becomes of its residual while others go on must not overflow."""
+    values = torch.stack([torch.linspace(1, 1.1, 64), torch.logspace(0, 4, 64), torch.full((64,), -1.0)])
+    b = Noise.of(0, 3).normal((64,))[0]
+    found = conjugate_gradients(lambda v: (values * v, v), b, 1, 40, 1e-3)
+    assert_close(found[:1], conjugate_gradients(lambda v: (values[:1] * v, v), b[:1], 1, 40, 1e-3), 1e-6)
+    assert found.isfinite().all() and not found[2].any()
+
+
 def test_gradients_of_a_shifted_inverse_are_those_of_the_dense_one():
     noise = Noise.of(0, dtype=torch.float64)
     root = noise.use("matrix").normal((8, 6))[0, 0]
