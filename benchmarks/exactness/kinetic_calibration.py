@@ -94,7 +94,7 @@ def truths(
     if kept is not None and kept.exists():
         raw, settled = torch.load(kept, weights_only=True)
         return raw, settled
-    rho = (0.95 * likelihood.noise_std / likelihood.operator.norm()).reshape(1)
+    rho = (0.95 * likelihood.noise_std / likelihood.operator.norm()).reshape(1).to(prior.dtype)
     first, last = list[Tensor](), list[Tensor]()
     for ids in torch.arange(count).split(50):
         noise = Noise.of(1, ids.tolist())
