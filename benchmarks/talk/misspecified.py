@@ -34,7 +34,13 @@ from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers.guided import DDRM
 
-FINDING = "(not yet run at full size)"
+FINDING = (
+    "`check_model` finds every one of 60 measurements of clothing, of a noise level wrong by a factor of 1.3 "
+    "either way, and of a blur wrong by a factor of 1.2 (100% [94%, 100%] each), and calls none of 100 sound ones "
+    "wrong (0% [0%, 4%]). Of real digits, whose sound problems are of digits that the network was trained on, it "
+    "calls 10% [5%, 18%] wrong: take images that the prior has not seen. The misfit alone, which knows nothing of "
+    "the sampler's own error, calls 82% [73%, 89%] of the sound ones wrong after fifteen steps of `DDRM`."
+)
 SHAPE, STD, WIDTH, SAMPLES = (1, 28, 28), 0.05, 1.2, 6
 METHOD = DDRM(steps=15)
 LEVEL = 0.05
