@@ -126,8 +126,8 @@ def images_table(u: Tensor, truth: Tensor, std: float) -> str:
     for k, values in enumerate(reference.tolist()):
         row = [str(k + 1)]
         for i, value in enumerate(values):
-            drawn = torch.stack([found[k, i] for found in same]) if same else torch.full((2,), torch.nan)
-            row += [f"{value:.2f}", f"{drawn.mean():.2f} ± {drawn.std():.2f}"]
+            drawn = torch.tensor([float(found[k, i]) for found in same])
+            row += [f"{value:.2f}", f"{drawn.mean():.2f} ± {drawn.std():.2f}" if len(same) > 1 else "–"]
         rows.append(row)
     head = ["image", "column", "posterior", "row", "posterior", "flux", "posterior"]
     note = f"{len(same)} samples of {len(u)} have as many images as the truth."

@@ -62,7 +62,12 @@ def stand_in(side: int) -> ScorePrior:
         network.conv_in.weight.copy_(torch.cat([patches, 0 * patches], 1))
         network.conv_out.weight.copy_(-patches / 2)  # the layer norm before it has doubled its inputs
     return OrnsteinUhlenbeckPrior(
-        network.eval(), network.event_shape, sigma_data=0.6, sigma_min=0.03, sigma_max=4.3, value_range=(0.0, 10.0)
+        network.eval().requires_grad_(False),
+        network.event_shape,
+        sigma_data=0.6,
+        sigma_min=0.03,
+        sigma_max=4.3,
+        value_range=(0.0, 10.0),
     )
 
 
