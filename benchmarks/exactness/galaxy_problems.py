@@ -27,6 +27,7 @@ FILES = {
     "quasars": "eqx_quasar_lens72.eqx",
     "Roman": "eqx_roman_Scorenet120.eqx",
 }
+LEAST = {"galaxies": 0.03, "quasars": 0.1, "Roman": 0.03}  # noise level of the prior
 STD = {"galaxies": 0.05, "quasars": 0.1, "Roman": 0.1}  # of the noise, in flux
 PSF, STRETCH = 2.0, 10.0  # standard deviation of the PSF in pixels; u = 10 log(1 + x)
 SIGNIFICANT, RADIUS = 5, 2  # of a local maximum: its least flux in σ, and pixels to each side that are not brighter
@@ -46,7 +47,9 @@ def missing() -> list[str]:
 def load(name: str) -> ScorePrior:
     """The prior of one of galaxygrad's networks."""
     with TemporaryDirectory() as made:
-        return cast(ScorePrior, load_prior(convert_galaxygrad(folder() / FILES[name], made)))
+        prior = cast(ScorePrior, load_prior(convert_galaxygrad(folder() / FILES[name], made)))
+    prior.sigma_min = LEAST[name]
+    return prior
 
 
 def stand_in(side: int) -> ScorePrior:
@@ -56,9 +59,9 @@ def stand_in(side: int) -> ScorePrior:
         network = MLPMixer(side, patch_width=16, feature_width=16, blocks=1, last_time=3.0)
         patches = torch.linalg.qr(torch.randn(64, 16)).Q.reshape(64, 1, 4, 4)
     with torch.no_grad():
-        for block in network.blocks:
-            for mixer in (block.patch_mixer, block.hidden_mixer):
-                mixer[-1].weight.mul_(0.1)
+        for name, weight in network.named_parameters():
+            if name.endswith("mixer.2.weight"):  # the last of each mixer
+                weight.mul_(0.1)
         network.conv_in.weight.copy_(torch.cat([patches, 0 * patches], 1))
         network.conv_out.weight.copy_(-patches / 2)  # the layer norm before it has doubled its inputs
     return OrnsteinUhlenbeckPrior(
@@ -126,12 +129,12 @@ class Planted(NamedTuple):
 
     Attributes:
         u: Stretched images (N, 1, 72, 72).
-        count: Point sources of each.
+        number: Point sources of each.
         nearest: Distance of the two that are nearest, in pixels; infinite where there is one.
     """
 
     u: Tensor
-    count: Tensor
+    number: Tensor
     nearest: Tensor
 
 

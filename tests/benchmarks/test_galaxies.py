@@ -40,11 +40,11 @@ def test_images_that_are_near_count_as_one() -> None:
 
 def test_planted_sources_that_are_apart_are_all_counted() -> None:
     planted = sky.planted(Noise.of(0, list(range(200))))
-    assert planted.count[:6].tolist() == [1, 2, 3, 4, 5, 1]
+    assert planted.number[:6].tolist() == [1, 2, 3, 4, 5, 1]
     found = sky.maxima(sky.flux(planted.u), sky.STD["quasars"]).flatten(1).sum(1)
     apart = planted.nearest > 7
-    assert bool((found == planted.count)[apart].all()) and int(apart.sum()) > 40
-    assert bool((found <= planted.count).all())
+    assert bool((found == planted.number)[apart].all()) and int(apart.sum()) > 40
+    assert bool((found <= planted.number).all())
 
 
 def test_blur_acts_on_the_flux() -> None:
