@@ -44,22 +44,15 @@ from torch import Tensor
 from benchmarks.common.pages import DOCS, page, run
 from benchmarks.exactness import galaxy_problems as sky
 from posterior.diagnostics import DEFAULT_FUNCTIONALS, calibrate
-from posterior.diagnostics.calibration import draw_truth
 from posterior.errors import TrustWarning
 from posterior.figures import save_figure
 from posterior.figures.page import house_style
-from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.operators import Identity
 from posterior.priors import ScorePrior
 from posterior.problem import Posterior
 from posterior.results import Samples
 from posterior.tables import markdown_table
 from samplers import TemperedSMC
-from samplers.auxiliary_kernel import FINE, PriorSampling, auxiliary_move
-from samplers.curvature import Curvature
-from samplers.kernel import Move
-from samplers.tempering import BUDGETS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -68,39 +61,10 @@ FINDING = "(not yet run at full size)"
 PROBLEMS = {"galaxies": 100, "quasars": 20}
 SAMPLES, PARTICLES, TARGET = 19, 96, 0.01
 SWEEPS, CHUNK = 20, 32
-RHO = {"galaxies": 0.4, "quasars": 0.6}  # of moves at β = 1
 FUNCTIONALS = {
     **DEFAULT_FUNCTIONALS, "total flux": sky.total_flux, "number of images": sky.number_of_images
 }  # fmt: skip
 BINS = {"one source": (torch.inf, None), "≥ 5 pixels": (5, 1e9), "4–5": (4, 5), "3–4": (3, 4), "< 3": (0, 3)}
-
-
-def truths(prior: ScorePrior, name: str, numbers: list[int], sweeps: int) -> tuple[Tensor, Tensor]:
-    """Draws of reverse diffusion, and the same after the sampler's moves without a measurement: (N, *event) each."""
-    noise = Noise.of(0, [f"{name} {n}" for n in numbers]).use("truth")
-    raw = draw_truth(prior, noise)
-    flat = Posterior(prior, GaussianLikelihood(Identity(prior.event_shape), 1e4), torch.zeros_like(raw))
-    epsilon = noise.use("epsilon").normal(prior.event_shape)
-    move = Move(raw[None], flat.log_likelihood(raw[None]), epsilon)
-    sampling, curvature, beta = PriorSampling(BUDGETS["fast"].steps), Curvature(flat, raw), raw.new_ones(len(raw))
-    last = [max(part * RHO[name], 2 * prior.sigma_min) for part in FINE]
-    for number, rho in enumerate([RHO[name]] * sweeps + last):
-        source = noise.at(number).use("settling")
-        move = auxiliary_move(flat, move, beta, beta * rho, curvature, sampling, source)
-    return raw, move.x[0]
-
-
-def kept_truths(prior: ScorePrior, name: str, count: int, sweeps: int, kept: Path | None) -> tuple[Tensor, Tensor]:
-    """The truths of a study, from a file if there is one."""
-    if kept is not None and kept.exists():
-        raw, settled = torch.load(kept, weights_only=True)
-        return raw, settled
-    parts = [truths(prior, name, ids.tolist(), sweeps) for ids in torch.arange(count).split(CHUNK)]
-    raw, settled = (torch.cat(images) for images in zip(*parts, strict=True))
-    if kept is not None:
-        kept.parent.mkdir(exist_ok=True)
-        torch.save((raw, settled), kept)
-    return raw, settled
 
 
 def changes(prior: ScorePrior, name: str, raw: Tensor, settled: Tensor) -> str:
@@ -214,7 +178,7 @@ def main(quick: bool) -> str:
     results, sections, first = Path("results"), list[str](), torch.empty(0)
     for name in names:
         prior, count = priors[name], 3 if quick else PROBLEMS[name]
-        raw, first = kept_truths(
+        raw, first = sky.kept_truths(
             prior, name, count, 1 if quick else SWEEPS, None if quick else results / f"galaxies-truths-{name}.pt"
         )
         result = calibrate(

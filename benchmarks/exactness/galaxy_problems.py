@@ -12,15 +12,20 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import max_pool2d, unfold
 
+from posterior.diagnostics.calibration import draw_truth
 from posterior.likelihoods import GaussianLikelihood
 from posterior.networks.mlp_mixer import MLPMixer
 from posterior.noise import Noise
-from posterior.operators import Blur, Operator
+from posterior.operators import Blur, Identity, Operator
 from posterior.priors import OrnsteinUhlenbeckPrior, ScorePrior
 from posterior.priors.checkpoints import convert_galaxygrad
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
+from samplers.auxiliary_kernel import FINE, PriorSampling, auxiliary_move
+from samplers.curvature import Curvature
+from samplers.kernel import Move
+from samplers.tempering import BUDGETS
 
 FILES = {
     "galaxies": "eqx_hsc_ScoreNet32.eqx",
@@ -29,6 +34,7 @@ FILES = {
 }
 LEAST = {"galaxies": 0.03, "quasars": 0.1, "Roman": 0.03}  # noise level of the prior
 STD = {"galaxies": 0.05, "quasars": 0.1, "Roman": 0.1}  # of the noise, in flux
+RHO = {"galaxies": 0.4, "quasars": 0.6}  # of the sampler's moves at β = 1
 PSF, STRETCH = 2.0, 10.0  # standard deviation of the PSF in pixels; u = 10 log(1 + x)
 SIGNIFICANT, RADIUS = 5, 2  # of a local maximum: its least flux in σ, and pixels to each side that are not brighter
 WIDTH = 1.7  # pixels: standard deviation of an image of a quasar in draws of the network
@@ -83,6 +89,34 @@ def likelihood(name: str, shape: tuple[int, ...]) -> GaussianLikelihood[Operator
     """Gaussian noise on the flux behind a Gaussian point spread function: y = k * (e^{u/10} − 1) + σn."""
     stretched = Operator.from_callable(flux, event_shape=shape, measurement_shape=shape)
     return GaussianLikelihood(Blur.gaussian(shape, PSF) @ stretched, STD[name])
+
+
+def truths(prior: ScorePrior, name: str, numbers: list[int], sweeps: int) -> tuple[Tensor, Tensor]:
+    """Draws of reverse diffusion, and the same after the sampler's moves without a measurement: (N, *event) each."""
+    noise = Noise.of(0, [f"{name} {n}" for n in numbers]).use("truth")
+    raw = draw_truth(prior, noise)
+    flat = Posterior(prior, GaussianLikelihood(Identity(prior.event_shape), 1e4), torch.zeros_like(raw))
+    epsilon = noise.use("epsilon").normal(prior.event_shape)
+    move = Move(raw[None], flat.log_likelihood(raw[None]), epsilon)
+    sampling, curvature, beta = PriorSampling(BUDGETS["fast"].steps), Curvature(flat, raw), raw.new_ones(len(raw))
+    last = [max(part * RHO[name], 2 * prior.sigma_min) for part in FINE]
+    for number, rho in enumerate([RHO[name]] * sweeps + last):
+        source = noise.at(number).use("settling")
+        move = auxiliary_move(flat, move, beta, beta * rho, curvature, sampling, source)
+    return raw, move.x[0]
+
+
+def kept_truths(prior: ScorePrior, name: str, count: int, sweeps: int, kept: Path | None) -> tuple[Tensor, Tensor]:
+    """The truths of a study, from a file if there is one."""
+    if kept is not None and kept.exists():
+        raw, settled = torch.load(kept, weights_only=True)
+        return raw, settled
+    parts = [truths(prior, name, ids.tolist(), sweeps) for ids in torch.arange(count).split(32)]
+    raw, settled = (torch.cat(images) for images in zip(*parts, strict=True))
+    if kept is not None:
+        kept.parent.mkdir(exist_ok=True)
+        torch.save((raw, settled), kept)
+    return raw, settled
 
 
 def maxima(x: Tensor, std: float) -> Tensor:
