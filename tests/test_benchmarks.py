@@ -26,6 +26,7 @@ NAMES = sorted(
 )
 # Columns with times, or with what is judged by them.
 TIMED = {
+    "exactness.galaxies": {"ms a network call", "minutes planned"},
     "exactness.overhead": {"network alone", "ratio", "target ≤ 1.05"},
     "jobs.kills": {"shards finished at the start", "shards finished when killed"},
     "jobs.scaling": {
@@ -41,6 +42,7 @@ OPTIONAL = {"BM3D", "CSGM without prior, one batch", "deepinv CSGMGenerator"}  #
 # Relative and absolute tolerance of numbers that depend on how a machine rounds: on signs of eigenvectors, on ties
 # between two groups, and on chains of a network's decisions. All others are equal to the last digit.
 TOLERANCES = {
+    "exactness.galaxies": (0.05, 0.02),
     "exactness.gaussian_mixture": (0.05, 0.01),
     "exactness.linear_gaussian": (1.0, 0.25),
     "exactness.scale": (0.05, 0.005),  # of a spiky prior: 0.002 between instruction sets
