@@ -35,7 +35,7 @@ class Budget(NamedTuple):
     """The settings of an accuracy.
 
     Attributes:
-        coarse: Levels of noise above the prior's scale, at which one step is taken.
+        coarse: Levels of noise above the prior's scale, from each of which z follows the flow to the next.
         fine: Levels below it.
         steps: Steps at each of the fine levels but the last.
         last: Steps at the last, at which all of the measurement is known.
@@ -52,12 +52,12 @@ class Budget(NamedTuple):
 
     @property
     def moves(self) -> int:
-        """Steps of Langevin dynamics at all levels."""
+        """Steps along the flow above the prior's scale, and of Langevin dynamics below it."""
         return self.coarse + (self.fine - 1) * self.steps + self.last
 
     @property
     def calls(self) -> int:
-        """Network calls a sample: one a step and one a level, several for the draw of x and for each sweep."""
+        """Network calls a sample: one a step, one before the first, one a level of Langevin dynamics, several a draw."""
         return self.spent(self.steps_in_all)
 
     @property
@@ -69,7 +69,8 @@ class Budget(NamedTuple):
         """Network calls a sample after so many steps of the run, one at the least."""
         moves, drawn = min(taken, self.moves), min(taken - self.moves, 1 + self.sweeps)
         fine = taken - self.moves - 1 - self.sweeps
-        return moves + self.level(moves - 1) + max(0, drawn) * self.denoise_steps + max(0, fine) * _FINE_CALLS
+        levels = max(0, self.level(moves - 1) - self.coarse)
+        return moves + min(moves, 1) + levels + max(0, drawn) * self.denoise_steps + max(0, fine) * _FINE_CALLS
 
     @property
     def weighed(self) -> int:
@@ -82,9 +83,9 @@ class Budget(NamedTuple):
 
 
 BUDGETS = {
-    "fast": Budget(3, 4, 3, 22, 1, 5),
-    "standard": Budget(16, 4, 11, 49, 3, 8),
-    "high": Budget(16, 5, 25, 110, 4, 9),
+    "fast": Budget(5, 4, 3, 22, 1, 5),
+    "standard": Budget(31, 4, 11, 49, 3, 8),
+    "high": Budget(31, 5, 25, 110, 4, 9),
 }
 
 
@@ -114,11 +115,11 @@ class KineticLangevin(Sampler[KineticState]):
     $$ \pi_\tau(z) \propto p_\rho(z)\,N(y; Az, \tau^2 I - \rho^2 AA^T), \qquad \rho^2 = \tfrac34\tau^2/\|A\|^2, $$
 
     has a score that costs one network call, \((D(z, \rho) - z)/\rho^2 + A^T(\tau^2 I - \rho^2 AA^T)^{-1}(y - Az)\), and
-    a draw of p(x0 | x0 + ρε = z) makes an exact sample of p(x) N(y; Ax, τ²I) of it. τ falls to σ_y in levels, at which
-    BAOAB steps of length 1.4 ρ with friction 0.12/ρ are taken, a call each, shorter where A measures by
-    \(I - \tfrac12 A^T A/\|A\|^2\); between levels z follows a flow, dz/dρ = −ρ∇log π_τ(z) where nothing is measured, by
-    Heun's method, at one call. Where ρ is above the prior's scale, one step a level is enough; most are taken at the
-    last level, since what is measured weakly is learnt there. At the end x is drawn, and exact sweeps
+    a draw of p(x0 | x0 + ρε = z) makes an exact sample of p(x) N(y; Ax, τ²I) of it. τ falls to σ_y in levels. From one to
+    the next z follows a flow, dz/dρ = −ρ∇log π_τ(z) where nothing is measured, by Heun's method, at one call. Above the
+    prior's scale that is all, since steps as long as those below would broaden what has heavy tails and is not
+    measured. At the levels below BAOAB steps of length 1.4 ρ with friction 0.12/ρ are taken, a call each, shorter where
+    A measures by \(I - \tfrac12 A^T A/\|A\|^2\), most of them at the last, since what is measured weakly is learnt there. At the end x is drawn, and exact sweeps
     (`auxiliary_move`) remove what discretisation has left, and the last of them, at ρ/8 and ρ/64, the noise that few
     network calls leave in a draw.
 
@@ -133,9 +134,9 @@ class KineticLangevin(Sampler[KineticState]):
 
     | accuracy | levels above | below the prior's scale | steps at each | at the last | sweeps | network calls |
     |---|---|---|---|---|---|---|
-    | fast | 3 | 4 | 3 | 22 | 1 | 60 |
-    | standard | 16 | 4 | 11 | 49 | 3 | 159 |
-    | high | 16 | 5 | 25 | 110 | 4 | 301 |
+    | fast | 5 | 4 | 3 | 22 | 1 | 60 |
+    | standard | 31 | 4 | 11 | 49 | 3 | 159 |
+    | high | 31 | 5 | 25 | 110 | 4 | 301 |
 
     Args:
         accuracy: How much to spend.
@@ -197,11 +198,15 @@ class KineticLangevin(Sampler[KineticState]):
         total = budget.steps_in_all
         level = budget.level(min(state.step, budget.moves - 1))
         rho = self._rho(problem, level)
-        if state.step < budget.moves:
+        if state.step < budget.coarse:
+            if state.step == 0:
+                state = replace(state, kick=expand_right(rho, len(problem.event_shape)) * score(problem, state.x, rho))
+            new = self._flow(problem, state, rho, self._rho(problem, level + 1))
+        elif state.step < budget.moves:
             if self.modes and state.step == budget.weighed:
                 state = self._weighed(problem, state, self._rho(problem, level - 1), noise.use("modes"))
-            if state.step > 0 and level > budget.level(state.step - 1):
-                state = self._next_level(problem, state, level)
+            if state.step > budget.coarse and level > budget.level(state.step - 1):
+                state = self._flow(problem, state, self._rho(problem, level - 1), rho)
             new = self._baoab(problem, state, rho, noise)
         elif state.step == budget.moves:
             x = self._sampling.sample_denoised(problem.prior, state.x, rho, noise.use("x"))
@@ -245,7 +250,8 @@ class KineticLangevin(Sampler[KineticState]):
         std = problem.likelihood.noise_std.to(problem.device, problem.dtype).expand(len(problem))
         last = math.sqrt(SHARE) * std / problem.operator.norm().to(std)
         last = last.clamp(prior.sigma_min, prior.sigma_max)
-        first = last.new_tensor(min(prior.sigma_max, math.sqrt(math.prod(prior.event_shape)) * prior.sigma_data))
+        widest = math.sqrt(2 * math.prod(prior.event_shape)) * prior.sigma_data
+        first = last.new_tensor(min(prior.sigma_max, widest))
         first = torch.maximum(first, last)
         scale = last.new_tensor(prior.sigma_data).clamp(last, first)
         if level < budget.coarse:
@@ -289,9 +295,6 @@ class KineticLangevin(Sampler[KineticState]):
             before, lambda z: score(problem, z, rho), partial(preconditioned, problem), rho, _STEP, friction, noise
         )
         return replace(state, x=after.z, momentum=after.momentum, kick=after.kick)
-
-    def _next_level(self, problem: Problem, state: KineticState, level: int) -> KineticState:
-        return self._flow(problem, state, self._rho(problem, level - 1), self._rho(problem, level))
 
     def _flow(self, problem: Problem, state: KineticState, start: Tensor, end: Tensor) -> KineticState:
         """A step of Heun's method along the flow, on which ρ∇log π is constant as D(z, ρ) is.

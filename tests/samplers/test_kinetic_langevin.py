@@ -10,7 +10,7 @@ from posterior.errors import IncompatibleError, InvalidValueError, NoiseLevelErr
 from posterior.likelihoods import GaussianLikelihood, PoissonLikelihood
 from posterior.noise import Noise
 from posterior.operators import Inpainting, LinearOperator, Matrix
-from posterior.priors import GaussianMixturePrior
+from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.problem import Posterior
 from samplers import KineticLangevin, Sampler, TemperedSMC
 from samplers.kinetic_langevin import BUDGETS, KineticState
@@ -115,14 +115,14 @@ def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
 def test_levels_fall_to_the_measurement_noise_and_no_further() -> None:
     problem = gaussian_problem(4, batch=2)
     sampler, scale = KineticLangevin("high"), torch.full((2,), problem.prior.sigma_data, dtype=DOUBLE)
-    levels = torch.stack([sampler._rho(problem, k) for k in range(21)])
-    assert torch.allclose(levels[0], 2 * scale)  # √n σ_d
-    assert torch.allclose(levels[16], scale)
+    levels = torch.stack([sampler._rho(problem, k) for k in range(36)])
+    assert torch.allclose(levels[0], math.sqrt(8) * scale)  # √(2n) σ_d
+    assert torch.allclose(levels[31], scale)
     assert torch.allclose(levels[-1], math.sqrt(0.75) * problem.likelihood.noise_std.expand(2))
-    for part in (levels[:17], levels[16:]):
+    for part in (levels[:32], levels[31:]):
         assert torch.allclose(part[1:] / part[:-1], part[1:2] / part[:1])
     steps = [sampler.budget.level(k) for k in range(sampler.budget.moves)]
-    assert [steps.count(level) for level in range(21)] == [1] * 16 + [25] * 4 + [110]
+    assert [steps.count(level) for level in range(36)] == [1] * 31 + [25] * 4 + [110]
 
 
 def test_between_levels_variances_follow_the_noise() -> None:
@@ -133,10 +133,10 @@ def test_between_levels_variances_follow_the_noise() -> None:
     problem = Posterior(prior, GaussianLikelihood(operator, 0.1), torch.zeros(1, 3, dtype=DOUBLE))
     sampler = KineticLangevin()
     for rho_before, rho_after, error in ((2.0, 1.0, 0.03), (1.0, 0.5, 0.03), (1.0, 0.3, 0.06)):
-        object.__setattr__(sampler, "_rho", lambda _, k, pair=(rho_before, rho_after): torch.tensor([pair[k]]).double())
+        start, end = (torch.tensor([rho], dtype=DOUBLE) for rho in (rho_before, rho_after))
         z = torch.ones(1, 1, 3, dtype=DOUBLE)
-        kick = rho_before * score(problem, z, sampler._rho(problem, 0))
-        moved = sampler._next_level(problem, state_of(z, 0 * z, kick), 1)
+        kick = rho_before * score(problem, z, start)
+        moved = sampler._flow(problem, state_of(z, 0 * z, kick), start, end)
         unseen = math.sqrt((1 + rho_after**2) / (1 + rho_before**2))
         expected = torch.tensor([unseen, rho_after / rho_before, rho_after / rho_before], dtype=DOUBLE)
         assert torch.allclose(moved.x[0, 0, :2], expected[:2], rtol=error)
@@ -149,6 +149,23 @@ def test_network_calls_are_those_of_the_budget(accuracy: str) -> None:
     samples = KineticLangevin(accuracy).sample(gaussian_problem(4), 3, progress=False)  # type: ignore[arg-type]
     assert samples.nfe.tolist() == [BUDGETS[accuracy].calls]
     assert not samples.nfe_grad.any()
+
+
+def test_broad_heavy_tails_that_are_not_measured_are_those_of_the_prior() -> None:
+    """Of 4,096 entries 128 are broad: a fifth of their values of std 17, all others of 1.9; nothing says which."""
+    variances, log_weights = torch.tensor([1.9, 17.0]) ** 2, torch.tensor([0.8, 0.2]).log()
+
+    def denoise(x: Tensor, sigma: Tensor) -> Tensor:
+        broad, s2 = x[:, :128, None], sigma[:, None, None] ** 2
+        total = variances + s2
+        share = (log_weights - 0.5 * total.log() - 0.5 * broad**2 / total).softmax(2)
+        return torch.cat([(share * variances / total).sum(2) * x[:, :128], 0.25 / (0.25 + s2[..., 0]) * x[:, 128:]], 1)
+
+    prior = ScorePrior.from_denoiser(denoise, event_shape=(4096,), sigma_min=1e-3, sigma_max=200.0, sigma_data=0.5)
+    likelihood = GaussianLikelihood(Inpainting(torch.arange(4096) >= 128), 0.1)
+    samples = KineticLangevin().sample(Posterior(prior, likelihood, torch.zeros(1, 4096)), 60, progress=False)
+    ratio = float(samples.x[..., :128].square().mean() / (variances * log_weights.exp()).sum())
+    assert abs(ratio - 1) < 0.16  # four errors: squares have a standard deviation of 3.5 in 60 · 128 values
 
 
 def test_the_weak_class_is_too_wide() -> None:
