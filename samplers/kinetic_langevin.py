@@ -57,7 +57,9 @@ class Budget(NamedTuple):
 
     @property
     def calls(self) -> int:
-        """Network calls a sample: one a step, one before the first, one a level of Langevin dynamics, several a draw."""
+        """Network calls a sample: one before the first step, one a step, one a level below the prior's scale, several
+        for the draw of x and for each sweep.
+        """
         return self.spent(self.steps_in_all)
 
     @property
@@ -115,13 +117,13 @@ class KineticLangevin(Sampler[KineticState]):
     $$ \pi_\tau(z) \propto p_\rho(z)\,N(y; Az, \tau^2 I - \rho^2 AA^T), \qquad \rho^2 = \tfrac34\tau^2/\|A\|^2, $$
 
     has a score that costs one network call, \((D(z, \rho) - z)/\rho^2 + A^T(\tau^2 I - \rho^2 AA^T)^{-1}(y - Az)\), and
-    a draw of p(x0 | x0 + ρε = z) makes an exact sample of p(x) N(y; Ax, τ²I) of it. τ falls to σ_y in levels. From one to
-    the next z follows a flow, dz/dρ = −ρ∇log π_τ(z) where nothing is measured, by Heun's method, at one call. Above the
-    prior's scale that is all, since steps as long as those below would broaden what has heavy tails and is not
+    a draw of p(x0 | x0 + ρε = z) makes an exact sample of p(x) N(y; Ax, τ²I) of it. τ falls to σ_y in levels. From one
+    to the next z follows a flow, dz/dρ = −ρ∇log π_τ(z) where nothing is measured, by Heun's method, at one call. Above
+    the prior's scale that is all, since steps as long as those below would broaden what has heavy tails and is not
     measured. At the levels below BAOAB steps of length 1.4 ρ with friction 0.12/ρ are taken, a call each, shorter where
-    A measures by \(I - \tfrac12 A^T A/\|A\|^2\), most of them at the last, since what is measured weakly is learnt there. At the end x is drawn, and exact sweeps
-    (`auxiliary_move`) remove what discretisation has left, and the last of them, at ρ/8 and ρ/64, the noise that few
-    network calls leave in a draw.
+    A measures by \(I - \tfrac12 A^T A/\|A\|^2\), most of them at the last, since what is measured weakly is learnt
+    there. At the end x is drawn, and exact sweeps (`auxiliary_move`) remove what discretisation has left, and the last
+    of them, at ρ/8 and ρ/64, the noise that few network calls leave in a draw.
 
     Chains are independent, one a sample, so that memory is that of one batch and the number of calls does not depend on
     the size of the image. They do not move between modes once these are apart, and have then seen little of y. With
