@@ -35,7 +35,8 @@ class Budget(NamedTuple):
     """The settings of an accuracy.
 
     Attributes:
-        coarse: Levels of noise above the prior's scale, from each of which z follows the flow to the next.
+        flow: Levels of noise far above the prior's scale, from each of which z follows the flow to the next.
+        coarse: Levels above the prior's scale, at which one step is taken.
         fine: Levels below it.
         steps: Steps at each of the fine levels but the last.
         last: Steps at the last, at which all of the measurement is known.
@@ -43,6 +44,7 @@ class Budget(NamedTuple):
         denoise_steps: Network calls for the draw of x, and a sweep.
     """
 
+    flow: int
     coarse: int
     fine: int
     steps: int
@@ -51,14 +53,19 @@ class Budget(NamedTuple):
     denoise_steps: int
 
     @property
+    def above(self) -> int:
+        """Levels above the prior's scale."""
+        return self.flow + self.coarse
+
+    @property
     def moves(self) -> int:
-        """Steps along the flow above the prior's scale, and of Langevin dynamics below it."""
-        return self.coarse + (self.fine - 1) * self.steps + self.last
+        """Steps along the flow, and of Langevin dynamics."""
+        return self.above + (self.fine - 1) * self.steps + self.last
 
     @property
     def calls(self) -> int:
-        """Network calls a sample: one before the first step, one a step, one a level below the prior's scale, several
-        for the draw of x and for each sweep.
+        """Network calls a sample: one before the first step, one a step, one a level of Langevin dynamics, several for
+        the draw of x and for each sweep.
         """
         return self.spent(self.steps_in_all)
 
@@ -71,23 +78,23 @@ class Budget(NamedTuple):
         """Network calls a sample after so many steps of the run, one at the least."""
         moves, drawn = min(taken, self.moves), min(taken - self.moves, 1 + self.sweeps)
         fine = taken - self.moves - 1 - self.sweeps
-        levels = max(0, self.level(moves - 1) - self.coarse)
+        levels = max(0, self.level(moves - 1) - self.flow)
         return moves + min(moves, 1) + levels + max(0, drawn) * self.denoise_steps + max(0, fine) * _FINE_CALLS
 
     @property
     def weighed(self) -> int:
         """The step before which modes are weighed: half-way down the levels below the prior's scale."""
-        return self.coarse + ((self.fine - 1) // 2 + 1) * self.steps
+        return self.above + ((self.fine - 1) // 2 + 1) * self.steps
 
     def level(self, step: int) -> int:
         """The level of a step."""
-        return min(step, self.coarse) + min(max(0, step - self.coarse) // self.steps, self.fine - 1)
+        return min(step, self.above) + min(max(0, step - self.above) // self.steps, self.fine - 1)
 
 
 BUDGETS = {
-    "fast": Budget(5, 4, 3, 22, 1, 5),
-    "standard": Budget(31, 4, 11, 49, 3, 8),
-    "high": Budget(31, 5, 25, 110, 4, 9),
+    "fast": Budget(3, 1, 4, 3, 22, 1, 5),
+    "standard": Budget(15, 8, 4, 11, 49, 3, 8),
+    "high": Budget(15, 8, 5, 25, 110, 4, 9),
 }
 
 
@@ -118,12 +125,12 @@ class KineticLangevin(Sampler[KineticState]):
 
     has a score that costs one network call, \((D(z, \rho) - z)/\rho^2 + A^T(\tau^2 I - \rho^2 AA^T)^{-1}(y - Az)\), and
     a draw of p(x0 | x0 + ρε = z) makes an exact sample of p(x) N(y; Ax, τ²I) of it. τ falls to σ_y in levels. From one
-    to the next z follows a flow, dz/dρ = −ρ∇log π_τ(z) where nothing is measured, by Heun's method, at one call. Above
-    the prior's scale that is all, since steps as long as those below would broaden what has heavy tails and is not
-    measured. At the levels below BAOAB steps of length 1.4 ρ with friction 0.12/ρ are taken, a call each, shorter where
-    A measures by \(I - \tfrac12 A^T A/\|A\|^2\), most of them at the last, since what is measured weakly is learnt
-    there. At the end x is drawn, and exact sweeps (`auxiliary_move`) remove what discretisation has left, and the last
-    of them, at ρ/8 and ρ/64, the noise that few network calls leave in a draw.
+    to the next z follows a flow, dz/dρ = −ρ∇log π_τ(z) where nothing is measured, by Heun's method, at one call. Far
+    above the prior's scale that is all, since steps broaden what has heavy tails and is not measured. At the other
+    levels BAOAB steps of length 1.4 ρ with friction 0.12/ρ are taken, a call each, shorter where A measures by
+    \(I - \tfrac12 A^T A/\|A\|^2\): one above the prior's scale, several below it and most at the last, since what is
+    measured weakly is learnt there. At the end x is drawn, and exact sweeps (`auxiliary_move`) remove what
+    discretisation has left, and the last of them, at ρ/8 and ρ/64, the noise that few network calls leave in a draw.
 
     Chains are independent, one a sample, so that memory is that of one batch and the number of calls does not depend on
     the size of the image. They do not move between modes once these are apart, and have then seen little of y. With
@@ -134,11 +141,11 @@ class KineticLangevin(Sampler[KineticState]):
     Directions that are measured at a twentieth of ‖A‖ or less and in which the prior is broad, sixty times σ_y/‖A‖ and
     more, come out too wide.
 
-    | accuracy | levels above | below the prior's scale | steps at each | at the last | sweeps | network calls |
-    |---|---|---|---|---|---|---|
-    | fast | 5 | 4 | 3 | 22 | 1 | 60 |
-    | standard | 31 | 4 | 11 | 49 | 3 | 159 |
-    | high | 31 | 5 | 25 | 110 | 4 | 301 |
+    | accuracy | levels of the flow alone | of one step | of several | steps at each | at the last | sweeps | network calls |
+    |---|---|---|---|---|---|---|---|
+    | fast | 3 | 1 | 4 | 3 | 22 | 1 | 60 |
+    | standard | 15 | 8 | 4 | 11 | 49 | 3 | 159 |
+    | high | 15 | 8 | 5 | 25 | 110 | 4 | 301 |
 
     Args:
         accuracy: How much to spend.
@@ -200,14 +207,14 @@ class KineticLangevin(Sampler[KineticState]):
         total = budget.steps_in_all
         level = budget.level(min(state.step, budget.moves - 1))
         rho = self._rho(problem, level)
-        if state.step < budget.coarse:
+        if state.step < budget.flow:
             if state.step == 0:
                 state = replace(state, kick=expand_right(rho, len(problem.event_shape)) * score(problem, state.x, rho))
             new = self._flow(problem, state, rho, self._rho(problem, level + 1))
         elif state.step < budget.moves:
             if self.modes and state.step == budget.weighed:
                 state = self._weighed(problem, state, self._rho(problem, level - 1), noise.use("modes"))
-            if state.step > budget.coarse and level > budget.level(state.step - 1):
+            if state.step > budget.flow and level > budget.level(state.step - 1):
                 state = self._flow(problem, state, self._rho(problem, level - 1), rho)
             new = self._baoab(problem, state, rho, noise)
         elif state.step == budget.moves:
@@ -256,9 +263,9 @@ class KineticLangevin(Sampler[KineticState]):
         first = last.new_tensor(min(prior.sigma_max, widest))
         first = torch.maximum(first, last)
         scale = last.new_tensor(prior.sigma_data).clamp(last, first)
-        if level < budget.coarse:
-            return first * (scale / first) ** (level / budget.coarse)
-        return scale * (last / scale) ** ((level - budget.coarse) / (budget.fine - 1))
+        if level < budget.above:
+            return first * (scale / first) ** (level / budget.above)
+        return scale * (last / scale) ** ((level - budget.above) / (budget.fine - 1))
 
     def _spent(self, taken: int) -> int:
         """Network calls a sample after so many steps of the run, those of trial chains among them."""
@@ -266,7 +273,7 @@ class KineticLangevin(Sampler[KineticState]):
 
     def _weighed(self, problem: Problem, state: KineticState, rho: Tensor, noise: Noise) -> KineticState:
         """Chains resampled by the evidence of their modes, with new momenta; all as they were if weights are equal."""
-        last = self._rho(problem, self.budget.coarse + self.budget.fine - 1)
+        last = self._rho(problem, self.budget.above + self.budget.fine - 1)
         top = torch.minimum(last.new_tensor(_ABOVE * problem.prior.sigma_data), self._rho(problem, 0)).maximum(rho)
         dynamics = Dynamics[KineticState](
             step=lambda chain, rho, noise: self._baoab(problem, chain, rho, noise, FRICTION),

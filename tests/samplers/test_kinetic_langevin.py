@@ -115,14 +115,14 @@ def test_a_step_is_that_of_the_paper_and_goes_on_from_its_own_kick() -> None:
 def test_levels_fall_to_the_measurement_noise_and_no_further() -> None:
     problem = gaussian_problem(4, batch=2)
     sampler, scale = KineticLangevin("high"), torch.full((2,), problem.prior.sigma_data, dtype=DOUBLE)
-    levels = torch.stack([sampler._rho(problem, k) for k in range(36)])
+    levels = torch.stack([sampler._rho(problem, k) for k in range(28)])
     assert torch.allclose(levels[0], math.sqrt(8) * scale)  # √(2n) σ_d
-    assert torch.allclose(levels[31], scale)
+    assert torch.allclose(levels[23], scale)
     assert torch.allclose(levels[-1], math.sqrt(0.75) * problem.likelihood.noise_std.expand(2))
-    for part in (levels[:32], levels[31:]):
+    for part in (levels[:24], levels[23:]):
         assert torch.allclose(part[1:] / part[:-1], part[1:2] / part[:1])
     steps = [sampler.budget.level(k) for k in range(sampler.budget.moves)]
-    assert [steps.count(level) for level in range(36)] == [1] * 31 + [25] * 4 + [110]
+    assert [steps.count(level) for level in range(28)] == [1] * 23 + [25] * 4 + [110]
 
 
 def test_between_levels_variances_follow_the_noise() -> None:
