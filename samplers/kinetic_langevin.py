@@ -141,7 +141,7 @@ class KineticLangevin(Sampler[KineticState]):
     Directions that are measured at a twentieth of ‖A‖ or less and in which the prior is broad, sixty times σ_y/‖A‖ and
     more, come out too wide.
 
-    | accuracy | levels of the flow alone | of one step | of several | steps at each | at the last | sweeps | network calls |
+    | accuracy | levels of the flow | of one step | of several | steps at each | at the last | sweeps | network calls |
     |---|---|---|---|---|---|---|---|
     | fast | 3 | 1 | 4 | 3 | 22 | 1 | 60 |
     | standard | 15 | 8 | 4 | 11 | 49 | 3 | 159 |
