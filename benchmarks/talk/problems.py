@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FINDING = (
-    "One measurement of each problem takes 2 to 61 seconds of one core. With the few samples and particles of "
+    "One measurement of each problem takes 2 to 185 seconds of one core. With the few samples and particles of "
     "these configs the verdict calls five of them sound, eight doubtful, and one, the deblurred photograph, not the "
     "posterior."
 )
