@@ -51,7 +51,7 @@ FINDING = (
     "enough all were met but those of a hidden box, whose mean was off by 0.059 posterior standard deviations at "
     "128² and by 0.074 at 256², its variance by a factor of 1.095; spike-and-slab fields behind Fourier masks had "
     "total variances of 1.125 to 1.380. Since then levels far above the prior's scale have no steps, and nothing "
-    "costs more: the box is at 0.019 and 0.063, where 0.050 is aimed at, and the fields are at 0.978 and 1.051."
+    "costs more: the box is at 0.019 and 0.063, where 0.05 is aimed at, and the fields are at 0.978 and 1.051."
 )
 DIAGONAL = ("denoising", "blur of 1.5 pixels", "4× Fourier", "8× Fourier")
 OTHERS = ("25 % of pixels", "hidden box", "4× block means", "8 coils, R = 4")

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 FINDING = (
     "A digit becomes another, by the classifier's probability of 0.751 to 0.882, once the label has thirty times "
     "its weight in the posterior, at a distance of 0.252 a pixel where its own reconstruction is at 0.172. At its "
-    "own weight, w = 1, the label hardly moves samples: 784 pixels at σ = 0.5 outweigh it, but where it is in "
+    "own weight, w = 1, the label hardly moves samples: all the pixels at σ = 0.5 outweigh it, but where it is in "
     "doubt, as of the 4 that might be a 9."
 )
 SHAPE, STD, SAMPLES = (1, 28, 28), 0.5, 3
