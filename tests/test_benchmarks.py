@@ -17,7 +17,7 @@ from posterior.tables import markdown_table
 from tests.tables import cells
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDING = {"exactness.cifar", "peers.comparison"}  # at full size: a package's file, or an extra
+NEEDING = {"exactness.cifar", "exactness.galaxies", "peers.comparison"}  # at full size: a package's files, or an extra
 QUICK = ROOT / "tests/quick"
 NAMES = sorted(
     f"{path.parent.name}.{path.stem}"

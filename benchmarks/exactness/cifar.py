@@ -170,11 +170,11 @@ def main(quick: bool) -> str:
     for cell, likelihood in list(measurements().items())[: 1 if quick else None]:
         judge = Judge(prior, classes, likelihood, test[:count], cell)
         tuning = Judge(prior, classes, likelihood, test[-1:] if quick else test[TUNING : TUNING + 1], f"{cell}, tuning")
-        sound: list[tuple[str, str, Draw, int]] = [
+        own: list[tuple[str, str, Draw, int]] = [
             (sampler.name, "", ours(sampler), size) for sampler in ([KineticLangevin("fast")] if quick else OURS)
         ]
         rivals = ((name, *best(options, tuning), FEW) for name, options in choices(quick))
-        for name, settings, draw, number in (row for rows in (sound, rivals) for row in rows):
+        for name, settings, draw, number in (row for rows in (own, rivals) for row in rows):
             start = time.process_time()
             x, calls, spoken = draw(judge.problem, number)
             seconds = (time.process_time() - start) / count

@@ -45,11 +45,6 @@ def folder() -> Path:
     return Path(os.environ.get("GALAXYGRAD", "results/galaxygrad")).expanduser()
 
 
-def missing() -> list[str]:
-    """The files that are not there."""
-    return [name for name in FILES.values() if not (folder() / name).is_file()]
-
-
 def load(name: str) -> ScorePrior:
     """The prior of one of galaxygrad's networks."""
     with TemporaryDirectory() as made:
@@ -91,8 +86,14 @@ def likelihood(name: str, shape: tuple[int, ...]) -> GaussianLikelihood[Operator
     return GaussianLikelihood(Blur.gaussian(shape, PSF) @ stretched, STD[name])
 
 
-def truths(prior: ScorePrior, name: str, numbers: list[int], sweeps: int) -> tuple[Tensor, Tensor]:
+def truths(prior: ScorePrior, name: str, count: int, sweeps: int) -> tuple[Tensor, Tensor]:
     """Draws of reverse diffusion, and the same after the sampler's moves without a measurement: (N, *event) each."""
+    parts = [_truths(prior, name, numbers.tolist(), sweeps) for numbers in torch.arange(count).split(32)]
+    raw, settled = (torch.cat(images) for images in zip(*parts, strict=True))
+    return raw, settled
+
+
+def _truths(prior: ScorePrior, name: str, numbers: list[int], sweeps: int) -> tuple[Tensor, Tensor]:
     noise = Noise.of(0, [f"{name} {n}" for n in numbers]).use("truth")
     raw = draw_truth(prior, noise)
     flat = Posterior(prior, GaussianLikelihood(Identity(prior.event_shape), 1e4), torch.zeros_like(raw))
@@ -104,19 +105,6 @@ def truths(prior: ScorePrior, name: str, numbers: list[int], sweeps: int) -> tup
         source = noise.at(number).use("settling")
         move = auxiliary_move(flat, move, beta, beta * rho, curvature, sampling, source)
     return raw, move.x[0]
-
-
-def kept_truths(prior: ScorePrior, name: str, count: int, sweeps: int, kept: Path | None) -> tuple[Tensor, Tensor]:
-    """The truths of a study, from a file if there is one."""
-    if kept is not None and kept.exists():
-        raw, settled = torch.load(kept, weights_only=True)
-        return raw, settled
-    parts = [truths(prior, name, ids.tolist(), sweeps) for ids in torch.arange(count).split(32)]
-    raw, settled = (torch.cat(images) for images in zip(*parts, strict=True))
-    if kept is not None:
-        kept.parent.mkdir(exist_ok=True)
-        torch.save((raw, settled), kept)
-    return raw, settled
 
 
 def maxima(x: Tensor, std: float) -> Tensor:

@@ -62,13 +62,12 @@ def main(quick: bool) -> str:
     cells = dict(list(CELLS.items())[:1]) if quick else CELLS
     problems, size, sampler = (2, 5, KineticLangevin("fast")) if quick else (PROBLEMS, SAMPLES, KineticLangevin())
     for number, (title, make) in enumerate(cells.items()):
-        likelihood, results = make(), Path("results")
-        kept = None if quick else results / f"kinetic-calibration-truths-{number}.pt"
-        raw, settled = truths(prior, likelihood, problems, 2 if quick else SETTLING, kept)
+        likelihood = make()
+        raw, settled = truths(prior, likelihood, problems, 2 if quick else SETTLING)
         result = calibrate(
             sampler, prior, likelihood, truth=settled, num_problems=problems, num_samples=size, seed=0,
             batch=2 if quick else 20, progress=not quick,
-            checkpoint=None if quick else results / f"kinetic-calibration-{number}.pt",
+            checkpoint=None if quick else Path("results") / f"kinetic-calibration-{number}.pt",
         )  # fmt: skip
         result = replace(result, judged="sampler")  # the truths are the prior's
         calls, warned = (result.reported[name] for name in ("nfe", "warned"))
@@ -88,13 +87,11 @@ def main(quick: bool) -> str:
 
 @torch.no_grad()
 def truths(
-    prior: ScorePrior, likelihood: GaussianLikelihood[LinearOperator], count: int, settling: int, kept: Path | None
+    prior: ScorePrior, likelihood: GaussianLikelihood[LinearOperator], count: int, settling: int
 ) -> tuple[Tensor, Tensor]:
-    """Draws of reverse diffusion, and the same after sweeps at ρ: (N, *event) each; from a file, if there is one."""
-    if kept is not None and kept.exists():
-        raw, settled = torch.load(kept, weights_only=True)
-        return raw, settled
-    rho = (0.95 * likelihood.noise_std / likelihood.operator.norm()).reshape(1).to(prior.dtype)
+    """Draws of reverse diffusion, and the same after sweeps at ρ: (N, *event) each."""
+    problem = Posterior(prior, likelihood, torch.zeros(1, *likelihood.operator.measurement_shape))
+    rho = largest_rho(problem, Curvature(problem, torch.zeros(1, *SHAPE)), torch.ones(1))
     first, last = list[Tensor](), list[Tensor]()
     for ids in torch.arange(count).split(50):
         noise = Noise.of(1, ids.tolist())
@@ -106,11 +103,7 @@ def truths(
             calls = LAST_CALLS if number == settling - 1 else CALLS
             x = prior.sample_denoised(z[None], rho.expand(len(ids)), source.use("draw"), steps=calls)[0]
         last.append(x)
-    raw, settled = torch.cat(first), torch.cat(last)
-    if kept is not None:
-        kept.parent.mkdir(exist_ok=True)
-        torch.save((raw, settled), kept)
-    return raw, settled
+    return torch.cat(first), torch.cat(last)
 
 
 @torch.no_grad()

@@ -5,8 +5,8 @@ under the prior of clothing the first hundred of each), are seen in noise of σ 
 −log p(y) under a prior, as `TemperedSMC("fast", population=8)` estimates it, seed 0: eight particles for each. AUROC is
 the probability that an anomaly has the larger score; its 95 % interval is that of DeLong, DeLong and Clarke-Pearson
 1988. `misfit` instead scores images by the residual of the posterior mean, for comparison. The measurement was chosen
-on 16 images of each kind of the splits called "training": 7 × 7 block means, at σ = 0.05 to 0.5, have AUROCs of 0.54 to
-0.96 there, and leave clothing that looks like a digit. Cost: 30 minutes on two cores; --quick: seconds.
+among seven, by up to 16 images of each kind of the splits called "training": block means leave clothing that looks like
+a digit. Cost: 30 minutes on two cores; --quick: seconds.
 """
 
 from __future__ import annotations

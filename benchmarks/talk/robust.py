@@ -113,11 +113,11 @@ def share_table(curve: Curve) -> str:
     """Errors, and whether the robust one stays where the plain one goes."""
     shares = list(next(iter(curve.values())))
     rows = [[name, *(f"{values[share]:.4f}" for share in shares)] for name, values in curve.items()]
-    for name in ("CSGM", "RobustCSGM"):
-        ratios = {share: curve[name][share] / curve[name][0.0] for share in shares}
-        rows.append([f"{name}, × its clean error", *(f"{ratio:.1f}" for ratio in ratios.values())])
-    judged = {share: ("met" if ratio <= MOST else "MISSED") for share, ratio in ratios.items() if 0.02 <= share <= 0.1}
-    rows.append([f"target of RobustCSGM: ≤ {MOST}", *(judged.get(share, "–") for share in shares)])
+    ratios = {name: [curve[name][share] / curve[name][0.0] for share in shares] for name in ("CSGM", "RobustCSGM")}
+    rows += [[f"{name}, × its clean error", *(f"{ratio:.1f}" for ratio in each)] for name, each in ratios.items()]
+    judged = ["met" if ratio <= MOST else "MISSED" for ratio in ratios["RobustCSGM"]]
+    judged = [word if 0.02 <= share <= 0.1 else "–" for share, word in zip(shares, judged, strict=True)]
+    rows.append([f"target of RobustCSGM: ≤ {MOST}", *judged])
     return markdown_table(["wrong entries", *(f"{share:.0%}" for share in shares)], rows)
 
 

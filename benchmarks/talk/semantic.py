@@ -3,7 +3,7 @@
 The first held-out digit of each of four classes is to become another (0 → 6, 1 → 7, 4 → 9, 7 → 3): `SemanticGuidance()`
 with the generator `digits-vae`, the shipped classifier of digits and Gaussian noise of σ = 0.5 a pixel, for a sweep
 over w. Beside it stand samples of the posterior at w = 1, by `TemperedSMC("fast")`: of images near x₁ that the
-classifier may take for the class. Distances are root mean squares over pixels in [−1, 1]. Seeds are 0. Cost: 3 minutes
+classifier may take for the class. Distances are root mean squares over pixels in [−1, 1]. Seeds are 0. Cost: 8 minutes
 on one core; --quick: seconds.
 """
 

@@ -27,6 +27,16 @@ class Physics(nn.Module):
         raise AssertionError("the noisy call")
 
 
+class InSingle(Physics):
+    """The same in single precision, whatever it is given."""
+
+    def A(self, x: Tensor, **kwargs: object) -> Tensor:  # noqa: N802
+        return super().A(x.float().double()).float().to(x.dtype)
+
+    def A_adjoint(self, y: Tensor, **kwargs: object) -> Tensor:  # noqa: N802
+        return super().A_adjoint(y.float().double()).float().to(y.dtype)
+
+
 class Nonlinear(nn.Module):
     def A(self, x: Tensor) -> Tensor:  # noqa: N802
         return x.abs()
@@ -41,6 +51,10 @@ def test_a_linear_one_by_its_two_functions():
     operator = Operator.from_deepinv(Physics(), (1, 4, 2))
     assert isinstance(operator, LinearOperator) and operator.measurement_shape == (1, 4, 3)
     check_operator(operator)
+
+
+def test_one_of_single_precision():
+    assert isinstance(Operator.from_deepinv(InSingle(), (1, 4, 2)), LinearOperator)
 
 
 def test_a_nonlinear_one():
