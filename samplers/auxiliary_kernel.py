@@ -94,6 +94,8 @@ class AuxiliaryKernel:
         largest = largest_rho(problem, curvature, beta)
         for i, part in enumerate(FINE):
             rho = (part * scale * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest)
+            # Fresh, since ε that is carried along carries that noise along, and momenta of kinetic moves are no ε.
+            last = last._replace(epsilon=noise.use("epsilon", i).normal(problem.event_shape))
             last = auxiliary_move(problem, last, beta, rho, curvature, self.sampling, noise.use(f"polish {i}"))
         return last.x
 

@@ -61,11 +61,6 @@ class KineticKernel(AuxiliaryKernel):
         joined = Move(*(torch.cat(values, 1)[:, back] for values in zip(*(move for move, _ in moves), strict=True)))
         return joined, {name: torch.cat([size[name] for _, size in moves])[back] for name in ("rho", "calls")}
 
-    def finish(self, problem: Posterior, last: Move, pilot: Tensor, scale: Tensor, noise: Noise) -> Tensor:
-        # Where z is certain BAOAB leaves momenta too small, which is right for its next step but not for a sweep.
-        epsilon = noise.use("epsilon").normal(problem.event_shape)
-        return super().finish(problem, last._replace(epsilon=epsilon), pilot, scale, noise)
-
     def _kinetic(self, problem: Problem, before: Move, beta: Tensor, noise: Noise) -> tuple[Move, Info]:
         curvature = Curvature(problem, before.x[0])
         rho = (SHARE / (beta * curvature.norm)).sqrt().clamp(problem.prior.sigma_min, problem.prior.sigma_max)
