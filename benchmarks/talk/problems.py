@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FINDING = (
-    "One measurement of each problem takes 2 to 185 seconds of one core. With the few samples and particles of "
-    "these configs the verdict calls five of them sound, eight doubtful, and one, the deblurred photograph, not the "
+    "One measurement of each problem takes 2 to 121 seconds of one core. With the few samples and particles of "
+    "these configs the verdict calls four of them sound, nine doubtful, and one, the deblurred photograph, not the "
     "posterior."
 )
 ROOT = Path(__file__).resolve().parents[2]
