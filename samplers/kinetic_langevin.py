@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,6 +15,7 @@ from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers import population as pop
+from samplers.annealing import BUDGETS, FINE_CALLS, Budget, KineticState
 from samplers.auxiliary_kernel import FINE, PriorSampling, auxiliary_move, check_auxiliary, largest_rho
 from samplers.baoab import Phase, baoab
 from samplers.base import Sampler
@@ -23,96 +24,11 @@ from samplers.kernel import Move
 from samplers.mode_weights import FRICTION, TRIAL_CALLS, CommonNoise, Dynamics, mode_log_weights, resampled
 from samplers.noisy_posterior import SHARE, Problem, evidence_slope, flow, preconditioned, score, tau_squared
 from samplers.plan import Calls
-from samplers.state import Info, State, per_draw
+from samplers.state import Info
 
 _STEP, _FRICTION = 1.4, 0.12  # h and γ, in units of ρ and 1/ρ: stable below 2, and BAOAB has no error in z on Gaussians
-_FINE_CALLS = 5  # network calls of a sweep of small ρ
 _ABOVE = 3.0  # times the prior's scale: to where evidence is compared, if modes are weighed
 _LINEAGES, _SPREAD = 5, 0.8  # beyond which weights of modes are not to be trusted
-
-
-class Budget(NamedTuple):
-    """The settings of an accuracy.
-
-    Attributes:
-        flow: Levels of noise far above the prior's scale, from each of which z follows the flow to the next.
-        coarse: Levels above the prior's scale, at which one step is taken.
-        fine: Levels below it.
-        steps: Steps at each of the fine levels but the last.
-        last: Steps at the last, at which all of the measurement is known.
-        sweeps: Exact sweeps at the end, before those of small ρ.
-        denoise_steps: Network calls for the draw of x, and a sweep.
-    """
-
-    flow: int
-    coarse: int
-    fine: int
-    steps: int
-    last: int
-    sweeps: int
-    denoise_steps: int
-
-    @property
-    def above(self) -> int:
-        """Levels above the prior's scale."""
-        return self.flow + self.coarse
-
-    @property
-    def moves(self) -> int:
-        """Steps along the flow, and of Langevin dynamics."""
-        return self.above + (self.fine - 1) * self.steps + self.last
-
-    @property
-    def calls(self) -> int:
-        """Network calls a sample: one before the first step, one a step, one a level of Langevin dynamics, several for
-        the draw of x and for each sweep.
-        """
-        return self.spent(self.steps_in_all)
-
-    @property
-    def steps_in_all(self) -> int:
-        """Steps of the run: those of Langevin dynamics, the draw of x and the sweeps."""
-        return self.moves + 1 + self.sweeps + len(FINE)
-
-    def spent(self, taken: int) -> int:
-        """Network calls a sample after so many steps of the run, one at the least."""
-        moves, drawn = min(taken, self.moves), min(taken - self.moves, 1 + self.sweeps)
-        fine = taken - self.moves - 1 - self.sweeps
-        levels = max(0, self.level(moves - 1) - self.flow)
-        return moves + min(moves, 1) + levels + max(0, drawn) * self.denoise_steps + max(0, fine) * _FINE_CALLS
-
-    @property
-    def weighed(self) -> int:
-        """The step before which modes are weighed: half-way down the levels below the prior's scale."""
-        return self.above + ((self.fine - 1) // 2 + 1) * self.steps
-
-    def level(self, step: int) -> int:
-        """The level of a step."""
-        return min(step, self.above) + min(max(0, step - self.above) // self.steps, self.fine - 1)
-
-
-BUDGETS = {
-    "fast": Budget(3, 1, 4, 3, 22, 1, 5),
-    "standard": Budget(15, 8, 4, 11, 49, 3, 8),
-    "high": Budget(15, 8, 5, 25, 110, 4, 9),
-}
-
-
-@dataclass(kw_only=True)
-class KineticState(State):
-    """Chains of the noisy variable, and then of the image.
-
-    Attributes:
-        momentum: p, as x.
-        kick: ρ∇log π(z), as x.
-        log_weights: Logarithm of the weight by which each chain was resampled, (S, B).
-        ancestor: The slot in which each chain began, (S, B).
-    """
-
-    momentum: Tensor = per_draw()
-    kick: Tensor = per_draw()
-    log_weights: Tensor = per_draw()
-    ancestor: Tensor = per_draw()
 
 
 @dataclass(frozen=True)
@@ -323,7 +239,7 @@ class KineticLangevin(Sampler[KineticState]):
         rho, sampling = largest_rho(problem, curvature, beta), self._sampling
         if (fine := number - self.budget.sweeps) >= 0:
             rho = (FINE[fine] * rho).clamp_min(2 * problem.prior.sigma_min).minimum(rho)
-            sampling = replace(sampling, steps=_FINE_CALLS)
+            sampling = replace(sampling, steps=FINE_CALLS)
         epsilon = noise.use("epsilon").normal(problem.event_shape)
         move = Move(x, problem.log_likelihood(x), epsilon)
         return auxiliary_move(problem, move, beta, rho, curvature, sampling, noise.use("sweep")).x

@@ -13,8 +13,8 @@ from posterior.noise import Noise
 from posterior.operators import Inpainting, Matrix
 from posterior.problem import Posterior
 from samplers import KineticLangevin
+from samplers.annealing import KineticState
 from samplers.invariance import Reversed, change, moving_calls, squares, verdicts_by_moving
-from samplers.kinetic_langevin import KineticState
 from samplers.state import Info
 from tests.problems import DOUBLE, gaussian, measure, mixture, mixture_problem
 

@@ -13,7 +13,7 @@ from posterior.operators import Inpainting, LinearOperator, Matrix
 from posterior.priors import GaussianMixturePrior, ScorePrior
 from posterior.problem import Posterior
 from samplers import KineticLangevin, Sampler, TemperedSMC
-from samplers.kinetic_langevin import BUDGETS, KineticState
+from samplers.annealing import BUDGETS, KineticState
 from samplers.noisy_posterior import score
 from tests.problems import DOUBLE, check_moments, gaussian, gaussian_problem, measure, mixture_problem
 from tests.samplers.case import Case

@@ -13,8 +13,8 @@ from posterior.operators import Identity, Inpainting
 from posterior.priors import ScorePrior
 from posterior.problem import Posterior
 from samplers import DPS, AuxiliaryGibbs, KineticLangevin, Plan, TemperedSMC, stopwatch
+from samplers.annealing import BUDGETS
 from samplers.base import Sampler
-from samplers.kinetic_langevin import BUDGETS
 from samplers.state import State
 from samplers.stopwatch import CountedBytes, Pace, Stopwatch
 from tests.problems import mixture_problem
