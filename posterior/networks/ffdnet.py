@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import avg_pool2d, pad, pixel_shuffle, pixel_unshuffle
 
 
 class FFDNet(nn.Module):
@@ -35,8 +35,15 @@ class FFDNet(nn.Module):
         self.model = nn.Sequential(*layers[:-1])
 
     def forward(self, x: Tensor, sigma: Tensor) -> Tensor:
-        """Denoise images (N, channels, H, W) in [0, 1] with noise of standard deviation sigma (N,) in those units."""
+        """Denoise images (N, channels, H, W) in [0, 1] with noise of standard deviation sigma in those units.
+
+        It is (N,), or a map (N, 1, H, W), of whose blocks of 2 × 2 pixels the network is told the mean.
+        """
         height, width = x.shape[-2:]
-        blocks = pixel_unshuffle(pad(x, (0, width % 2, 0, height % 2), mode="replicate"), 2)
-        level = sigma[:, None, None, None].expand(-1, 1, *blocks.shape[-2:])
+        even = (0, width % 2, 0, height % 2)
+        blocks = pixel_unshuffle(pad(x, even, mode="replicate"), 2)
+        if sigma.ndim == 1:
+            level = sigma[:, None, None, None].expand(-1, 1, *blocks.shape[-2:])
+        else:
+            level = avg_pool2d(pad(sigma, even, mode="replicate"), 2)
         return pixel_shuffle(self.model(torch.cat([blocks, level], 1)), 2)[..., :height, :width]

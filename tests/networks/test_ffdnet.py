@@ -45,5 +45,20 @@ def test_any_size(shape: tuple[int, int]) -> None:
     assert torch.equal(out, network(even, SIGMA)[..., : shape[0], : shape[1]])
 
 
+@pytest.mark.parametrize("shape", [(4, 6), (5, 7)])
+def test_a_map_of_noise_levels(shape: tuple[int, int]) -> None:
+    network, x = small(), images(*shape)
+    same = SIGMA[:, None, None, None].expand(-1, 1, *shape)
+    assert torch.allclose(network(x, same), network(x, SIGMA))
+    two = same.clone()
+    two[..., shape[1] // 2 :] *= 3  # beyond the reach of three convolutions the first columns do not see it
+    assert not torch.allclose(network(x, two)[..., -1], network(x, SIGMA)[..., -1])
+    blocks = torch.zeros(3, 1, 4, 6, dtype=torch.float64)
+    blocks[..., 0, 0], blocks[..., 1, 1] = 0.2, 0.4  # a block is told the mean
+    means = torch.zeros_like(blocks)
+    means[..., :2, :2] = 0.15
+    assert torch.allclose(network(images(4, 6), blocks), network(images(4, 6), means))
+
+
 def test_the_size_of_the_colour_network() -> None:
     assert sum(p.numel() for p in FFDNet().parameters()) == 852_108
