@@ -124,8 +124,11 @@ def test_mistakes(changes: dict[str, Any], error: type[Exception], message: str)
     assert not Path("out").exists()
 
 
-def test_what_a_classifier_does_not_take_is_known_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
+def test_what_a_classifier_does_not_take_is_known_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()  # of the stand-in, and of the folder
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(UnknownNameError, match="no classifier"):
         Job(load_config(save_config(classifier="digit")))
     with pytest.raises(ShapeError, match="expected"):
