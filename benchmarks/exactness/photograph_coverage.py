@@ -29,6 +29,7 @@ from typing import cast
 
 import torch
 from torch import Tensor
+from torch.autograd import functional
 
 from benchmarks.common.pages import DOCS, page, run
 from benchmarks.exactness.noise_map import MappedPrior
@@ -121,6 +122,7 @@ def scores(x: Tensor, truth: Tensor, counts: Tensor) -> list[str]:
     return [shown(within, 0) + f" % ({verdict})", shown(ratios, 2), shown(decibel, 1), shown(spread, 3)]
 
 
+@torch.enable_grad()
 def asymmetry(prior: PyramidPrior, images: Tensor, level: float) -> list[float]:
     """‖J − Jᵀ‖/‖J + Jᵀ‖ at each image with noise."""
     found = []
@@ -131,7 +133,7 @@ def asymmetry(prior: PyramidPrior, images: Tensor, level: float) -> list[float]:
         for k in range(8):
             v = noise.use("probe", k).normal(tuple(image.shape))[0]
             denoise = partial(prior.denoise, sigma=level)
-            forward, back = torch.func.jvp(denoise, (z,), (v,))[1], torch.func.vjp(denoise, z)[1](v)[0]
+            forward, back = (product(denoise, z, v)[1] for product in (functional.jvp, functional.vjp))
             apart += float((forward - back).square().sum())
             together += float((forward + back).square().sum())
         found.append((apart / together) ** 0.5)
