@@ -90,13 +90,12 @@ class AuxiliaryKernel:
 
     def finish(self, problem: Posterior, last: Move, pilot: Tensor, scale: Tensor, noise: Noise) -> Tensor:
         # Few network calls leave noise of some hundredths of ρ where a pixel is certain: moves of falling ρ remove it.
+        # Each draws ε anew: what is carried along has kept that noise, or is the momentum of kinetic moves.
         curvature, beta = Curvature(problem, pilot), torch.ones_like(scale)
-        largest = largest_rho(problem, curvature, beta)
-        for i, part in enumerate(FINE):
-            rho = (part * scale * largest).clamp_min(2 * problem.prior.sigma_min).minimum(largest)
-            # Fresh, since ε that is carried along carries that noise along, and momenta of kinetic moves are no ε.
-            last = last._replace(epsilon=noise.use("epsilon", i).normal(problem.event_shape))
-            last = auxiliary_move(problem, last, beta, rho, curvature, self.sampling, noise.use(f"polish {i}"))
+        for i, rho in enumerate(fine_rhos(problem.prior, rho_of(problem, curvature, beta, scale))):
+            source = noise.use("polish", i)
+            last = last._replace(epsilon=source.use("epsilon").normal(problem.event_shape))
+            last = auxiliary_move(problem, last, beta, rho, curvature, self.sampling, source)
         return last.x
 
 
@@ -235,6 +234,11 @@ def rho_of(problem: Posterior, curvature: Curvature, beta: Tensor, scale: Tensor
 def largest_rho(problem: Posterior, curvature: Curvature, beta: Tensor) -> Tensor:
     """The largest ρ of a move, (B,): 0.95/√(β‖H̄‖), or the prior's largest noise level."""
     return (_FRACTION * (beta * curvature.norm).rsqrt()).clamp_max(problem.prior.sigma_max)
+
+
+def fine_rhos(prior: ScorePrior, rho: Tensor) -> list[Tensor]:
+    """The smaller ρ, (B,) each, of the moves that end a run whose last ρ is given, (B,)."""
+    return [(part * rho).clamp_min(2 * prior.sigma_min).minimum(rho) for part in FINE]
 
 
 def first_scale(problem: Posterior) -> float:

@@ -16,7 +16,7 @@ from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers import population as pop
 from samplers.annealing import BUDGETS, FINE_CALLS, Budget, KineticState
-from samplers.auxiliary_kernel import FINE, PriorSampling, auxiliary_move, check_auxiliary, largest_rho
+from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxiliary, fine_rhos, largest_rho
 from samplers.baoab import Phase, baoab
 from samplers.base import Sampler
 from samplers.curvature import Curvature, is_linear_gaussian
@@ -238,7 +238,7 @@ class KineticLangevin(Sampler[KineticState]):
         curvature, beta = Curvature(problem, x[0]), torch.ones(len(problem), dtype=x.dtype, device=x.device)
         rho, sampling = largest_rho(problem, curvature, beta), self._sampling
         if (fine := number - self.budget.sweeps) >= 0:
-            rho = (FINE[fine] * rho).clamp_min(2 * problem.prior.sigma_min).minimum(rho)
+            rho = fine_rhos(problem.prior, rho)[fine]
             sampling = replace(sampling, steps=FINE_CALLS)
         epsilon = noise.use("epsilon").normal(problem.event_shape)
         move = Move(x, problem.log_likelihood(x), epsilon)

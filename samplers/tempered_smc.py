@@ -256,7 +256,7 @@ class TemperedSMC(Sampler[PopulationState]):
         figures = {
             "log_evidence": log_evidence,
             "log_evidence_error": pop.log_evidence_variance(state.ancestor).sqrt(),
-            # the mean of a subset varies by its own size as well, and an estimate below 1 is an estimate's error
+            # the mean of a subset varies by its own size as well; the inflation is at least 1, if not its estimate
             "effective_samples": 1 / (state.inflation.clamp_min(1) / size + 1 / num_samples - 1 / size),
             "lineages": pop.num_lineages(state.ancestor),
             "island_r_hat": pop.r_hat(state.x, state.ancestor // (size // islands), islands),

@@ -22,7 +22,7 @@ from posterior.priors.checkpoints import convert_galaxygrad
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.auxiliary_kernel import FINE, PriorSampling, auxiliary_move
+from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, fine_rhos
 from samplers.curvature import Curvature
 from samplers.kernel import Move
 from samplers.tempering import BUDGETS
@@ -100,10 +100,10 @@ def _truths(prior: ScorePrior, name: str, numbers: list[int], sweeps: int) -> tu
     epsilon = noise.use("epsilon").normal(prior.event_shape)
     move = Move(raw[None], flat.log_likelihood(raw[None]), epsilon)
     sampling, curvature, beta = PriorSampling(BUDGETS["fast"].steps), Curvature(flat, raw), raw.new_ones(len(raw))
-    last = [max(part * RHO[name], 2 * prior.sigma_min) for part in FINE]
-    for number, rho in enumerate([RHO[name]] * sweeps + last):
+    rho = RHO[name] * beta
+    for number, level in enumerate([rho] * sweeps + fine_rhos(prior, rho)):
         source = noise.at(number).use("settling")
-        move = auxiliary_move(flat, move, beta, beta * rho, curvature, sampling, source)
+        move = auxiliary_move(flat, move, beta, level, curvature, sampling, source)
     return raw, move.x[0]
 
 

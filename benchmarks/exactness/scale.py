@@ -9,9 +9,8 @@ them those around the middle, a sixteenth of all.
 The truth is in closed form where AᵀA is diagonal in the Hartley basis (denoising, blur, Fourier). Elsewhere that of the
 Gaussian field comes from conjugate gradients, its variances from 256 exact samples (64 at 256²), and that of spike and
 slab, at 64² alone, from 96 Gibbs chains of 180 rounds after 20, whose halves must agree within 0.05 of a standard
-deviation; at other sizes, and of the coils, these cells are left out, for time. Behind a hidden box few directions have
-most of the variance: exact samples are off by some 0.015 there (0.03 at 256²), which standard errors do not contain.
-The total at 128² by dense matrices is 1.013 times theirs.
+deviation; at other sizes, and of the coils, these cells are left out, for time. Standard errors do not contain those of
+these truths, which count where few directions have most of the variance, as behind a hidden box.
 
 "mean" is the root mean square over pixels of the error of the samples' mean in posterior standard deviations, after the
 part that the number of samples explains is taken off (negative where that is more than all); "variance" is the total
@@ -20,8 +19,8 @@ to each draw is computed, and nothing is sampled. Others are of real chains, wit
 groups of chains; but the means of Gaussian fields are exact there too, from one run without noise. A bar counts where
 the standard error is at most a third of it.
 
-Cost: 50 minutes on two cores; finished cells are kept in results/scale.json, from which a stopped run goes on. --quick:
-seconds, at 16².
+Cost: 50 minutes on two cores; finished cells are kept in results/scale.json, from which a stopped run goes on (the
+time below is then that of the last part). --quick: seconds, at 16².
 """
 
 from __future__ import annotations

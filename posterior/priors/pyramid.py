@@ -53,7 +53,9 @@ class PyramidPrior(ScorePrior):
         check_falling(self, "sigma_network", "sigma_min")
 
     def _denoise(self, x: Tensor, sigma: Tensor) -> Tensor:
-        octave = (sigma / self.sigma_network * (1 - 1e-5)).log2().ceil().clamp_min(0)
+        """Denoise rows x at sigma (N,), or at maps of noise levels (N, 1, H, W), if the network takes these."""
+        largest = sigma.flatten(1).amax(1) if sigma.ndim > 1 else sigma
+        octave = (largest / self.sigma_network * (1 - 1e-5)).log2().ceil().clamp_min(0)
         out = torch.empty_like(x)
         for k in octave.unique().tolist():
             rows = octave == k
@@ -64,7 +66,10 @@ class PyramidPrior(ScorePrior):
         full = x.shape[-2:]
         if block > 1:
             (rows, noise_down), (columns, noise_across) = (_blocks(n, block) for n in full)
-            x, sigma = adaptive_avg_pool2d(x, (rows, columns)), sigma * noise_down * noise_across
+            x = adaptive_avg_pool2d(x, (rows, columns))
+            if sigma.ndim > 1:
+                sigma = adaptive_avg_pool2d(sigma.square(), (rows, columns)).sqrt()
+            sigma = sigma * noise_down * noise_across
         low, high = self.value_range
         clean = self.through(self.network, (x - low) / (high - low), (sigma / (high - low)).to(self.dtype))
         clean = low + (high - low) * clean

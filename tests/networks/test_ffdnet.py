@@ -51,7 +51,7 @@ def test_a_map_of_noise_levels(shape: tuple[int, int]) -> None:
     same = SIGMA[:, None, None, None].expand(-1, 1, *shape)
     assert torch.allclose(network(x, same), network(x, SIGMA))
     two = same.clone()
-    two[..., shape[1] // 2 :] *= 3  # beyond the reach of three convolutions the first columns do not see it
+    two[..., shape[1] // 2 :] *= 3
     assert not torch.allclose(network(x, two)[..., -1], network(x, SIGMA)[..., -1])
     blocks = torch.zeros(3, 1, 4, 6, dtype=torch.float64)
     blocks[..., 0, 0], blocks[..., 1, 1] = 0.2, 0.4  # a block is told the mean

@@ -53,6 +53,17 @@ def test_large_noise_is_halved_until_the_network_takes_it() -> None:
     assert float(last[1]) == pytest.approx(8.0 / 2 / math.sqrt(8 * 16))
 
 
+def test_a_map_of_noise_levels_is_pooled_as_noise_is() -> None:
+    model = prior()
+    x, levels = noisy(model, 2), torch.full((2, 1, 8, 16), 0.3, dtype=torch.float64)
+    levels[1, ..., ::2] = 0.9  # columns of 0.9 and 0.3: of a block of 2 × 2 the root mean square, halved
+    model._denoise(x, levels)
+    (_, own), (pooled, halved) = model.network.calls
+    assert own.shape == (1, 1, 8, 16) and own.unique().tolist() == pytest.approx([0.15])
+    assert pooled.shape == (1, 3, 4, 8) and halved.shape == (1, 1, 4, 8)
+    assert halved.unique().tolist() == pytest.approx([math.sqrt((0.9**2 + 0.3**2) / 2) / 4])
+
+
 def test_rows_do_not_depend_on_their_neighbours() -> None:
     model = prior((3, 7, 9))
     x, sigma = noisy(model, 6), torch.tensor([0.1, 3.0, 0.7, 0.5, 0.1, 2.0], dtype=torch.float64)

@@ -53,6 +53,18 @@ def test_mixtures_are_left_as_they_are() -> None:
     assert (share - truth.weights[0]).abs().max() < 4 * 0.5 / math.sqrt(25_000)
 
 
+@pytest.mark.parametrize("kernel", [AuxiliaryKernel(EXACT), KineticKernel(EXACT, 4)])
+def test_moves_that_end_a_run_have_noise_of_their_own(kernel: AuxiliaryKernel) -> None:
+    problem, noise = gaussian_problem(2), Noise.of(3, 2, 5, dtype=DOUBLE)
+    start = exact_start(problem, 5)
+    pilot, scale = start.x.mean(0), torch.ones(2, dtype=DOUBLE)
+    ended = [
+        kernel.finish(problem, start._replace(epsilon=factor * start.epsilon), pilot, scale, noise) for factor in (0, 1)
+    ]
+    assert torch.equal(*ended)
+    assert not torch.allclose(ended[0], start.x)
+
+
 def test_a_move_goes_farther_than_sweeps_of_as_many_calls() -> None:
     # An unseen direction of width one where ρ is about .07: 18 calls are one kinetic move or three sweeps.
     mask = torch.tensor([True, False])

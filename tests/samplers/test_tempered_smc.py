@@ -309,6 +309,16 @@ def test_one_lineage_is_worth_one_sample() -> None:
         assert (figures["lineages"] == 1).all()
 
 
+def test_samples_are_worth_no_more_than_they_are() -> None:
+    sampler, problem = TemperedSMC(accuracy="fast", population=8, exact_denoise=True), mixture_problem(2)
+    noise = problem.noise(0, 8)
+    state = sampler.init(problem, noise.use("init"))
+    lucky = replace(state, inflation=torch.full_like(state.inflation, 0.5))  # an estimate may be below 1
+    for count in (8, 4):
+        _, figures = sampler.finish(problem, lucky, noise.use("finish"), count)
+        assert figures["effective_samples"].tolist() == pytest.approx([count] * 2)
+
+
 def test_a_likelihood_that_says_nothing_leaves_the_prior() -> None:
     problem = Posterior(mixture(), GaussianLikelihood(ROTATED, 1e4), torch.zeros(1, 2, dtype=DOUBLE))
     samples = TemperedSMC(accuracy="fast", exact_denoise=True).sample(problem, 1000, progress=False)

@@ -1,6 +1,6 @@
 import torch
 
-from benchmarks.exactness.noise_map import MappedPrior
+from benchmarks.exactness.photograph_coverage import MappedPrior
 from posterior.networks.ffdnet import FFDNet
 from posterior.noise import Noise
 from posterior.priors import PyramidPrior
