@@ -69,7 +69,7 @@ class BatchedModule(nn.Module):
             ) from error
         if not isinstance(value, Tensor) or not parameter.is_floating_point():
             real = not (parameter.is_complex() or parameter.dtype == torch.bool)
-            parameter = torch.as_tensor(value, dtype=torch.float64) if real else parameter
+            parameter = to_tensor(value, torch.float64) if real else parameter
         valid = (
             parameter.ndim <= 1
             and parameter.numel() > 0

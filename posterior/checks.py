@@ -203,9 +203,10 @@ def _tensor(value: Any) -> Tensor:
     return tensor
 
 
-def to_tensor(value: Any) -> Tensor:
+def to_tensor(value: Any, dtype: torch.dtype | None = None) -> Tensor:
     """A value as a tensor, of an array that must not be written to a copy."""
-    return torch.as_tensor(value.copy() if isinstance(value, np.ndarray) and not value.flags.writeable else value)
+    read_only = isinstance(value, np.ndarray) and not value.flags.writeable
+    return torch.as_tensor(value.copy() if read_only else value, dtype=dtype)
 
 
 def _values(value: Any, real: bool = False) -> Tensor:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -88,6 +89,12 @@ def test_parameters_have_other_values_in_a_copy():
         )
         y = before[0, [b]]
         assert torch.allclose(other.select(torch.tensor([b])).log_prob(x[:, [b]], y), alone.log_prob(x[:, [b]], y))
+
+
+def test_an_array_that_must_not_be_written_to_is_a_parameter():
+    stds = np.broadcast_to(np.float64(0.1), (3,))
+    likelihood = GaussianLikelihood(Inpainting.half_image((1, 6, 6), "top"), stds)
+    assert torch.equal(likelihood.noise_std, torch.full((3,), 0.1, dtype=torch.float64))
 
 
 def test_parameters_that_there_are_not_or_that_are_several_are_named():
