@@ -1,7 +1,9 @@
 """A learned prior: whether ranks of the truth are uniform, and whether the check sees a careless run.
 
 The prior is the shipped `digits` network; measurements are 4× block means with noise of σ = 0.5. The 200 truths are
-drawn from the network itself by 200 calls of reverse diffusion, and 32 samples of a population of 36 are ranked.
+drawn from the network itself, by 200 calls of reverse diffusion, 30 sweeps of noise ρ = 0.95 σ/‖A‖ and draws of
+p(x | x + ρε), and one at ρ/8 and ρ/64, of 50 calls (see `exactness.kinetic_calibration`), and 32 samples of a
+population of 36 are ranked.
 Functionals were fixed beforehand: those of `posterior.diagnostics.DEFAULT_FUNCTIONALS`. The careless run takes one move
 at each of a few coarse levels and one at β = 1 before the last two. Samples of one population are not quite independent
 given y: `effective_samples` says how nearly. A first study, of seed 0, had found residual discretisation noise in the
@@ -13,13 +15,17 @@ time below is then that of the last part); --quick: seconds.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from benchmarks.common.pages import DOCS, page, run
-from posterior.diagnostics import Calibration, calibrate
+from benchmarks.exactness.settled import judged_by, rho_of, settled_truths
+from posterior.diagnostics import Calibration
 from posterior.figures import save_figure
 from posterior.figures.calibration import calibration_figure
 from posterior.likelihoods import GaussianLikelihood
+from posterior.noise import Noise
 from posterior.operators import Downsampling
+from posterior.priors import ScorePrior
 from posterior.priors.zoo import load_prior
 from samplers import TemperedSMC
 from samplers.tempering import BUDGETS, Budget
@@ -52,14 +58,15 @@ class Careless(TemperedSMC):
 
 def main(quick: bool) -> str:
     """The two studies, as Markdown."""
-    prior = load_prior("digits")
+    prior = cast(ScorePrior, load_prior("digits"))
     likelihood = GaussianLikelihood(Downsampling((1, 28, 28), 4), 0.5)
     problems, size, population = (2, 6, 8) if quick else (PROBLEMS, SAMPLES, POPULATION)
     usual = TemperedSMC("fast", population) if quick else TemperedSMC(population=population)
+    truth = settled_truths(prior, rho_of(prior, likelihood), Noise.of(1, list(range(problems))), 2 if quick else 30)[1]
     sections = []
     for title, method in (("TemperedSMC", usual), ("careless", Careless(population=population))):
-        result = calibrate(
-            method, prior, likelihood, num_problems=problems, num_samples=size, batch=2 if quick else 10, seed=1,
+        result = judged_by(
+            truth, method, prior, likelihood, num_problems=problems, num_samples=size, batch=2 if quick else 10, seed=1,
             checkpoint=None if quick else Path("results") / f"calibration-{title}.pt", progress=not quick,
         )  # fmt: skip
         sections += [f"## {title}", report(result), result.table(), result.summary()]

@@ -16,9 +16,10 @@ rule that was fixed before the first sample. Ties of ranks are broken at random;
 A trained network is not the denoiser of one law (see `exactness.kinetic_calibration`), and moves of five calls are not
 its exact draws: they make the empty sky grainier, which the total variation of an image sees. That of quasars besides
 takes the sky for grainier at the least noise than above, so its levels below 0.1 are left out.
-What is judged is the sampling given a measurement: truths are 200 calls of reverse diffusion and then the sampler's own
-moves without one, 20 at ρ = 0.4 or 0.6, as at β = 1, and the two of small ρ that end every run. What these change is in
-a table, over the standard deviation among draws, ± its standard error.
+What is judged is the sampling given a measurement: truths are 200 calls of reverse diffusion, then 20 sweeps of noise
+ρ = 0.4 or 0.6, as of moves at β = 1, and draws of p(x | x + ρε) by as many calls as the sampler's moves take, and the
+two of small ρ that end every run. What these change is in a table, over the standard deviation among draws, ± its
+standard error.
 
 The counting rule is also tried on images with a known number of point sources (one to five, of peak flux 0.75 to 2 and
 a width of 1.7 pixels, on a halo of peak flux 0.1), 1,000 as they are, and the first four measured and deconvolved.
@@ -34,7 +35,6 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,7 +43,8 @@ from torch import Tensor
 
 from benchmarks.common.pages import DOCS, page, run
 from benchmarks.exactness import galaxy_problems as sky
-from posterior.diagnostics import DEFAULT_FUNCTIONALS, calibrate
+from benchmarks.exactness.settled import judged_by
+from posterior.diagnostics import DEFAULT_FUNCTIONALS
 from posterior.errors import TrustWarning
 from posterior.figures import save_figure
 from posterior.figures.page import house_style
@@ -179,12 +180,11 @@ def main(quick: bool) -> str:
     for name in names:
         prior, count = priors[name], 3 if quick else PROBLEMS[name]
         raw, first = sky.truths(prior, name, count, 1 if quick else SWEEPS)
-        result = calibrate(
-            sampler, prior, sky.likelihood(name, prior.event_shape), truth=first, num_problems=count, num_samples=size,
+        result = judged_by(
+            first, sampler, prior, sky.likelihood(name, prior.event_shape), num_problems=count, num_samples=size,
             functionals=FUNCTIONALS, seed=0, batch=3 if quick else 4, batch_size=CHUNK, progress=not quick,
             checkpoint=None if quick else Path("results") / f"galaxies-calibration-{name}.pt",
         )  # fmt: skip
-        result = replace(result, judged="sampler")  # the truths are the prior's
         warned, calls = int(result.reported["warned"].sum()), float(result.reported["nfe"].mean()) * (size + 2)
         cost = f"Network calls a problem: {calls:,.0f}, of all particles. Runs with a warning: {warned} of {count}."
         sections += [f"## {name.capitalize()}", cost, result.table(), result.summary()]

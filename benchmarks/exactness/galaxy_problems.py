@@ -12,19 +12,16 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from torch.nn.functional import max_pool2d, unfold
 
-from posterior.diagnostics.calibration import draw_truth
+from benchmarks.exactness.settled import settled_truths
 from posterior.likelihoods import GaussianLikelihood
 from posterior.networks.mlp_mixer import MLPMixer
 from posterior.noise import Noise
-from posterior.operators import Blur, Identity, Operator
+from posterior.operators import Blur, Operator
 from posterior.priors import OrnsteinUhlenbeckPrior, ScorePrior
 from posterior.priors.checkpoints import convert_galaxygrad
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
-from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, fine_rhos
-from samplers.curvature import Curvature
-from samplers.kernel import Move
 from samplers.tempering import BUDGETS
 
 FILES = {
@@ -87,24 +84,9 @@ def likelihood(name: str, shape: tuple[int, ...]) -> GaussianLikelihood[Operator
 
 
 def truths(prior: ScorePrior, name: str, count: int, sweeps: int) -> tuple[Tensor, Tensor]:
-    """Draws of reverse diffusion, and the same after the sampler's moves without a measurement: (N, *event) each."""
-    parts = [_truths(prior, name, numbers.tolist(), sweeps) for numbers in torch.arange(count).split(32)]
-    raw, settled = (torch.cat(images) for images in zip(*parts, strict=True))
-    return raw, settled
-
-
-def _truths(prior: ScorePrior, name: str, numbers: list[int], sweeps: int) -> tuple[Tensor, Tensor]:
-    noise = Noise.of(0, [f"{name} {n}" for n in numbers]).use("truth")
-    raw = draw_truth(prior, noise)
-    flat = Posterior(prior, GaussianLikelihood(Identity(prior.event_shape), 1e4), torch.zeros_like(raw))
-    epsilon = noise.use("epsilon").normal(prior.event_shape)
-    move = Move(raw[None], flat.log_likelihood(raw[None]), epsilon)
-    sampling, curvature, beta = PriorSampling(BUDGETS["fast"].steps), Curvature(flat, raw), raw.new_ones(len(raw))
-    rho = RHO[name] * beta
-    for number, level in enumerate([rho] * sweeps + fine_rhos(prior, rho)):
-        source = noise.at(number).use("settling")
-        move = auxiliary_move(flat, move, beta, level, curvature, sampling, source)
-    return raw, move.x[0]
+    """Draws of reverse diffusion, and the same after moves of the sampler's cost: (N, *event) each."""
+    noise, calls = Noise.of(0, [f"{name} {n}" for n in range(count)]), BUDGETS["fast"].steps
+    return settled_truths(prior, RHO[name], noise, sweeps, calls, calls)
 
 
 def maxima(x: Tensor, std: float) -> Tensor:

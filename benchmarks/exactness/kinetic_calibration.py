@@ -24,7 +24,6 @@ part); --quick: seconds.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -32,8 +31,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common.pages import page, run
-from posterior.diagnostics import calibrate
-from posterior.diagnostics.calibration import draw_truth
+from benchmarks.exactness.settled import CALLS, judged_by, rho_of, settled_truths
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
 from posterior.operators import Downsampling, Inpainting, LinearOperator
@@ -48,8 +46,8 @@ from samplers.kernel import Move
 
 FINDING = "(not yet run at full size)"
 SHAPE, SAMPLES, TARGET = (1, 28, 28), 19, 0.01
-PROBLEMS, SWEEPS, CALLS = 200, (1, 4, 16), 10
-SETTLING, FINE_CALLS = 30, 50  # sweeps without a measurement, and network calls of the fine ones that follow
+PROBLEMS, SWEEPS = 200, (1, 4, 16)
+SETTLING = 30  # sweeps without a measurement
 CELLS = {
     "4× block means, σ = 0.5": lambda: GaussianLikelihood(Downsampling(SHAPE, 4), 0.5),
     "4× block means, σ = 0.1": lambda: GaussianLikelihood(Downsampling(SHAPE, 4), 0.1),
@@ -65,13 +63,13 @@ def main(quick: bool) -> str:
     problems, size, sampler = (2, 5, KineticLangevin("fast")) if quick else (PROBLEMS, SAMPLES, KineticLangevin())
     for number, (title, make) in enumerate(cells.items()):
         likelihood = make()
-        raw, settled = truths(prior, likelihood, problems, 2 if quick else SETTLING)
-        result = calibrate(
-            sampler, prior, likelihood, truth=settled, num_problems=problems, num_samples=size, seed=0,
+        noise = Noise.of(1, list(range(problems)))
+        raw, settled = settled_truths(prior, rho_of(prior, likelihood), noise, 2 if quick else SETTLING)
+        result = judged_by(
+            settled, sampler, prior, likelihood, num_problems=problems, num_samples=size, seed=0,
             batch=2 if quick else 20, progress=not quick,
             checkpoint=None if quick else Path("results") / f"kinetic-calibration-{number}.pt",
         )  # fmt: skip
-        result = replace(result, judged="sampler")  # the truths are the prior's
         calls, warned = (result.reported[name] for name in ("nfe", "warned"))
         cost = f"Network calls a sample: {calls.mean():.0f}. Runs with a warning: {int(warned.sum())} of {len(warned)}."
         sweeps = (1,) if quick else SWEEPS
@@ -85,27 +83,6 @@ def main(quick: bool) -> str:
         print(*sections[-5:], sep="\n\n", flush=True)
     sections.append(f"Target: no p-value, adjusted, below {TARGET}, at 200 network calls or fewer.")
     return page("Calibration of KineticLangevin on a learned prior", FINDING, sections, __doc__)
-
-
-@torch.no_grad()
-def truths(
-    prior: ScorePrior, likelihood: GaussianLikelihood[LinearOperator], count: int, settling: int
-) -> tuple[Tensor, Tensor]:
-    """Draws of reverse diffusion, and the same after sweeps at ρ: (N, *event) each."""
-    problem = Posterior(prior, likelihood, torch.zeros(1, *likelihood.operator.measurement_shape))
-    rho = largest_rho(problem, Curvature(problem, torch.zeros(1, *SHAPE)), torch.ones(1))
-    sweeps = [(rho, CALLS)] * settling + [(level, FINE_CALLS) for level in fine_rhos(prior, rho)]
-    first, last = list[Tensor](), list[Tensor]()
-    for ids in torch.arange(count).split(50):
-        noise = Noise.of(1, ids.tolist())
-        x = draw_truth(prior, noise.use("truth"))
-        first.append(x)
-        for number, (level, calls) in enumerate(sweeps):
-            source = noise.at(number)
-            z = x + level * source.use("settling").normal(SHAPE)[0]
-            x = prior.sample_denoised(z[None], level.expand(len(ids)), source.use("draw"), steps=calls)[0]
-        last.append(x)
-    return torch.cat(first), torch.cat(last)
 
 
 @torch.no_grad()
