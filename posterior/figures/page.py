@@ -198,13 +198,16 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
 
 def _colour_bar(figure: Figure, box: Box, image: AxesImage) -> None:
-    low, high = image.get_clim()
-    bar = figure.colorbar(image, cax=figure.add_axes(box), orientation="horizontal")
-    bar.ax.set_xticks([low, high], [number(low), number(high)])
-    bar.ax.tick_params(length=0, pad=1.5, labelsize=_SMALL, labelcolor=PALE)
-    left, right = bar.ax.get_xticklabels()
-    left.set_horizontalalignment("left")
-    right.set_horizontalalignment("right")
+    from matplotlib.ticker import MaxNLocator
+
+    bar = figure.colorbar(
+        image,
+        cax=figure.add_axes(box),
+        orientation="horizontal",
+        ticks=MaxNLocator(3, steps=[1, 2, 5, 10]),
+        format=lambda value, _: number(value),
+    )
+    bar.ax.tick_params(length=2, width=0.5, pad=1.5, labelsize=_SMALL, labelcolor=PALE)
     label = str(image.get_label())
     if not label.startswith("_"):  # matplotlib's own, of an image without a label
         bar.ax.set_xlabel(label, fontsize=_SMALL, color=PALE, labelpad=0)
