@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from posterior.checks import Count, Positive, Range, checked
-from posterior.errors import InvalidValueError
+from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
@@ -75,6 +75,7 @@ def train_score(
     labels: Tensor | None = None,
     held_out: Tensor | None = None,
     augment: Callable[[Tensor, Noise], Tensor] | None = None,
+    start: EDMPrior | None = None,
     value_range: tuple[float, float] = (-1.0, 1.0),
     widths: Sequence[Count] = (64, 64, 128),
     blocks: Count = 1,
@@ -99,6 +100,8 @@ def train_score(
         held_out: Images whose denoising error is logged while training goes on.
         augment: Makes of N of the training images, and noise of N rows, the images (N, C, H, W) of a step; `images` may
             then have another shape and other values than the prior's.
+        start: A prior of the same network, whose weights, scale and noise levels are the first ones: to go on with one
+            of which there is no checkpoint any more, or to make one of other images, with fewer steps.
         value_range: Smallest and largest value of an image.
         widths, blocks, patch, dropout: The network, see `UNet`.
 
@@ -106,6 +109,7 @@ def train_score(
 
     Raises:
         ShapeError: The images' sides are no multiples of `patch`.
+        IncompatibleError: `start` has another network, or images of another shape.
         InvalidValueError: The images are none, or all one constant; labels are not one whole number from 0 for each; or
             a setting is out of range.
     """
@@ -121,6 +125,8 @@ def train_score(
         torch.manual_seed(seed)  # modules draw their first weights from the global generator
         network = UNet(examples.shape[1], widths, blocks, patch, dropout, classes=classes)
     prior = EDMPrior(network, tuple(examples.shape[1:]), sigma_data=sigma_data, value_range=value_range)
+    if start is not None:
+        _begin_with(start, prior, network)
     prior.to(device).to(memory_format=torch.channels_last)
 
     def loss(model: nn.Module, batch: Tensor, noise: Noise) -> Tensor:
@@ -148,6 +154,24 @@ def train_score(
         progress=progress,
         data=None if labels is None else (images, labels),
     )
+
+
+def _begin_with(start: EDMPrior, prior: EDMPrior, network: UNet) -> None:
+    """Give a prior the weights, the scale and the noise levels of another.
+
+    Raises:
+        IncompatibleError: The other has another network, or images of another shape.
+    """
+    if not isinstance(start.network, UNet):
+        raise IncompatibleError(f"start has a {type(start.network).__name__}; what is trained here is a UNet")
+    known, layout = (
+        {"image": list(shape)} | {name: value for name, value in config.items() if name != "dropout"}
+        for shape, config in ((start.event_shape, start.network.config), (prior.event_shape, network.config))
+    )
+    if known != layout:
+        raise IncompatibleError(f"start is a network of {known}, and the one to be trained is of {layout}")
+    network.load_state_dict(start.network.state_dict())
+    prior.sigma_data, prior.sigma_min, prior.sigma_max = start.sigma_data, start.sigma_min, start.sigma_max
 
 
 def mirrored(images: Tensor, noise: Noise) -> Tensor:

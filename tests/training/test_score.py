@@ -1,12 +1,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from posterior.errors import CheckpointMismatchError, InvalidValueError, ShapeError
+from posterior.errors import CheckpointMismatchError, IncompatibleError, InvalidValueError, ShapeError
 from posterior.networks.unet import UNet
 from posterior.noise import Noise
 from posterior.priors.edm import EDMPrior
@@ -163,6 +164,26 @@ def test_classes_are_learned_and_so_is_what_there_is_without_them(tmp_path: Path
     labels = 1 - labels
     with pytest.raises(CheckpointMismatchError, match="training data"):
         run(151)
+
+
+def test_training_begins_with_the_weights_of_another_prior(tmp_path: Path) -> None:
+    """With the smallest steps there are, nothing else is learned in two of them."""
+    x, held_out = stripes(64), stripes(80)[64:]
+
+    def run(folder: str, images: Tensor, **options: Any) -> EDMPrior:
+        return train_score(
+            images, tmp_path / folder, held_out=held_out, blocks=1, patch=1, batch_size=16, dropout=0, autocast=False,
+            progress=False, **({"widths": (8,)} | options),
+        )  # fmt: skip
+
+    first = run("first", x, steps=100, learning_rate=0.03)
+    second = run("second", 0.5 * x, steps=2, learning_rate=1e-12, start=first)
+    assert second is not first and second.sigma_data == first.sigma_data
+    assert held_out_denoising_error(second, held_out) == pytest.approx(held_out_denoising_error(first, held_out))
+    with pytest.raises(IncompatibleError, match=r"start is a network of .*'widths': \[8\].* is of .*'widths': \[4\]"):
+        run("third", x, steps=2, widths=(4,), start=first)
+    with pytest.raises(IncompatibleError, match=r"'image': \[1, 4, 4\].*'image': \[1, 2, 4\]"):
+        train_score(x[..., :2, :], tmp_path / "fourth", widths=(8,), patch=1, start=first, progress=False)
 
 
 def test_labels_that_make_no_sense(tmp_path: Path) -> None:

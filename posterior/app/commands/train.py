@@ -13,11 +13,12 @@ from posterior import training
 from posterior.app.datasets import read_labels
 from posterior.app.running import default_device
 from posterior.data import load_images
-from posterior.errors import InvalidValueError
+from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.mri import augmented, complex_images, save_network
 from posterior.mri.scans import MaskKind
 from posterior.noise import Noise
-from posterior.priors.zoo import list_priors, save_prior
+from posterior.priors import EDMPrior
+from posterior.priors.zoo import list_priors, load_prior, save_prior
 
 
 def train_score(
@@ -26,6 +27,7 @@ def train_score(
     labels: Path | None = None,
     held_out: int = 0,
     mirror: bool = False,
+    start: str | None = None,
     widths: list[int] = [64, 64, 128],  # noqa: B006
     blocks: int = 1,
     patch: int = 2,
@@ -45,6 +47,7 @@ def train_score(
         labels: What the images show, one a line of a text file: the prior is then also one of each class.
         held_out: How many of the last images to keep out of training, to log the denoising error on.
         mirror: Whether every other image is mirrored, left for right, anew in each step.
+        start: Prior whose weights are the first ones, of the same network: a name or a folder.
         widths: Features of the UNet at each resolution, finest first.
         blocks: Residual blocks at each resolution.
         patch: Side of the square of pixels that becomes one position of the finest resolution.
@@ -56,8 +59,11 @@ def train_score(
         seed: Seed of first weights, batches and noise.
         progress: Whether to show a progress bar.
     """
+    first = None if start is None else load_prior(start)
+    if first is not None and not isinstance(first, EDMPrior):
+        raise IncompatibleError(f"{start} is a {type(first).__name__}, not a prior that train score made")
     _train(
-        training.train_score, data, out, held_out, labels, augment=training.mirrored if mirror else None,
+        training.train_score, data, out, held_out, labels, augment=training.mirrored if mirror else None, start=first,
         widths=widths, blocks=blocks, patch=patch, dropout=dropout, steps=steps, batch_size=batch_size,
         learning_rate=learning_rate, autocast=autocast, seed=seed, progress=progress,
     )  # fmt: skip

@@ -41,6 +41,17 @@ def test_train_score_then_sample(capsys: pytest.CaptureFixture[str]) -> None:
     assert "another run: different model, training data; name another file" in message
 
 
+def test_train_score_from_another_prior(capsys: pytest.CaptureFixture[str]) -> None:
+    train("score", "--widths=[8]", "--steps=1")
+    train("score", "--widths=[8]", "--steps=1", "--learning_rate=1e-12", "--start=out", "--out=finer")
+    x = torch.zeros(1, *SHAPE)
+    assert torch.allclose(load_prior("finer").denoise(x, 1.0), load_prior("out").denoise(x, 1.0), atol=1e-6)
+    message = mistake(capsys, train, "score", "--widths=[4]", "--start=out", "--out=other")
+    assert "start is a network of" in message and "'widths': [8]" in message
+    message = mistake(capsys, train, "score", "--start=digits-vae", "--out=other")
+    assert "digits-vae is a NetworkGenerator, not a prior that train score made" in message
+
+
 def test_train_score_of_classes(capsys: pytest.CaptureFixture[str]) -> None:
     Path("shown.txt").write_text("10\n9\n10\n")
     train("score", "--widths=[8]", "--steps=1", "--held_out=1", "--labels=shown.txt", "--mirror=true")
