@@ -23,7 +23,6 @@ from posterior.problem import Posterior
 from samplers.auxiliary_kernel import fine_rhos, largest_rho
 from samplers.curvature import Curvature
 
-CALLS, FINE_CALLS = 10, 50  # network calls of a draw of p(x | x + ρε), and of those at ρ/8 and ρ/64
 _CHUNK = 50
 
 
@@ -36,7 +35,7 @@ def rho_of(prior: ScorePrior, likelihood: Likelihood) -> float:
 
 @torch.no_grad()
 def settled_truths(
-    prior: ScorePrior, rho: float, noise: Noise, sweeps: int, calls: int = CALLS, fine_calls: int = FINE_CALLS
+    prior: ScorePrior, rho: float, noise: Noise, sweeps: int, calls: int, fine_calls: int
 ) -> tuple[Tensor, Tensor]:
     """Draws of reverse diffusion, and the same after sweeps without a measurement: (B, *event) each.
 

@@ -2,8 +2,8 @@
 
 Scans have 96 × 112 frequencies, 8 coils at random places whose maps are known, and random columns at R = 4 with 9 in
 the middle. Of the shipped prior `brain` 60 images are drawn, by 200 calls of reverse diffusion, 10 sweeps of noise ρ =
-0.95 σ/‖A‖ and draws of p(x | x + ρε), and one at ρ/8 and ρ/64, of 50 calls (see `exactness.kinetic_calibration`), and
-ranked among 19 samples, a chain each, with σ = 0.03; the functionals are those of
+0.95 σ/‖A‖ and draws of p(x | x + ρε), and one at ρ/8 and ρ/64, by as many calls as the sampler's (see
+`exactness.kinetic_calibration`), and ranked among 19 samples, a chain each, with σ = 0.03; the functionals are those of
 `posterior.diagnostics.DEFAULT_FUNCTIONALS`, and p-values are adjusted by Holm's method. With a Gaussian prior of the
 same size (two power-law fields, pixels of standard deviation 0.35) and the same scans at σ = 0.03 and 0.1 the posterior
 is known by conjugate gradients: the error of the mean is exact, from one run without noise, and the variance is that of
@@ -30,6 +30,7 @@ from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
 from posterior.tables import markdown_table
 from samplers import KineticLangevin
+from samplers.annealing import FINE_CALLS
 
 FINDING = "(not yet run at full size)"
 COILS, PROBLEMS, SAMPLES, CHAINS, STD = 8, 60, 19, 32, 0.03
@@ -47,7 +48,8 @@ def study(quick: bool) -> list[str]:
     likelihood = GaussianLikelihood(operator_of(*prior.event_shape[1:]), STD)
     problems, size, sampler = (2, 3, KineticLangevin("fast")) if quick else (PROBLEMS, SAMPLES, KineticLangevin())
     noise = Noise.of(1, list(range(problems)))
-    truth = settled_truths(prior, rho_of(prior, likelihood), noise, 1 if quick else SETTLING)[1]
+    calls = sampler.budget.denoise_steps
+    truth = settled_truths(prior, rho_of(prior, likelihood), noise, 1 if quick else SETTLING, calls, FINE_CALLS)[1]
     result = judged_by(
         truth, sampler, prior, likelihood, num_problems=problems, num_samples=size, batch=2 if quick else 6, seed=0,
         checkpoint=None if quick else Path("results/mri-calibration.pt"), progress=not quick,
