@@ -23,13 +23,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FINDING = (
-    "The median relative error of `TemperedSMC()` is at most 1.20 on every problem with a known posterior but one: "
-    "magnitudes of digits, where it is 11.81. Its warnings tell most failures: they came with 21 of the 23 runs whose "
-    "error was more than 3 times that of exact sampling, and with 34 of the 317 where it was less than 1.3 times."
+    "The median relative error of `TemperedSMC()` is at most 1.30 on every problem with a known posterior but three: "
+    "magnitudes of digits (11.84), and Lévy processes most of whose increments are zero, through a blur (2.01) and at "
+    "missing points (1.49). Its warnings tell most failures: they came with 23 of the 25 runs whose error was more "
+    "than 3 times that of exact sampling, and with 21 of the 347 where it was less than 1.3 times. "
+    "`KineticLangevin()` is as good as exact sampling on Lévy processes of one mode, and on those three of many, "
+    "where its errors are 2.00 to 4.37, it does not warn."
 )
 PARTS = {
     "linear_gaussian": "linear Gaussian",
     "gaussian_mixture": "Gaussian mixture",
+    "levy": "Lévy processes",
     "nonlinear": "nonlinear",
     "digits": "digits",
     "latent": "latent",
@@ -37,6 +41,7 @@ PARTS = {
 }
 SAMPLERS = {
     "TemperedSMC": ["TemperedSMC"],
+    "KineticLangevin": ["KineticLangevin"],
     "ReplicaExchange": ["ReplicaExchange"],
     "AuxiliaryGibbs, AuxiliaryMH": ["AuxiliaryGibbs", "AuxiliaryMH"],
     "HMC": ["HMC"],
@@ -44,7 +49,10 @@ SAMPLERS = {
     "FlowHMC": ["FlowHMC"],
     "AnnealedLangevin, LatentLangevin": ["AnnealedLangevin", "LatentLangevin"],
 }
-WARNING = ["TemperedSMC", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC", "ComposedFlow", "FlowHMC"]
+WARNING = [
+    "TemperedSMC", "KineticLangevin", "ReplicaExchange", "AuxiliaryGibbs", "AuxiliaryMH", "HMC", "ComposedFlow",
+    "FlowHMC",
+]  # fmt: skip
 BAD, GOOD, WORST = 3.0, 1.3, 999.0  # relative errors
 
 
@@ -62,7 +70,7 @@ def text_of(rows: list[Outcome]) -> str:
 
 def figure(parts: dict[str, list[Outcome]]) -> Figure:
     """The relative error of every run, by problem and sampler."""
-    colours = ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#1a1a1a", "#D55E00"]  # Okabe & Ito
+    colours = ["#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#1a1a1a", "#999999"]  # Okabe & Ito
     rows = [(part, cell) for part, outcomes in parts.items() for cell in cells(outcomes)]
     with house_style():
         from matplotlib.figure import Figure
@@ -78,7 +86,7 @@ def figure(parts: dict[str, list[Outcome]]) -> Figure:
             ]
             if found:
                 x, y = np.array(found).T
-                shift = 0.12 * (list(SAMPLERS).index(label) - 3)
+                shift = 0.1 * (list(SAMPLERS).index(label) - 3.5)
                 axes.scatter(x, y + shift, s=9, color=colour, alpha=0.6, linewidths=0, label=label)
         axes.axvline(1, color="#1a1a1a", linewidth=0.8)
         axes.set_xscale("log")
@@ -125,6 +133,8 @@ def evidence_table(parts: dict[str, list[Outcome]]) -> str:
     rows = []
     for part, outcomes in parts.items():
         runs = [o for o in outcomes if o.sampler == "TemperedSMC" and not np.isnan(o.log_evidence_error)]
+        if not runs:  # its log p(y) is not known
+            continue
         means = [np.mean([o.log_evidence_error for o in runs if o.cell == cell]) for cell in cells(runs)]
         within = np.mean([abs(o.log_evidence_error) <= 3 * o.reported_error for o in runs])
         worst = float(max(means, key=abs))
