@@ -32,8 +32,8 @@ lint: $(STAMP)
 BENCHES := exactness.linear_gaussian exactness.gaussian_mixture exactness.nonlinear exactness.digits \
 	exactness.kinetic_calibration exactness.latent exactness.levy exactness.guided exactness.calibration \
 	exactness.reverse_diffusion exactness.photographs exactness.photograph_coverage exactness.denoiser \
-	exactness.overhead exactness.scale exactness.scale_guided exactness.modes exactness.verdicts exactness.trust flows.accuracy \
-	flows.digits talk.unknown talk.misspecified generators.comparison jobs.kills jobs.scaling mri.denoiser mri.shift \
+	exactness.overhead exactness.scale exactness.scale_guided exactness.modes exactness.verdicts exactness.trust \
+	flows.accuracy flows.digits talk.unknown talk.misspecified generators.comparison jobs.kills jobs.scaling mri.denoiser mri.shift \
 	mri.calibration fairness.gaps fairness.gender fairness.conformal fairness.faces fairness.learned talk.layerwise \
 	talk.phase_retrieval talk.robust talk.theory talk.anomaly talk.comparison talk.compression talk.problems \
 	talk.semantic talk.separation exactness.overview

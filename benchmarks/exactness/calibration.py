@@ -1,12 +1,12 @@
 """A learned prior: whether ranks of the truth are uniform, and whether the check sees a careless run.
 
 The prior is the shipped `digits` network; measurements are 4× block means with noise of σ = 0.5. The 200 truths are
-drawn from the network itself, by 200 calls of reverse diffusion, 30 sweeps of noise ρ = 0.95 σ/‖A‖ and draws of p(x | x
-+ ρε), and one at ρ/8 and ρ/64, by as many calls as the sampler's (see `exactness.kinetic_calibration`), and 32 samples
-of a population of 36 are ranked. Functionals were fixed beforehand: those of
-`posterior.diagnostics.DEFAULT_FUNCTIONALS`. The careless run takes one move at each of a few coarse levels and one at β
-= 1 before the last two. Samples of one population are not quite independent given y: `effective_samples` says how
-nearly. A first study, of seed 0, had found residual discretisation noise in the samples (their total variation was
+drawn from the network itself, by 200 calls of reverse diffusion, 30 sweeps of noise ρ = 0.95 σ/‖A‖ and draws of
+p(x | x + ρε), and one at ρ/8 and ρ/64, by as many calls as the sampler's (see `exactness.kinetic_calibration`), and 32
+samples of a population of 36 are ranked. Functionals were fixed beforehand: those of
+`posterior.diagnostics.DEFAULT_FUNCTIONALS`. The careless run takes one move at each of a few coarse levels and one
+before the last two. Samples of one population are not quite independent given y: `effective_samples` says how nearly. A
+first study, of seed 0, had found residual discretisation noise in the samples (their total variation was
 above the truth's every time); the two moves of small ρ with which a run now ends came of it, and this study has seed 1.
 Cost: 60 minutes on two cores, and a run that stopped goes on from results/ (the time below is then that of the last
 part); --quick: seconds.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import cast
 
 from benchmarks.common.pages import DOCS, page, run
-from benchmarks.exactness.settled import judged_by, rho_of, settled_truths
+from benchmarks.exactness.settled import judged_by, last_rho, settled_truths
 from posterior.diagnostics import Calibration
 from posterior.figures import save_figure
 from posterior.figures.calibration import calibration_figure
@@ -63,7 +63,7 @@ def main(quick: bool) -> str:
     problems, size, population = (2, 6, 8) if quick else (PROBLEMS, SAMPLES, POPULATION)
     usual = TemperedSMC("fast", population) if quick else TemperedSMC(population=population)
     noise, calls = Noise.of(1, list(range(problems))), usual.budget.steps
-    truth = settled_truths(prior, rho_of(prior, likelihood), noise, 2 if quick else 30, calls, calls)[1]
+    truth = settled_truths(prior, last_rho(prior, likelihood), noise, 2 if quick else 30, calls, calls).settled
     sections = []
     for title, method in (("TemperedSMC", usual), ("careless", Careless(population=population))):
         result = judged_by(

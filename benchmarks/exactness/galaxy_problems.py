@@ -86,7 +86,8 @@ def likelihood(name: str, shape: tuple[int, ...]) -> GaussianLikelihood[Operator
 def truths(prior: ScorePrior, name: str, count: int, sweeps: int) -> tuple[Tensor, Tensor]:
     """Draws of reverse diffusion, and the same after moves of the sampler's cost: (N, *event) each."""
     noise, calls = Noise.of(0, [f"{name} {n}" for n in range(count)]), BUDGETS["fast"].steps
-    return settled_truths(prior, RHO[name], noise, sweeps, calls, calls)
+    made = settled_truths(prior, RHO[name], noise, sweeps, calls, calls)
+    return made.raw, made.settled
 
 
 def maxima(x: Tensor, std: float) -> Tensor:

@@ -8,7 +8,7 @@ truths of the former find fault with samplers that are right.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +26,21 @@ from samplers.curvature import Curvature
 _CHUNK = 50
 
 
-def rho_of(prior: ScorePrior, likelihood: Likelihood) -> float:
+class Truths(NamedTuple):
+    """Images (B, *event) on their way.
+
+    Attributes:
+        raw: Draws of reverse diffusion.
+        at_rho: The same after sweeps at ρ.
+        settled: The same after one at ρ/8 and one at ρ/64.
+    """
+
+    raw: Tensor
+    at_rho: Tensor
+    settled: Tensor
+
+
+def last_rho(prior: ScorePrior, likelihood: Likelihood) -> float:
     """ρ with which samplers of a linear Gaussian problem make their moves at β = 1."""
     image = torch.zeros(1, *prior.event_shape)
     problem = Posterior(prior, likelihood, likelihood.operator(image))
@@ -34,35 +48,37 @@ def rho_of(prior: ScorePrior, likelihood: Likelihood) -> float:
 
 
 @torch.no_grad()
-def settled_truths(
-    prior: ScorePrior, rho: float, noise: Noise, sweeps: int, calls: int, fine_calls: int
-) -> tuple[Tensor, Tensor]:
-    """Draws of reverse diffusion, and the same after sweeps without a measurement: (B, *event) each.
-
-    A sweep adds noise of ρ and draws p(x | x + ρε); the last two are of ρ/8 and ρ/64, as those that end a sampler's
-    run.
+def settled_truths(prior: ScorePrior, rho: float, noise: Noise, sweeps: int, calls: int, fine_calls: int) -> Truths:
+    """Draws of reverse diffusion, swept without a measurement: noise of ρ is added, and p(x | x + ρε) drawn.
 
     Args:
         prior: The prior.
         rho: ρ.
         noise: Source of randomness of B rows.
         sweeps: How many at ρ.
-        calls, fine_calls: Network calls of each, and of each of the last two.
+        calls, fine_calls: Network calls of each, and of each of the two of small ρ that end a sampler's run.
     """
-    first, last = list[Tensor](), list[Tensor]()
+    parts = []
     for rows in torch.arange(noise.lead[1]).split(_CHUNK):
         some = noise.select(rows)
-        x = draw_truth(prior, some.use("truth"))
-        first.append(x)
-        level = torch.full((len(rows),), rho)
-        ends = [(fine, fine_calls) for fine in fine_rhos(prior, level)]
-        for number, (each, steps) in enumerate([(level, calls)] * sweeps + ends):
-            source = some.at(number)
-            white = source.use("settling").normal(prior.event_shape)
-            z = x + each.view(-1, *[1] * len(prior.event_shape)) * white[0]
-            x = prior.sample_denoised(z[None], each, source.use("draw"), steps=steps)[0]
-        last.append(x)
-    return torch.cat(first), torch.cat(last)
+        raw = x = draw_truth(prior, some.use("truth"))
+        for number in range(sweeps):
+            x = _swept(prior, x, rho, some.at(number), calls)
+        parts.append(Truths(raw, x, ended(prior, x, rho, some.at(sweeps), fine_calls)))
+    return Truths(*map(torch.cat, zip(*parts, strict=True)))
+
+
+@torch.no_grad()
+def ended(prior: ScorePrior, x: Tensor, rho: float, noise: Noise, calls: int) -> Tensor:
+    """Images (B, *event) after the sweeps of small ρ that end a sampler's run."""
+    for i, fine in enumerate(fine_rhos(prior, torch.tensor([rho]))):
+        x = _swept(prior, x, float(fine), noise.use("fine", i), calls)
+    return x
+
+
+def _swept(prior: ScorePrior, x: Tensor, rho: float, noise: Noise, calls: int) -> Tensor:
+    z = x[None] + rho * noise.use("settling").normal(prior.event_shape)
+    return prior.sample_denoised(z, rho, noise.use("draw"), steps=calls)[0]
 
 
 def judged_by(truth: Tensor, method: Method, prior: ScorePrior, likelihood: Likelihood, **options: Any) -> Calibration:

@@ -20,7 +20,7 @@ from benchmarks.exactness.field_moments import mean
 from benchmarks.exactness.field_posteriors import posterior_of
 from benchmarks.exactness.fields import FieldPrior, power_law
 from benchmarks.exactness.scale import judged
-from benchmarks.exactness.settled import judged_by, rho_of, settled_truths
+from benchmarks.exactness.settled import judged_by, last_rho, settled_truths
 from posterior.likelihoods import GaussianLikelihood
 from posterior.mri import random_maps, random_mask
 from posterior.noise import Noise
@@ -49,7 +49,9 @@ def study(quick: bool) -> list[str]:
     problems, size, sampler = (2, 3, KineticLangevin("fast")) if quick else (PROBLEMS, SAMPLES, KineticLangevin())
     noise = Noise.of(1, list(range(problems)))
     calls = sampler.budget.denoise_steps
-    truth = settled_truths(prior, rho_of(prior, likelihood), noise, 1 if quick else SETTLING, calls, FINE_CALLS)[1]
+    truth = settled_truths(
+        prior, last_rho(prior, likelihood), noise, 1 if quick else SETTLING, calls, FINE_CALLS
+    ).settled
     result = judged_by(
         truth, sampler, prior, likelihood, num_problems=problems, num_samples=size, batch=2 if quick else 6, seed=0,
         checkpoint=None if quick else Path("results/mri-calibration.pt"), progress=not quick,

@@ -53,6 +53,12 @@ class Scans:
         """True acceleration, on average."""
         return sum(one.acceleration for one in self.prepared) / len(self.prepared)
 
+    @property
+    def scale(self) -> float:
+        """What images are divided by, over the 0.99-quantile of the truth, on average."""
+        quantiles = self.truth.flatten(1).quantile(0.99, dim=1)
+        return float((torch.tensor([one.scale for one in self.prepared]) / quantiles).mean())
+
 
 def scans_of(cell: Cell, count: int) -> Scans:
     """Slices spread evenly over those of the cell, each with coils, phase, mask and noise of its own."""

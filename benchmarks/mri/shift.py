@@ -11,9 +11,9 @@ is an average of 152 subjects, without skull; the macaque's voxels of 0.5 mm are
 Classical methods have the weights of least error on 4 slices of the validation slab. Posterior: `KineticLangevin()`, 19
 samples, whose mean is compared and whose smallest and largest value in a pixel are the 90 % interval. Scores are of
 magnitudes, in units of the truth's largest value; [ ] are 95 % t-intervals over the 8 slices of a cell, which say
-nothing of other subjects. Standard deviations are judged where the truth exceeds a tenth of its largest value. Problem
-seed 22, sampler seed 0. Cost: 60 minutes on two cores; cells that are done are kept in results/mri-shift; --quick: a
-minute.
+nothing of other subjects. The scale is that by which a reconstruction divides, over the truth's. Standard deviations
+are judged where the truth exceeds a tenth of its largest value. Problem seed 22, sampler seed 0. Cost: 60 minutes on
+two cores; cells that are done are kept in results/mri-shift; --quick: a minute.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ def measured(cell: Cell, prior: Prior, weights: dict[str, float], quick: bool) -
     rows = [_worth(draws[:, b], truth) for b, truth in enumerate(scans.truth)]
     return {
         "acceleration": scans.acceleration,
+        "scale": scans.scale,
         "scores": {name: scores(result.x, scans.truth) for name, result in results.items()},
         "seconds": {name: result.seconds for name, result in results.items()},
         "worth": {name: torch.stack([row[name] for row in rows]) for name in rows[0]},
@@ -107,13 +108,14 @@ def _best(found: dict[str, Any]) -> Tensor:
 def overview(cells: Sequence[Cell], found: dict[str, dict[str, Any]]) -> str:
     """PSNR of every method in every cell."""
     names = list(found[cells[0].title]["scores"])
-    header = ["PSNR in dB", "true R", *names, "posterior mean − best network"]
+    header = ["PSNR in dB", "true R", "scale", *names, "posterior mean − best network"]
     rows = []
     for cell in cells:
         one = found[cell.title]
         psnr = {name: f"{float(score['PSNR'].mean()):.1f}" for name, score in one["scores"].items()}
         difference = _in_words(one["scores"][OURS]["PSNR"] - _best(one), 2)
-        rows.append([cell.title, f"{one['acceleration']:.2f}", *(psnr.get(name, "–") for name in names), difference])
+        about = [cell.title, f"{one['acceleration']:.2f}", f"{one['scale']:.2f}"]
+        rows.append([*about, *(psnr.get(name, "–") for name in names), difference])
     return markdown_table(header, rows)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from posterior.errors import FileFormatError
-from posterior.figures.panels import FRAME, Range, number, show_picture
+from posterior.figures.panels import FRAME, Range, show_picture
 from posterior.io.writing import atomic_write
 
 if TYPE_CHECKING:
@@ -200,13 +200,8 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 def _colour_bar(figure: Figure, box: Box, image: AxesImage) -> None:
     from matplotlib.ticker import MaxNLocator
 
-    bar = figure.colorbar(
-        image,
-        cax=figure.add_axes(box),
-        orientation="horizontal",
-        ticks=MaxNLocator(3, steps=[1, 2, 5, 10]),
-        format=lambda value, _: number(value),
-    )
+    ticks = MaxNLocator(3, steps=[1, 2, 5, 10])
+    bar = figure.colorbar(image, cax=figure.add_axes(box), orientation="horizontal", ticks=ticks)
     bar.ax.tick_params(length=2, width=0.5, pad=1.5, labelsize=_SMALL, labelcolor=PALE)
     label = str(image.get_label())
     if not label.startswith("_"):  # matplotlib's own, of an image without a label

@@ -13,11 +13,10 @@ from posterior import training
 from posterior.app.datasets import read_labels
 from posterior.app.running import default_device
 from posterior.data import load_images
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.errors import InvalidValueError
 from posterior.mri import augmented, complex_images, save_network
 from posterior.mri.scans import MaskKind
 from posterior.noise import Noise
-from posterior.priors import EDMPrior
 from posterior.priors.zoo import list_priors, load_prior, save_prior
 
 
@@ -60,8 +59,6 @@ def train_score(
         progress: Whether to show a progress bar.
     """
     first = None if start is None else load_prior(start)
-    if first is not None and not isinstance(first, EDMPrior):
-        raise IncompatibleError(f"{start} is a {type(first).__name__}, not a prior that train score made")
     _train(
         training.train_score, data, out, held_out, labels, augment=training.mirrored if mirror else None, start=first,
         widths=widths, blocks=blocks, patch=patch, dropout=dropout, steps=steps, batch_size=batch_size,

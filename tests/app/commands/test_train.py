@@ -49,7 +49,7 @@ def test_train_score_from_another_prior(capsys: pytest.CaptureFixture[str]) -> N
     message = mistake(capsys, train, "score", "--widths=[4]", "--start=out", "--out=other")
     assert "start is a network of" in message and "'widths': [8]" in message
     message = mistake(capsys, train, "score", "--start=digits-vae", "--out=other")
-    assert "digits-vae is a NetworkGenerator, not a prior that train score made" in message
+    assert "needs start to be an EDMPrior or None; got NetworkGenera" in message
 
 
 def test_train_score_of_classes(capsys: pytest.CaptureFixture[str]) -> None:
