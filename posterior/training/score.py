@@ -165,11 +165,12 @@ def _begin_with(start: EDMPrior, prior: EDMPrior, network: UNet) -> None:
     if not isinstance(start.network, UNet):
         raise IncompatibleError(f"start has a {type(start.network).__name__}; what is trained here is a UNet")
     known, layout = (
-        {"image": list(shape)} | {name: value for name, value in config.items() if name != "dropout"}
+        {"images of shape": list(shape)} | config
         for shape, config in ((start.event_shape, start.network.config), (prior.event_shape, network.config))
     )
-    if known != layout:
-        raise IncompatibleError(f"start is a network of {known}, and the one to be trained is of {layout}")
+    wrong = [f"{k} {known[k]}, not {v}" for k, v in layout.items() if known[k] != v and k != "dropout"]
+    if wrong:
+        raise IncompatibleError(f"start has {'; '.join(wrong)} as what is to be trained")
     network.load_state_dict(start.network.state_dict())
     prior.sigma_data, prior.sigma_min, prior.sigma_max = start.sigma_data, start.sigma_min, start.sigma_max
 

@@ -47,7 +47,7 @@ def test_train_score_from_another_prior(capsys: pytest.CaptureFixture[str]) -> N
     x = torch.zeros(1, *SHAPE)
     assert torch.allclose(load_prior("finer").denoise(x, 1.0), load_prior("out").denoise(x, 1.0), atol=1e-6)
     message = mistake(capsys, train, "score", "--widths=[4]", "--start=out", "--out=other")
-    assert "start is a network of" in message and "'widths': [8]" in message
+    assert "start has widths [8], not [4]" in message
     message = mistake(capsys, train, "score", "--start=digits-vae", "--out=other")
     assert "needs start to be an EDMPrior or None; got NetworkGenera" in message
 
