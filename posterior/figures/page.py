@@ -198,10 +198,10 @@ def save_figure(figure: Figure, path: str | Path) -> Path:
 
 
 def _colour_bar(figure: Figure, box: Box, image: AxesImage) -> None:
-    from matplotlib.ticker import MaxNLocator
+    from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-    ticks = MaxNLocator(3, steps=[1, 2, 5, 10])
-    bar = figure.colorbar(image, cax=figure.add_axes(box), orientation="horizontal", ticks=ticks)
+    ticks, numbers = MaxNLocator(3, steps=[1, 2, 5, 10]), StrMethodFormatter("{x:g}")
+    bar = figure.colorbar(image, cax=figure.add_axes(box), orientation="horizontal", ticks=ticks, format=numbers)
     bar.ax.tick_params(length=2, width=0.5, pad=1.5, labelsize=_SMALL, labelcolor=PALE)
     label = str(image.get_label())
     if not label.startswith("_"):  # matplotlib's own, of an image without a label

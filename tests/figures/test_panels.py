@@ -71,6 +71,9 @@ def test_measured_images_in_other_units_and_sizes() -> None:
     assert counts.axes[1].images[0].get_clim() == (0, 47)
     ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in counts.axes]
     assert ["0", "20", "40"] in [each[:3] for each in ticks]  # a fourth is beyond the range
+    counts = figure_of(x, 1000 + torch.arange(2 * 48.0).reshape(2, 1, 6, 8) / 4, samples)
+    ticks = [[label.get_text() for label in axes.get_xticklabels()] for axes in counts.axes]
+    assert any(each[:3] == ["1000", "1005", "1010"] for each in ticks)  # of large values too they are told apart
     colours = figure_of(None, 100 * normal(2, 3, 6, 8), draws(event=(3, 6, 8)))
     assert any(text.startswith("black −") and ", white " in text for text in texts(colours))
     stack = figure_of(x, normal(2, 5, 6, 8), samples)
