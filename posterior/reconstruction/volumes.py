@@ -1,4 +1,4 @@
-"""Reconstructed slices as volumes in files: HDF5 as fastMRI has it, and NIfTI."""
+"""Reconstructed slices as volumes in files: HDF5 as fastMRI has it, NIfTI, and DICOM."""
 
 from __future__ import annotations
 
@@ -12,18 +12,24 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Count, checked
-from posterior.data import Geometry, write_fastmri, write_nifti
+from posterior.data import Geometry, write_dicom, write_fastmri, write_nifti
 from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
 from posterior.io.writing import check_writable
 from posterior.reconstruction.slices import Reconstruction
 
 _HDF5 = "reconstruction.h5"
 _NIFTI = ("mean.nii.gz", "std.nii.gz", "draws.nii.gz")
+_DICOM = "dicom"
 
 
 @checked
 def write_volumes(
-    slices: Iterable[Reconstruction], count: Count, folder: str | Path, attributes: Mapping[str, Any] | None = None
+    slices: Iterable[Reconstruction],
+    count: Count,
+    folder: str | Path,
+    attributes: Mapping[str, Any] | None = None,
+    *,
+    dicom: bool = False,
 ) -> list[Path]:
     """Write slices as they come, and then their volumes: magnitudes in the unit of the scan.
 
@@ -37,9 +43,10 @@ def write_volumes(
         count: How many there are.
         folder: Where to write.
         attributes: What else the HDF5 file is to say.
+        dicom: Whether to write series of DICOM files too, as `write_dicom` does, into the folder `dicom`.
 
     Returns:
-        The files.
+        The files, and the folder `dicom`.
 
     Raises:
         InvalidValueError: There are more or fewer slices.
@@ -74,13 +81,16 @@ def write_volumes(
             seen.append(facts_of(one))
         if draws is None or len(mean) != count:
             raise InvalidValueError(f"there are {len(mean)} slices, and {count} were announced")
-        volumes = (torch.stack(mean), torch.stack(std), draws)
+        means, stds = torch.stack(mean), torch.stack(std)
         columns = {name: [facts[name] for facts in seen] for name in seen[0]}
-        write_fastmri(paths[0], *volumes, attributes={**(attributes or {}), **columns})
+        write_fastmri(paths[0], means, stds, draws, attributes={**(attributes or {}), **columns})
         comment = "\n".join(f"{facts['source']}: {facts['verdict']}" for facts in seen)
         geometry = _geometry(places)
-        for path, values in zip(paths[1:], volumes, strict=True):
+        for path, values in zip(paths[1:], (means, stds, draws), strict=True):
             write_nifti(path, values, geometry, comment)
+        if dicom:
+            write_dicom(Path(folder) / _DICOM, means, geometry, std=stds, draws=draws)
+            paths.append(Path(folder) / _DICOM)
     return paths
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from posterior.app.running import default_device, without_trust_warnings
-from posterior.data import load_images, read_kspace, read_nifti, write_cfl, write_kspace
+from posterior.data import load_images, read_dicom, read_kspace, read_nifti, write_cfl, write_kspace
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.figures import mri_figure, sample_sheet, save_figure
 from posterior.io.writing import check_writable, write_text
@@ -34,6 +34,7 @@ from samplers import KineticLangevin
 from samplers.baselines import CGSense
 
 _NIFTI = (".nii", ".nii.gz")
+_DICOM = ".dcm"
 _BART = (".cfl", ".hdr")
 _TABLE = "summary.csv"
 
@@ -49,6 +50,7 @@ def mri_recon(
     window: bool = False,
     slices: list[int] | None = None,
     batch: int = 1,
+    dicom: bool = False,
     out: Path = Path("results/mri"),
     batch_size: int | None = None,
     seed: int = 0,
@@ -68,6 +70,7 @@ def mri_recon(
         window: Whether the prior's images are the middle of the field of view, with nothing around them.
         slices: Numbers of the slices, from 0 on, as in [3,4,5]; all unless given.
         batch: Slices at a time; memory is that of so many.
+        dicom: Whether to write mean, standard deviation and samples as series of DICOM files, too.
         out: Folder for reconstruction.h5, mean.nii.gz, std.nii.gz, draws.nii.gz, summary.csv, a figure of each slice,
             and the finished slices.
         batch_size: Images in one network call at the most; lower it if memory runs out.
@@ -86,7 +89,7 @@ def mri_recon(
             scan, model, sampler, num_samples=num_samples, slices=chosen, batch=batch, shape=matrix, window=window,
             seed=seed, batch_size=batch_size, progress=progress, checkpoints=out / "slices",
         )  # fmt: skip
-        paths = write_volumes(map(told.tell, each), len(chosen), out, attributes)
+        paths = write_volumes(map(told.tell, each), len(chosen), out, attributes, dicom=dicom)
     for sentence in sentences(sampler.name, [row["slice"] for row in told.rows], told.verdicts):
         print(f"warning: {sentence}")
     print(f"saved to {', '.join(map(str, [*paths, told.save()]))}")
@@ -108,8 +111,8 @@ def mri_simulate(
     """Simulate a scan of magnitude images, with a random phase, coils and noise: easier than a scanner's.
 
     Args:
-        images: A NIfTI volume (nii, nii.gz); or grey pictures (png, jpg), a folder of them, or an array in [-1, 1]
-            (npy, npz), of which -1 is no signal.
+        images: A volume: NIfTI (nii, nii.gz), or a DICOM file or folder of them (dcm); or grey pictures (png, jpg), a
+            folder of them, or an array in [-1, 1] (npy, npz), of which -1 is no signal.
         num_coils: Coils, at random places about the image.
         mask: random, equispaced, gaussian-columns, gaussian, poisson or radial.
         acceleration: Nominal acceleration R; what it truly is, is printed.
@@ -172,6 +175,8 @@ def _magnitudes(path: Path) -> Tensor:
     """Magnitudes (N, H, W) of a volume or of pictures."""
     if path.name.lower().endswith(_NIFTI):
         return read_nifti(path).values
+    if any(file.suffix.lower() == _DICOM for file in (path, *path.glob("*"))):
+        return read_dicom(path).values
     images = load_images(path)
     if images.shape[1] != 1:
         raise IncompatibleError(f"{path} holds pictures in colour; a scan is simulated of grey ones")

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from posterior.app.cli import main
-from posterior.data import Geometry, read_cfl, read_kspace, write_nifti
+from posterior.data import Geometry, read_cfl, read_dicom, read_kspace, read_nifti, write_dicom, write_nifti
 from posterior.networks.unet import UNet
 from posterior.priors.edm import EDMPrior
 from posterior.priors.zoo import save_prior
@@ -94,6 +94,18 @@ def test_from_a_volume_to_a_volume(capsys: pytest.CaptureFixture[str]) -> None:
 
 def said(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
+
+
+def test_series_of_dicom_files_in_and_out(capsys: pytest.CaptureFixture[str]) -> None:
+    write_dicom("series", read_nifti("head.nii.gz").values, Geometry((5.0, 2.0, 2.0)))
+    main(["mri", "simulate", "series/mean", "--num_coils=4", "--acceleration=2", "--calibration=8", "--out=scan.h5"])
+    recon("--dicom")
+    assert "out/dicom" in said(capsys)
+    assert {folder.name for folder in Path("out/dicom").iterdir()} == {"mean", "std", "draw_01", "draw_02", "draw_03"}
+    with h5py.File("out/reconstruction.h5") as file:
+        for name, written in {"mean": file["reconstruction"][()], "draw_03": file["draws"][2]}.items():
+            values = read_dicom(f"out/dicom/{name}").values.numpy()
+            np.testing.assert_allclose(values, written, atol=np.ptp(written) / 65535)
 
 
 def test_a_run_goes_on_and_a_choice_of_slices(
