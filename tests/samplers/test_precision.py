@@ -80,7 +80,7 @@ def test_a_network_in_half_precision_leaves_the_state_as_it_is(sampler: Sampler)
 @pytest.mark.parametrize(
     ("sampler", "backend"),
     [
-        pytest.param(DDRM(steps=4), "inductor", marks=COMPILER),
+        pytest.param(DDRM(steps=4), "inductor", marks=[COMPILER, pytest.mark.slow]),
         (DDRM(steps=4), "eager"),
         (DPS(steps=4), "aot_eager"),
         (PiGDM(steps=4), "aot_eager"),

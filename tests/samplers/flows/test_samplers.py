@@ -140,6 +140,7 @@ def test_evidence_and_its_bound(method: ComposedFlow) -> None:
 
 
 @QUIET
+@pytest.mark.slow
 def test_curved_posteriors_too() -> None:
     problem, method = curved_problem(), ComposedFlow(correction="importance", candidates=8000)
     check_quadrature(trained(method, curved_problem, 1600)[0], problem)
