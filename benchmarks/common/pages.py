@@ -27,6 +27,11 @@ def page(title: str, finding: str, parts: Sequence[str], doc: str) -> str:
     return "\n\n".join([f"# {title}", finding, *parts, "## How it was measured", method])
 
 
+def met_or_missed(holds: bool) -> str:
+    """Whether a target is met, in a word."""
+    return "met" if holds else "MISSED"
+
+
 def run(main: Callable[[bool], str], path: str, description: str) -> None:
     """Parse arguments, run `main(quick)`, print its Markdown, and write it to docs/measured/ unless quick."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)

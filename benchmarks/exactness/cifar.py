@@ -29,7 +29,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common.outcomes import RELATIVE_ERROR
-from benchmarks.common.pages import page, run
+from benchmarks.common.pages import met_or_missed, page, run
 from posterior.data import load_cifar10
 from posterior.diagnostics import energy_distance, mode_weight_error
 from posterior.errors import PosteriorError, TrustWarning
@@ -189,7 +189,7 @@ def main(quick: bool) -> str:
                 target = max(0.05, 1.5 * float(of_exact))
                 met = float(variation.mean()) <= target and calls <= CALLS
                 verdicts.append(f"- {name}, {cell}: {variation.mean():.3f}, target {target:.3f}: "
-                                f"{'met' if met else 'MISSED'}")  # fmt: skip
+                                f"{met_or_missed(met)}")  # fmt: skip
     head = [
         "measurement", "sampler", "settings", "TV of classes", "of exact samples", "relative error, median", "calls",
         "seconds", "verdict",

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.common.outcomes import RELATIVE_ERROR, SUMMARY, Outcome, measure, pick, save, summary
-from benchmarks.common.pages import page, run
+from benchmarks.common.pages import met_or_missed, page, run
 from posterior.diagnostics import sliced_wasserstein, sliced_wasserstein_monte_carlo_error
 from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood
@@ -152,7 +152,7 @@ def main(quick: bool) -> str:
         table.extend([cell, name, *summary(pick(outcomes, cell, name))] for name in methods)
         print(*table[-len(methods) :], sep="\n", flush=True)
         median = np.median([o.relative_error for o in pick(outcomes, cell, "TemperedSMC")])
-        verdict = f": {'met' if median <= TARGET else 'MISSED'}" if exact else " (no target: the reference is chains)"
+        verdict = f": {met_or_missed(median <= TARGET)}" if exact else " (no target: the reference is chains)"
         verdicts.append(f"- {cell}: median {median:.2f}{verdict}")
 
     for cell, make in (("linear generator", linear), ("bent generator", bent)):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common.outcomes import RELATIVE_ERROR, SUMMARY, Outcome, measure, pick, save, summary
-from benchmarks.common.pages import page, run
+from benchmarks.common.pages import met_or_missed, page, run
 from posterior.diagnostics import covariance_error, mean_error
 from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
@@ -112,9 +112,7 @@ def main(quick: bool) -> str:
             table.append([cell, name, *summary(rows)])
         rows = pick(outcomes, cell, "TemperedSMC")
         cov, mean = np.mean([o.relative_error for o in rows]), np.mean([o.extra[0] for o in rows])
-        verdicts.append(
-            f"- {cell}: mean {mean:.2f}, covariance {cov:.2f}, {'met' if max(cov, mean) <= TARGET else 'MISSED'}"
-        )
+        verdicts.append(f"- {cell}: mean {mean:.2f}, covariance {cov:.2f}, {met_or_missed(max(cov, mean) <= TARGET)}")
         print(*table[-len(methods) :], sep="\n", flush=True)
     if not quick:
         save("linear_gaussian", outcomes)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.common.outcomes import RELATIVE_ERROR, SUMMARY, Outcome, measure, pick, save, summary
-from benchmarks.common.pages import page, run
+from benchmarks.common.pages import met_or_missed, page, run
 from posterior.diagnostics import sliced_wasserstein, sliced_wasserstein_monte_carlo_error
 from posterior.likelihoods import GaussianLikelihood, Likelihood, PoissonLikelihood, SaturatedLikelihood
 from posterior.noise import Noise
@@ -83,9 +83,7 @@ def main(quick: bool) -> str:
         print(*table[-len(methods) :], sep="\n", flush=True)
         errors = [o.relative_error for o in pick(outcomes, cell, "TemperedSMC")]
         met = np.mean(errors) <= TARGET
-        verdicts.append(
-            f"- {cell}: mean {np.mean(errors):.2f}, median {np.median(errors):.2f}: {'met' if met else 'MISSED'}"
-        )
+        verdicts.append(f"- {cell}: mean {np.mean(errors):.2f}, median {np.median(errors):.2f}: {met_or_missed(met)}")
     if not quick:
         save("nonlinear", outcomes)
     return page("Nonlinear measurements in two dimensions", FINDING, [

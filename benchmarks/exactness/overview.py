@@ -1,11 +1,12 @@
 """The exactness page: errors of every sampler on all problems with known posteriors, and how well warnings work.
 
 Each page linked above defines its error and has its targets and all runs. The error is that of the covariance on linear
-Gaussian problems, the energy distance on digits, and the sliced W1 distance on all others. The outcomes that the other
-benchmarks leave in docs/measured/outcomes/ are read; nothing is run. `exact_denoise=True` tells the errors of a sampler
-from those of its conditional samples: on an analytic prior it then draws p(x0 | x0 + ρε = z) exactly, and the error
-that remains is the sampler's. [What the integrator costs](measured/reverse_diffusion.md), by network calls, is measured
-where the answer is known, and `posterior priors check` measures it on a prior of your own. Cost: seconds.
+Gaussian problems, the energy distance on digits, the W1 distance of the marginals on Lévy processes, and the sliced W1
+distance on all others; (d, d_y) are the sizes of image and measurement. The outcomes that the other benchmarks leave in
+docs/measured/outcomes/ are read; nothing is run. `exact_denoise=True` tells the errors of a sampler from those of its
+conditional samples: on an analytic prior it then draws p(x0 | x0 + ρε = z) exactly, and the error that remains is the
+sampler's. [What the integrator costs](measured/reverse_diffusion.md), by network calls, is measured where the answer is
+known, and `posterior priors check` measures it on a prior of your own. Cost: seconds.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 FINDING = (
     "The median relative error of `TemperedSMC()` is at most 1.30 on every problem with a known posterior but three: "
     "magnitudes of digits (11.84), and Lévy processes most of whose increments are zero, through a blur (2.01) and at "
-    "missing points (1.49). Its warnings tell most failures: they came with 23 of the 25 runs whose error was more "
+    "missing points (1.49). Its warnings flag most failures: they came with 23 of the 25 runs whose error was more "
     "than 3 times that of exact sampling, and with 21 of the 347 where it was less than 1.3 times. "
     "`KineticLangevin()` has errors of 0.90 to 1.05 on Lévy processes, but of 2.00 to 4.37 where most increments are "
     "zero and are not seen one by one: it does not warn there."

@@ -31,7 +31,7 @@ import torch
 from torch import Tensor
 from torch.autograd import functional
 
-from benchmarks.common.pages import DOCS, page, run
+from benchmarks.common.pages import DOCS, met_or_missed, page, run
 from benchmarks.exactness.photograph_sheet import Block, sheet
 from benchmarks.exactness.photographs import SIZE, STD, decibels, operators
 from posterior.errors import TrustWarning
@@ -137,7 +137,7 @@ def scores(x: Tensor, truth: Tensor, counts: Tensor) -> list[str]:
         return f"{found.mean():.{digits}f}{error}"
 
     average = sum(within) / len(within)
-    verdict = "met" if 85 <= average <= 95 else "MISSED"
+    verdict = met_or_missed(85 <= average <= 95)
     return [shown(within, 0) + f" % ({verdict})", shown(ratios, 2), shown(decibel, 1), shown(spread, 3)]
 
 

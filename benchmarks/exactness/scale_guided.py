@@ -2,7 +2,7 @@
 
 Problems, figures and standard errors are those of the [benchmark of large images](scale.md), at σ = 0.1, with 64
 samples each. Every sampler takes the most steps that cost no more than the 159 network calls of `KineticLangevin()`,
-where a backward pass counts as two; other settings are the defaults. A dash: the sampler does not take the operator.
+where a backward pass counts as two; other settings are the defaults.
 Seeds 0.
 Cost: 15 minutes on one core; --quick: seconds, at 16².
 """
@@ -25,7 +25,7 @@ FINDING = (
     "At equal cost no guided sampler is nearer to the posterior of a Gaussian field than `KineticLangevin` beyond "
     "sampling error: where sampling error is small its mean is off by 0.026 posterior standard deviations at most and "
     "its total variance by a factor of 0.995. The next, `PiGDM`, is off by up to 0.124 and a factor of 1.056, the "
-    "others by up to 2.759 and 3.193. The verdict tells every run whose mean is off by more than a fifth of the "
+    "others by up to 2.759 and 3.193. The verdict flags every run whose mean is off by more than a fifth of the "
     "posterior's standard deviation or its variance by more than a fifth, and calls each of `KineticLangevin` sound."
 )
 OPERATORS = ("25 % of pixels", "blur of 1.5 pixels", "4× block means", "4× Fourier")

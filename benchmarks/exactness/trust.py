@@ -1,9 +1,9 @@
-"""How often the verdict speaks of samples that are far from their posterior, and of samples that are near to it.
+"""How often the verdict flags samples that are far from their posterior, and samples that are near to it.
 
 Every run is 64 samples of one measurement of the [benchmark of verdicts](verdicts.md): half of a Gaussian field, a
 blurred one, a mixture of 25 modes, and digits as an exact prior. The samplers are the library's, with the settings that
 the table names. The error is the sliced Wasserstein distance to 1,000 exact samples, divided by that of 64 exact ones
-(mean of four sets), so that 1 is as good as exact sampling. A run is spoken of if its verdict is "doubtful" or "not the
+(mean of four sets), so that 1 is as good as exact sampling. A run is flagged if its verdict is "doubtful" or "not the
 posterior"; where it is "too few to tell" it is not. Thresholds were set on other problems (100,000 and above, and those
 of `TemperedSMC`'s lineages with a run on 300 to 305 in view); rates have 95 % Clopper–Pearson intervals. Problems 306
 to 311, seeds 0. Cost: 20 minutes on one core; --quick: seconds.
@@ -42,10 +42,10 @@ from samplers import (
 )
 
 FINDING = (
-    "The verdict speaks of 203 of 210 runs whose error is more than three times that of exact samples (96.7%; the "
-    "target is nine in ten), and of 12 of 149 whose error is less than 1.3 times (8.1%; the target is one in ten at "
-    "the most). Of the latter six are of `TemperedSMC`, five of them with its fast settings, and six of chains. Of "
-    "guided samplers it misses some whose modes have wrong weights."
+    "On four kinds of problems the verdict flags 203 of 210 runs whose error is more than three times that of exact "
+    "samples (96.7%; the target is nine in ten), and 12 of 149 whose error is less than 1.3 times (8.1%; the target "
+    "is one in ten at the most). Of the latter six are of `TemperedSMC`, five of them with its fast settings, and six "
+    "of chains. Of guided samplers it misses some whose modes have wrong weights."
 )
 SIZE, NEAR, FAR = 64, 1.3, 3.0
 SAMPLERS: tuple[Sampler[Any], ...] = (
@@ -119,8 +119,8 @@ def main(quick: bool) -> str:
         "Trust",
         FINDING,
         [
-            markdown_table(["samples with an", "spoken of [95 %]"], rates, align="ll"),
-            markdown_table(["median error (spoken of)", *known], rows, align="l"),
+            markdown_table(["samples with an", "flagged [95 %]"], rates, align="ll"),
+            markdown_table(["median error (flagged)", *known], rows, align="l"),
         ],
         __doc__ or "",
     )

@@ -22,7 +22,7 @@ from dataclasses import replace
 import numpy as np
 from torch import Tensor
 
-from benchmarks.common.pages import DOCS, page, run
+from benchmarks.common.pages import DOCS, met_or_missed, page, run
 from benchmarks.generators.figures import curves, panels, spread
 from benchmarks.generators.posteriors import QUICK, certainty, islands
 from benchmarks.generators.problems import answer, error, generator, image, photographs, problem_of
@@ -170,7 +170,7 @@ def beyond(prior: GeneratorPrior, quick: bool) -> str:
         gain = second - first
         rows.append([
             kind, f"{float(first.mean()):.1f}", f"{float(second.mean()):.1f}", f"{float(gain.mean()):+.1f}",
-            f"{float(gain.min()):+.1f}", "met" if float(gain.mean()) >= 2 else "MISSED",
+            f"{float(gain.min()):+.1f}", met_or_missed(float(gain.mean()) >= 2),
         ])  # fmt: skip
         print(rows[-1], flush=True)
     return markdown_table(["task", "CSGM (dB)", "ILO (dB)", "gain", "least gain of a photograph", "target: 2 dB"], rows)

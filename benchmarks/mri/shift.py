@@ -26,7 +26,7 @@ import torch
 from scipy.stats import t as student
 from torch import Tensor
 
-from benchmarks.common.pages import page, run
+from benchmarks.common.pages import met_or_missed, page, run
 from benchmarks.mri.methods import SAMPLES, TRAINED, magnitudes_of, sampled, scores, solved, solvers, tuned_weights
 from benchmarks.mri.scans import Cell, Scans, scans_of
 from benchmarks.mri.uncertainty import ceiling, coverage, decile_ratios, rank_correlation
@@ -154,34 +154,37 @@ def bars(found: dict[str, dict[str, Any]]) -> str:
     lines = []
     for name in TRAINED:
         gain = float((first["scores"][name]["PSNR"] - sense).mean())
-        lines.append(f"In distribution {name} is {gain:.2f} dB better than CG-SENSE (1 or more): {_met(gain >= 1)}")
+        lines.append(
+            f"In distribution {name} is {gain:.2f} dB better than CG-SENSE (1 or more): {met_or_missed(gain >= 1)}."
+        )
     behind = float((_best(first) - ours).mean())
-    lines.append(
-        f"There the posterior mean is {behind:.2f} dB behind the best of them (at most 1): {_met(behind <= 1)}"
-    )
+    near = met_or_missed(behind <= 1)
+    lines.append(f"There the posterior mean is {behind:.2f} dB behind the best of them (at most 1): {near}.")
     shifted = [found[cell.title]["scores"] for cell in MASKS + ANATOMY]
     lows = [interval(one[OURS]["PSNR"] - one[name]["PSNR"])[1] for one in shifted for name in TRAINED]
     lines.append(
         f"It is better than a network, with a 95 % interval above 0, in {sum(low > 0 for low in lows)} of {len(lows)} "
-        f"pairs of shift and network (all): {_met(min(lows) > 0)}"
+        f"pairs of shift and network (all): {met_or_missed(min(lows) > 0)}."
     )
     for what, cells in (("shifts of the mask", MASKS), ("another brain", ANATOMY)):
         gains = [float((found[c.title]["scores"][OURS]["PSNR"] - _best(found[c.title])).mean()) for c in cells]
         gain = sum(gains) / len(gains)
-        lines.append(f"Over {what} it is {gain:.2f} dB better than the best network on average (1): {_met(gain >= 1)}")
+        lines.append(
+            f"Over {what} it is {gain:.2f} dB better than the best network on average (1): {met_or_missed(gain >= 1)}."
+        )
     worth = first["worth"]
     covered = float(worth["coverage"].mean())
-    lines.append(f"90 % intervals hold {covered:.1%} in distribution (85–95 %): {_met(0.85 <= covered <= 0.95)}")
+    lines.append(
+        f"90 % intervals hold {covered:.1%} in distribution (85–95 %): {met_or_missed(0.85 <= covered <= 0.95)}."
+    )
     share = float(worth["correlation"].mean() / worth["ceiling"].mean())
-    lines.append(f"Rank correlation over its ceiling: {share:.2f} (0.9): {_met(share >= 0.9)}")
+    lines.append(f"Rank correlation over its ceiling: {share:.2f} (0.9): {met_or_missed(share >= 0.9)}.")
     ratios = worth["deciles"].square().mean(0).sqrt()
     off = float((ratios - 1).abs().amax())
-    lines.append(f"Error by decile of standard deviation is off by {off:.0%} at most (15 %): {_met(off <= 0.15)}")
+    lines.append(
+        f"Error by decile of standard deviation is off by {off:.0%} at most (15 %): {met_or_missed(off <= 0.15)}."
+    )
     return "\n".join(f"- {line}" for line in lines)
-
-
-def _met(is_met: bool) -> str:
-    return "met." if is_met else "MISSED."
 
 
 def main(quick: bool) -> str:

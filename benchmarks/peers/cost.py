@@ -14,6 +14,7 @@ import torch
 from deepinv.sampling.sde_solver import BaseSDESolver
 from torch import Tensor
 
+from benchmarks.common.pages import met_or_missed
 from benchmarks.peers.adapter import Denoiser, Peer
 from posterior.data import load_digits
 from posterior.likelihoods import GaussianLikelihood
@@ -105,7 +106,7 @@ def overhead_table(quick: bool) -> list[str]:
         share = row["ours"][1] / row["deepinv"][1]
         table.append([
             method, *(f"{value:.2f}" for library in ("deepinv", "ours") for value in row[library]), f"{share:.2f}",
-            "met" if share <= HALF else "MISSED",
+            met_or_missed(share <= HALF),
         ])  # fmt: skip
     head = ["method", "deepinv, a step", "beyond", "ours, a step", "beyond", "ratio", f"target {HALF}"]
     return [
@@ -162,7 +163,7 @@ def memory_table(quick: bool) -> list[str]:
     ]
     if not quick:
         hundred, many = (peaks[name] for name in names[-2:])
-        verdict = "met" if many - hundred <= MEGABYTES else "MISSED"
+        verdict = met_or_missed(many - hundred <= MEGABYTES)
         lines.append(
             f"10,000 samples take {many - hundred:.0f} MB more than 100 (target {MEGABYTES:g}): {verdict}. If all were "
             "kept they would take 30."

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from benchmarks.common.pages import DOCS, page, run
+from benchmarks.common.pages import DOCS, met_or_missed, page, run
 from posterior.data import load_digits, load_fashion
 from posterior.errors import TrustWarning
 from posterior.figures import save_figure
@@ -111,7 +111,7 @@ def main(quick: bool) -> str:
         ])  # fmt: skip
         if prior == "digits":
             met = by_evidence[0] >= TARGET
-            verdicts.append(f"- {by_evidence[0]:.3f}, target {TARGET}: {'met' if met else 'MISSED'}")
+            verdicts.append(f"- {by_evidence[0]:.3f}, target {TARGET}: {met_or_missed(met)}")
         print(rows[-1], flush=True)
     figure = figure_of(known)
     if not quick:

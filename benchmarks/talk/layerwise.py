@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common.pages import page, run
+from benchmarks.common.pages import met_or_missed, page, run
 from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood
 from posterior.networks.perceptron import Perceptron
@@ -88,7 +88,7 @@ def transition(slope: float, widths: tuple[int, ...], trials: int) -> str:
                 successes += int(errors(LayerwiseInversion(), prior, z, prior(z), EXACT) < 1e-3)
             row.append(wilson(successes, trials))
         reached = successes >= 0.95 * trials
-        row.append("–" if ratio < FROM[slope] else "met" if reached else "MISSED")
+        row.append("–" if ratio < FROM[slope] else met_or_missed(reached))
         rows.append(row)
         print(NAMES[slope], row, flush=True)
     return markdown_table(["n/k", *(f"k = {k}" for k in widths), f"target: 0.95 at k = {widths[-1]}"], rows)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from benchmarks.common.pages import DOCS, page, run
+from benchmarks.common.pages import DOCS, met_or_missed, page, run
 from benchmarks.generators.problems import error, generator, image
 from posterior.data import load_digits
 from posterior.diagnostics import find_outliers
@@ -115,7 +115,7 @@ def share_table(curve: Curve) -> str:
     rows = [[name, *(f"{values[share]:.4f}" for share in shares)] for name, values in curve.items()]
     ratios = {name: [curve[name][share] / curve[name][0.0] for share in shares] for name in ("CSGM", "RobustCSGM")}
     rows += [[f"{name}, × its clean error", *(f"{ratio:.1f}" for ratio in each)] for name, each in ratios.items()]
-    judged = ["met" if ratio <= MOST else "MISSED" for ratio in ratios["RobustCSGM"]]
+    judged = [met_or_missed(ratio <= MOST) for ratio in ratios["RobustCSGM"]]
     judged = [word if 0.02 <= share <= 0.1 else "–" for share, word in zip(shares, judged, strict=True)]
     rows.append([f"target of RobustCSGM: ≤ {MOST}", *judged])
     return markdown_table(["wrong entries", *(f"{share:.0%}" for share in shares)], rows)

@@ -18,7 +18,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from benchmarks.common.pages import page, run
+from benchmarks.common.pages import met_or_missed, page, run
 from posterior.data import load_digits
 from posterior.errors import TrustWarning
 from posterior.likelihoods import GaussianLikelihood
@@ -79,7 +79,7 @@ def main(quick: bool) -> str:
             ])  # fmt: skip
         bound = max(0.1, 1.5 * float(of_exact.mean()))
         met = float(found.mean()) <= bound
-        verdicts.append(f"- σ = {std:g}: {found.mean():.3f}, target {bound:.3f}: {'met' if met else 'MISSED'}")
+        verdicts.append(f"- σ = {std:g}: {found.mean():.3f}, target {bound:.3f}: {met_or_missed(met)}")
         print(verdicts[-1], flush=True)
     head = [
         "σ", "digits", "TV of pairs of classes", "of exact samples", "likeliest pair", "network calls", "seconds",

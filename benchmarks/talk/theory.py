@@ -30,11 +30,11 @@ from posterior.priors.generators import NetworkGenerator
 from samplers.map import CSGM
 
 FINDING = (
-    "Pairs of images that are searched for, and not drawn, decide how much an operator sees at the least: of "
-    "digits 400 Fourier values see 0.315 of the distance of two images and 400 pixels 0.146, where random pairs "
-    "suggest 0.837 and 0.977; as many Gaussian projections see 0.724. The theorem's bound holds for every planted "
-    "digit, and for random networks of 10 latents from 20 measurements on, where the error is 0.58 of it at the "
-    "most; at 10 it holds for 5 of 16. Nearly all of the error is what the generator cannot make."
+    "Pairs of images that are searched for, and not drawn, decide how much an operator sees at the least: of digits "
+    "400 Fourier values see 0.315 of the distance of two images and 400 pixels 0.146, where random pairs suggest "
+    "0.837 and 0.977; as many Gaussian projections see 0.724. The theorem's bound holds for every planted digit, and "
+    "for random networks of 10 latents from 20 measurements on, where the error is 0.58 of it at the most; at 10 it "
+    "holds for 5 of 16. From 50 measurements on most of the error is what the generator cannot make."
 )
 COUNTS = (20, 50, 100, 200, 400)
 IMAGE = 400

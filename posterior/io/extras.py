@@ -23,6 +23,6 @@ def require(module: str, extra: str) -> Any:
     except ImportError as error:
         package = module.partition(".")[0]
         raise IncompatibleError(
-            f"this needs the package {package}: pip install {package}, or the extra `{extra}`, which has it: "
-            f"pip install 'posterior-samplers[{extra}]'"
+            f"this needs the package {package}: pip install {package}, or the extra `{extra}` of "
+            f"posterior, which has it: pip install -e '.[{extra}]' in its clone"
         ) from error

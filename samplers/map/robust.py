@@ -32,7 +32,7 @@ class RobustCSGM(Restarted[Search]):
 
     over blocks B_j of the measured entries. A grossly wrong entry makes the difference in its block large, of
     either sign, so that the median is that of a block without one, as long as half of the blocks are: of b entries
-    where less than log(2)/b of all are wrong, 13 % for b = 5 and 3 % for the paper's 20. Both z and its rival z′
+    where less than 1 − 2^(−1/b) of all are wrong, 13 % for b = 5 and 3 % for the paper's 20. Both z and its rival z′
     take steps of Adam on the block that is the median. Blocks are drawn anew at each step, so that no entry is shut
     out for good, and eight times, for a mean of eight medians, which costs no network call.
 

@@ -1,4 +1,4 @@
-"""The verdict speaks of samples that cannot be of the posterior, and is silent of exact ones."""
+"""The verdict flags samples that cannot be of the posterior, and not exact ones."""
 
 import math
 from dataclasses import replace
