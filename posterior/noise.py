@@ -104,6 +104,12 @@ class Noise:
         return replace(self, draws=self.draws[:1] + torch.arange(num_draws, device=self.draws.device))
 
     @checked
+    def times(self, count: Size) -> Noise:
+        """The source of `count` draws for each of this source's: those of other draws share none with them."""
+        total = count * len(self.draws)
+        return replace(self, draws=count * self.draws[:1] + torch.arange(total, device=self.draws.device))
+
+    @checked
     def split(self, count: Size) -> Noise:
         """A source for `count` copies of each measurement, next to each other, that draw independently."""
         copies = torch.arange(count, device=self.keys.device)

@@ -103,7 +103,9 @@ class AnnealedLangevin(Sampler[State]):
         last = problem.y.real.new_full((len(problem),), self.sigma_last or 0.01)
         if self.sigma_last is None and is_linear_gaussian(problem):
             finest = 0.1 * problem.likelihood.noise_std.to(last) / problem.operator.norm().to(last)
-            last = last.minimum(finest).clamp_min(prior.sigma_min)
+            last = last.minimum(finest)
+        if self.sigma_last is None:
+            last = last.clamp_min(prior.sigma_min)
         return geometric_levels(torch.full_like(last, first), last, self.levels)
 
     def init(self, problem: Posterior, noise: Noise) -> State:

@@ -246,8 +246,8 @@ def first_scale(problem: Posterior) -> float:
     return 1.0 if is_linear_gaussian(problem) else _FIRST
 
 
-def check_auxiliary(method: str, problem: Posterior) -> None:
-    """Raise unless `auxiliary_move` applies to a problem at β = 1.
+def check_auxiliary(method: str, problem: Posterior, fraction: float = _FRACTION) -> None:
+    """Raise unless `auxiliary_move`, or what denoises at a fraction of σ_y/‖A‖, applies to a problem at β = 1.
 
     Raises:
         IncompatibleError: The prior is no ScorePrior.
@@ -258,9 +258,9 @@ def check_auxiliary(method: str, problem: Posterior) -> None:
         raise IncompatibleError(f"{method} takes a ScorePrior, not a {type(prior).__name__}")
     if is_linear_gaussian(problem):  # elsewhere the curvature is known once the run is on
         std = problem.likelihood.noise_std
-        rho = _FRACTION * std / problem.operator.norm().to(std)
+        rho = fraction * std / problem.operator.norm().to(std)
         if float(rho.min()) < prior.sigma_min:
             raise NoiseLevelError(
-                f"{method} denoises at 0.95 σ_y/‖A‖ = {float(rho.min()):.3g}, below {prior.sigma_min:g}, the smallest "
-                f"noise level of {type(prior).__name__}: raise noise_std, or use a prior trained to smaller ones"
+                f"{method} denoises at {fraction:.2g} σ_y/‖A‖ = {float(rho.min()):.3g}, below {prior.sigma_min:g}, the "
+                f"smallest noise level of {type(prior).__name__}: raise noise_std, or use a prior of smaller ones"
             )

@@ -23,7 +23,7 @@ from posterior.priors.generators import GeneratorPrior
 from posterior.priors.score_prior import ScorePrior
 from posterior.problem import LatentPosterior, Posterior
 from posterior.results import Samples
-from samplers.invariance import moving_calls, verdicts_by_moving
+from samplers.invariance import MOVED, moving_calls, verdicts_by_moving
 from samplers.metering import Meter, metered
 from samplers.plan import Calls, Plan, fitted, plan_of
 from samplers.run import Run, identity
@@ -215,8 +215,9 @@ class Sampler(Generic[StateT]):
                 with an exact float64 denoiser. A network rounds by the shape of a call, which long chains may enlarge
                 until draws are others of the same law.
             keep: "moments" keeps mean, standard deviation and quantiles instead of draws: these are made 256 at a time,
-                or `batch_size`, by one run after another with noise of its own. Methods whose draws are independent
-                make the same draws either way; populations and chains, each of a run, start anew, burn-in included.
+                or `batch_size` but no fewer than 16, by one run after another with noise of its own. Methods whose
+                draws are independent make the same draws either way; populations and chains, each of a run, start
+                anew, burn-in included.
             progress: Whether to show a progress bar.
             callback: Called at the end of each step with (step, state, info). A state that it returns takes the place
                 of the sampler's: it may change x, or set `done` to stop.
@@ -241,6 +242,11 @@ class Sampler(Generic[StateT]):
         if max_seconds is not None:
             if keep == "moments":
                 raise InvalidValueError("max_seconds plans samples that are kept: leave keep='moments' out")
+            if checkpoint is not None:
+                raise InvalidValueError(
+                    "max_seconds chooses by a time that differs from run to run, so that a checkpoint would be of "
+                    "another run: leave one of them out, and take what plan() says for the other"
+                )
             chosen, count = fitted(self, problem, num_samples, batch_size, max_seconds)
             if (chosen, count) != (self, num_samples):
                 warn_caller(f"max_seconds={max_seconds:g}: {count} samples by {chosen!r}")
@@ -289,7 +295,7 @@ class Sampler(Generic[StateT]):
         callback: Callback | None, checkpoint: str | Path | None, progress: bool,
     ) -> Moments:  # fmt: skip
         """The moments of draws that are made block by block, one run after another."""
-        size = self.block(num_samples, batch_size or _BLOCK)
+        size = self.block(num_samples, max(batch_size or _BLOCK, MOVED))  # else a verdict has too few samples
         work = f"moments of blocks of {size}"
         with (
             open_checkpoint(checkpoint, lambda: identity(work, self, problem, num_samples, seed)) as file,

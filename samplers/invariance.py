@@ -17,7 +17,7 @@ from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, largest_rho
 from samplers.curvature import Curvature, is_linear_gaussian
 from samplers.kernel import Move
 
-_MOVED, _STEPS = 16, 6  # samples that are moved at the most, and network calls for each
+MOVED, _STEPS = 16, 6  # samples that are moved at the most, and network calls for each
 _AT_ONCE = 1 << 20  # values moved at once, if one sample has no more
 _SURE = 4.0  # standard errors beyond which a change is one
 _DOUBTFUL, _WRONG = 0.2, 0.5  # changes, in squared lengths of a step
@@ -38,7 +38,7 @@ class Change(NamedTuple):
 
 def moving_calls(problem: Posterior, num_samples: int) -> int:
     """Network calls that the move takes for a measurement, which are not among those of the sampler."""
-    return 2 * _STEPS * min(num_samples, _MOVED) if _applies(problem) else 0
+    return 2 * _STEPS * min(num_samples, MOVED) if _applies(problem) else 0
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _applies(problem: Posterior) -> bool:
 
 def _evenly(x: Tensor) -> Tensor:
     """Indices of the samples that are moved."""
-    count = min(len(x), _MOVED)
+    count = min(len(x), MOVED)
     return torch.arange(count, device=x.device) * len(x) // count
 
 

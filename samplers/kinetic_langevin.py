@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
@@ -29,6 +29,7 @@ from samplers.state import Info
 _STEP, _FRICTION = 1.4, 0.12  # h and γ, in units of ρ and 1/ρ: stable below 2, and BAOAB has no error in z on Gaussians
 _ABOVE = 3.0  # times the prior's scale: to where evidence is compared, if modes are weighed
 _LINEAGES, _SPREAD = 5, 0.8  # beyond which weights of modes are not to be trusted
+_POPULATION = 96  # chains that are weighed together, where samples are made in several runs
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,8 @@ class KineticLangevin(Sampler[KineticState]):
         return BUDGETS[self.accuracy]
 
     def check(self, problem: Posterior) -> None:
-        if self.accuracy not in BUDGETS:
-            raise InvalidValueError(f"accuracy is one of {', '.join(BUDGETS)}, not {self.accuracy!r}")
-        check_auxiliary(self.name, problem)
+        check_auxiliary(self.name, problem, math.sqrt(SHARE))
+        super().check(problem)
         if not is_linear_gaussian(problem):
             raise IncompatibleError(
                 f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
@@ -102,6 +102,9 @@ class KineticLangevin(Sampler[KineticState]):
     def calls(self, problem: Posterior, num_samples: int) -> Calls:
         steps = self.budget.moves if self.exact_denoise else self.budget.steps_in_all
         return Calls(num_samples * self._spent(steps))
+
+    def block(self, num_samples: int, at_once: int) -> int:
+        return super().block(num_samples, max(at_once, _POPULATION) if self.modes else at_once)
 
     def init(self, problem: Problem, noise: Noise) -> KineticState:
         rho = self._rho(problem, 0)
@@ -159,7 +162,11 @@ class KineticLangevin(Sampler[KineticState]):
         if not self.modes:
             return {}
         fewest = min(_LINEAGES, num_samples / 2)  # of few chains that are all there still nothing was lost
+        weighed = info["lineages"].new_full((), torch.nan if num_samples < 2 * _LINEAGES else 0.0)
         return {
+            "modes are weighed in halves of the chains, and so few chains may all be in one (num_samples)": (
+                weighed.expand_as(info["lineages"])
+            ),
             "few chains are left to tell the weights of modes (lineages)": info["lineages"] < fewest,
             "chains of equal weight differ in evidence, so that it does not tell the weights of modes "
             "(log_weight_spread)": info["log_weight_spread"] > _SPREAD,

@@ -57,7 +57,7 @@ def spread(problem: Posterior, kernel: Kernel, probe: bool, noise: Noise) -> Ten
         noise: Source of randomness.
     """
     count, source = pilots(problem, probe), noise.use("pilot")
-    x = problem.prior.decode(kernel.start(problem, count, source)).nan_to_num(0.0, 0.0, 0.0)
+    x = problem.images(kernel.start(problem, count, source)).nan_to_num(0.0, 0.0, 0.0)
     curvature = Curvature(problem, x.mean(0))
     beta = _temperatures(x)
     rooted = curvature.root(x - x.mean(0)).flatten(2)

@@ -152,12 +152,13 @@ class TemperedSMC(Sampler[PopulationState]):
         for text in levels.too_large(problem, ahead, size, self.budget.ess):
             warn_caller(f"{self.name}: {text}", TooLargeWarning)
         # Independent samples of the prior, so many that importance weights alone go some way at no loss.
-        x = kernel.start(problem, self.budget.prior_samples * size, noise)
+        count = self.budget.prior_samples
+        x = kernel.start(problem, count * size, noise.times(count))
         log_likelihood = problem.log_likelihood(x)
         zero = x.new_zeros(len(problem))
         beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
         log_weights = beta * log_likelihood
-        uniform = noise.use("start").for_draws(islands).uniform()
+        uniform = noise.use("resample").for_draws(islands).uniform()
         index = pop.systematic_by_island(log_weights, islands, uniform, size)
         return PopulationState(
             x=pop.take(x, index),

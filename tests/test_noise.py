@@ -54,6 +54,8 @@ def test_a_draw_depends_on_its_own_address_only():
     assert torch.equal(values[:2], noise.for_draws(2).normal((3, 5)))
     later = dataclasses.replace(noise, draws=noise.draws[2:])
     assert torch.equal(values[2:4], later.for_draws(2).normal((3, 5)))
+    assert torch.equal(later.times(2).draws, torch.arange(4, 10))
+    assert torch.equal(noise.times(3).draws, torch.arange(15))
     assert torch.equal(values[:, [2, 0]], noise.select(torch.tensor([2, 0])).normal((3, 5)))
     # a shorter event is a prefix of a longer one
     assert torch.equal(values.flatten(2)[..., :6], noise.normal((6,)))

@@ -16,6 +16,7 @@ from posterior.priors import ScorePrior
 from posterior.priors.diffusers import operator_on_latents
 from posterior.priors.zoo import load_prior
 from posterior.problem import Posterior
+from samplers import AnnealedLangevin, TemperedSMC
 from samplers.guided import DPS, DiffPIR
 
 diffusers = pytest.importorskip("diffusers")
@@ -220,6 +221,8 @@ def test_latent_diffusion() -> None:
     problem = Posterior(prior, likelihood, likelihood.simulate(z[:, 0], Noise.of(0, 2)))
     draws = DPS(steps=3).sample(problem, 2, progress=False)
     assert draws.x.shape == (2, 2, 3, 32, 32)
+    assert TemperedSMC("fast", population=8).plan(problem, 2).nfe > 0  # foretold from latents, which it moves
+    assert AnnealedLangevin(form="code")._levels(problem)[-1].min() >= prior.sigma_min > 0.01
 
 
 class Strange:

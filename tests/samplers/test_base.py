@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, TrustWarning
+from posterior.operators import Inpainting
 from posterior.priors import GeneratorPrior
 from samplers import AnnealedLangevin, AuxiliaryGibbs, TemperedSMC
-from tests.problems import mixture_problem
+from samplers.auxiliary_kernel import AuxiliaryKernel
+from tests.problems import gaussian, measure, mixture_problem
 
 LANGEVIN = AnnealedLangevin(levels=10, sigma_last=0.1)
 
@@ -36,6 +38,37 @@ def test_populations_and_chains_start_anew():
     assert blocks.info["log_evidence"].shape == (3, 1)  # 256 at a time, unless batch_size says otherwise
     chains = AuxiliaryGibbs(chains=3, burn_in=3, thinning=1, steps=4, prior_steps=5)
     assert len(chains.sample(problem, 30, batch_size=8, keep="moments", progress=False)) == 30
+
+
+@pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
+def test_populations_have_no_sample_of_the_prior_in_common(monkeypatch):
+    starts, start = [], AuxiliaryKernel.start
+
+    def spied(kernel, problem, count, noise):
+        starts.append(start(kernel, problem, count, noise))
+        return starts[-1]
+
+    monkeypatch.setattr(AuxiliaryKernel, "start", spied)
+    settings = {"batch_size": 24, "keep": "moments", "progress": False}
+    TemperedSMC(accuracy="fast", population=24).sample(mixture_problem(), 48, **settings)
+    first, second = (x.flatten(1) for x in starts if len(x) >= 48)  # fewer foretell the levels
+    assert torch.cdist(first, second).min() > 0
+
+
+def test_a_verdict_has_samples_enough_whatever_the_batch_size():
+    # Unsaid of one sample at a time: a move that leaves the posterior as it is shrinks what is ten times too wide.
+    problem = measure(gaussian(64), Inpainting(torch.arange(64) % 2 == 0), 0.1)
+
+    class Wide(AuxiliaryGibbs):
+        """A sampler whose samples are too wide where nothing is seen."""
+
+        def finish(self, problem, state, noise, num_samples):
+            kept = state.kept + 10 * noise.normal(problem.event_shape) * (torch.arange(64) % 2)
+            return kept, self.convergence(kept.flatten(2))
+
+    wide = Wide(chains=1, burn_in=2, thinning=1, steps=4, prior_steps=5)
+    with pytest.warns(TrustWarning, match="a move that leaves the posterior as it is lowers"):
+        wide.sample(problem, 32, batch_size=1, keep="moments", progress=False)
 
 
 def test_a_stopped_run_goes_on(tmp_path):

@@ -187,10 +187,14 @@ def test_what_it_does_not_take_is_refused() -> None:
     counts = PoissonLikelihood(Inpainting(torch.ones(4, dtype=torch.bool)), 1.0, 1.0)
     with pytest.raises(IncompatibleError, match="TemperedSMC"):
         KineticLangevin().sample(Posterior(problem.prior, counts, torch.ones(1, 4, dtype=DOUBLE)), 2, progress=False)
-    sharp = measure(gaussian(4), WIDE, 1e-9)
-    sharp.prior.sigma_min = 1e-3
-    with pytest.raises(NoiseLevelError, match="KineticLangevin"):
+    sharp = measure(gaussian(4), WIDE, 0.1)
+    sharp.prior.sigma_min = 0.09 / float(WIDE.norm())  # above its last level of √¾ σ_y/‖A‖
+    with pytest.raises(NoiseLevelError, match="KineticLangevin denoises at 0.87"):
         KineticLangevin().sample(sharp, 2, progress=False)
+    small = measure(gaussian(4), WIDE, 0.1)
+    small.prior.sigma_max = 0.2 * small.prior.sigma_data
+    with pytest.raises(NoiseLevelError, match="begins with noise that hides the image"):
+        KineticLangevin().sample(small, 2, progress=False)
 
 
 def test_modes_that_are_apart_keep_the_weights_of_the_start() -> None:
@@ -204,7 +208,12 @@ def test_modes_that_are_apart_keep_the_weights_of_the_start() -> None:
 
 def test_few_chains_of_one_mode_are_all_that_is_needed() -> None:
     info = {"lineages": torch.tensor([3.0, 4.0, 5.0]), "log_weight_spread": torch.zeros(3)}
-    few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 6).values()
-    assert few.tolist() == [False, False, False]
-    few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 64).values()
-    assert few.tolist() == [True, True, False]
+    apart, few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 6).values()
+    assert few.tolist() == [False, False, False] and apart.isnan().all()  # three of them cannot tell modes' weights
+    apart, few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 64).values()
+    assert few.tolist() == [True, True, False] and not apart.any()
+
+
+def test_modes_are_weighed_among_a_hundred_chains_however_few_fit_in_a_network_call() -> None:
+    assert KineticLangevin(modes=True).block(1000, 16) == 96 and KineticLangevin().block(1000, 16) == 16
+    assert KineticLangevin(modes=True).block(1000, 256) == 256

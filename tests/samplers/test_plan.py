@@ -155,6 +155,8 @@ def test_nothing_is_begun_that_takes_too_long(slow: Posterior) -> None:
         KineticLangevin().sample(slow, 64, progress=False, max_seconds=100)
     with pytest.raises(InvalidValueError, match="leave keep='moments' out"):
         KineticLangevin().sample(slow, 64, progress=False, max_seconds=100, keep="moments")
+    with pytest.raises(InvalidValueError, match="leave one of them out"):
+        KineticLangevin().sample(slow, 64, progress=False, max_seconds=100, checkpoint="run.pt")
     with pytest.raises(InvalidValueError, match="max_seconds"):
         KineticLangevin().sample(slow, 64, progress=False, max_seconds=0)
     assert max(slow.prior.shapes) <= 64
