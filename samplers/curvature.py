@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.linalg import SpectralFunction
@@ -87,7 +88,9 @@ class _Linearisation(LinearOperator):
         if isinstance(inner, LinearOperator):
             return self.root * (self.likelihood.input_scale * inner(x))
         primal = self.pilot.expand(torch.broadcast_shapes(x.shape, self.pilot.shape))
-        with torch.enable_grad():  # J x as the derivative in w of ⟨x, Jᵀ w⟩: torch has no Jx for every operator
+        # J x as the derivative in w of ⟨x, Jᵀ w⟩: torch has no Jx for every operator, and no such derivative of fused
+        # attention, which decoders of latents have.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             primal = primal.detach().requires_grad_()
             u = self.likelihood.noiseless(primal)
             w = torch.zeros_like(u, requires_grad=True)
