@@ -162,11 +162,9 @@ class KineticLangevin(Sampler[KineticState]):
         if not self.modes:
             return {}
         fewest = min(_LINEAGES, num_samples / 2)  # of few chains that are all there still nothing was lost
-        weighed = info["lineages"].new_full((), torch.nan if num_samples < 2 * _LINEAGES else 0.0)
+        apart = torch.full_like(info["log_weight_spread"], torch.nan if num_samples < 2 * _LINEAGES else 0.0)
         return {
-            "modes are weighed in halves of the chains, and so few chains may all be in one (num_samples)": (
-                weighed.expand_as(info["lineages"])
-            ),
+            "fewer than ten chains cannot tell the weights of modes (num_samples)": apart,
             "few chains are left to tell the weights of modes (lineages)": info["lineages"] < fewest,
             "chains of equal weight differ in evidence, so that it does not tell the weights of modes "
             "(log_weight_spread)": info["log_weight_spread"] > _SPREAD,

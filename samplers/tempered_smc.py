@@ -158,7 +158,7 @@ class TemperedSMC(Sampler[PopulationState]):
         zero = x.new_zeros(len(problem))
         beta = pop.temperature_increment(torch.zeros_like(log_likelihood), log_likelihood, zero, size)
         log_weights = beta * log_likelihood
-        uniform = noise.use("resample").for_draws(islands).uniform()
+        uniform = noise.use("start").for_draws(islands).uniform()
         index = pop.systematic_by_island(log_weights, islands, uniform, size)
         return PopulationState(
             x=pop.take(x, index),

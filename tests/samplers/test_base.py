@@ -24,17 +24,16 @@ def test_independent_draws_are_the_same_either_way():
     assert torch.allclose(moments.nfe, whole.nfe)
 
 
+@pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
 def test_populations_and_chains_start_anew():
     problem = mixture_problem()
     population = TemperedSMC(accuracy="fast", population=24)
-    with pytest.warns(TrustWarning):
-        moments = population.sample(problem, 60, batch_size=8, keep="moments", progress=False)
+    moments = population.sample(problem, 60, batch_size=8, keep="moments", progress=False)
     assert len(moments) == 60
     assert moments.info["log_evidence"].shape == (3, 1)  # 24 + 24 + 12 draws
     assert len(moments.info["log_evidence"].unique()) == 3  # each with noise of its own
     assert len(moments.warnings) == len(set(moments.warnings))
-    with pytest.warns(TrustWarning):
-        blocks = population.sample(problem, 513, keep="moments", progress=False)
+    blocks = population.sample(problem, 513, keep="moments", progress=False)
     assert blocks.info["log_evidence"].shape == (3, 1)  # 256 at a time, unless batch_size says otherwise
     chains = AuxiliaryGibbs(chains=3, burn_in=3, thinning=1, steps=4, prior_steps=5)
     assert len(chains.sample(problem, 30, batch_size=8, keep="moments", progress=False)) == 30
