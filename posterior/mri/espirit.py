@@ -21,7 +21,7 @@ def espirit_maps(
     calibration: Sequence[Count],
     kernel: Count | None = None,
     threshold: Level = 0.02,
-    crop: Level = 0.95,
+    crop: Level = 0.9,
     noise_std: NonNegative = 0.0,
 ) -> Tensor:
     r"""Sensitivities S of which the middle of k-space is one image's: ESPIRiT.
@@ -42,8 +42,8 @@ def espirit_maps(
         kernel: k; half the shorter side of the middle, and at most 6, unless given.
         threshold: Singular values of the patches below this share of the largest are noise.
         crop: Eigenvalue up to which there is no image.
-        noise_std: σ in each real component; singular values up to \(\sigma(\sqrt{P} + \sqrt{C k^2})\), about those of
-            white noise in P patches that overlap, are noise as well.
+        noise_std: σ in each real component; singular values up to \(\sqrt 2\, \sigma(\sqrt{P} + \sqrt{C k^2})\), about
+            those of white noise in P patches that overlap, are noise as well.
 
     Returns:
         Maps (..., C, H, W).
@@ -76,7 +76,7 @@ def _maps(
     middle = middle / unit  # squares of k-space in small units may leave the range
     patches = middle.unfold(1, kernel, 1).unfold(2, kernel, 1).permute(0, 3, 4, 1, 2).flatten(3).flatten(0, 2)
     squares, vectors = torch.linalg.eigh(patches @ patches.mH)
-    noise = noise_std / unit * (math.sqrt(patches.shape[1]) + math.sqrt(patches.shape[0]))
+    noise = math.sqrt(2) * noise_std / unit * (math.sqrt(patches.shape[1]) + math.sqrt(patches.shape[0]))
     kept = squares > torch.maximum(threshold**2 * squares[-1], noise.square())
     if not bool(kept.any()):
         return middle.new_zeros(coils, *shape)

@@ -24,7 +24,7 @@ from posterior.mri.kspace import divided
 from posterior.operators import MultiCoilMRI
 from posterior.reconstruction.grid import kspace_on, maps_on, mask_on, placed_on
 
-_FEWEST = 6  # rows and columns of a middle from which maps are estimated
+_FEWEST, _MOST = 6, 32  # rows and columns of a middle from which maps are estimated; more add noise and time
 _QUANTILE = 0.99
 _STEPS, _TOLERANCE = 8, 1e-4  # of conjugate gradients; noise grows with steps, aliasing falls
 
@@ -163,6 +163,7 @@ def _estimated_maps(kspace: Tensor, mask: Tensor, std: float) -> tuple[Tensor, s
             f"coil maps are estimated from the middle of k-space, of which {rows} × {columns} are measured in full; "
             f"it takes {_FEWEST} × {_FEWEST}: give coil maps"
         )
+    rows, columns = min(rows, _MOST), min(columns, _MOST)
     maps = espirit_maps(kspace, (rows, columns), noise_std=std)
     if not bool(maps.any()):
         raise InvalidValueError(

@@ -49,7 +49,7 @@ def test_sigpy_finds_the_same_maps() -> None:
     theirs, eigenvalues = EspiritCalib(
         kspace.numpy(), calib_width=24, kernel_width=6, show_pbar=False, output_eigenvalue=True
     ).run()
-    ours = espirit_maps(kspace, (24, 24), kernel=6)
+    ours = espirit_maps(kspace, (24, 24), kernel=6, crop=0.95)
     both = torch.as_tensor(np.abs(theirs).sum(0) > 0) & (ours.abs().sum(0) > 0)
     assert float(agreement(ours, torch.as_tensor(theirs))[both].min()) > 0.9999
     # They crop at the same eigenvalue, which sigpy has from a hundred power iterations.
@@ -125,6 +125,16 @@ def test_noise_does_not_count_as_signal() -> None:
     assert float(nothing[OBJECT == 0].double().mean()) > 0.7
     assert float(agreement(found, truth)[OBJECT > 0.2].quantile(0.02)) > 0.95
     assert bool((espirit_maps(made.kspace[0], (24, 24)).abs().sum(0) > 0).all())
+
+
+@pytest.mark.parametrize("middle", [(24, 24), (HEIGHT, WIDTH)])
+def test_maps_of_a_noisy_scan_whose_middle_is_large(middle: tuple[int, int]) -> None:
+    """Noise of many patches is below the threshold: above it the largest eigenvector is a random one."""
+    truth = random_maps(6, HEIGHT, WIDTH, seed=2)
+    made = simulate(OBJECT[None], truth, 10.0, seed=1)
+    found = espirit_maps(made.kspace[0], middle, noise_std=float(made.noise_std[0]))
+    assert float(agreement(found, truth)[OBJECT > 0.2].quantile(0.02)) > 0.98
+    assert float((found.abs().sum(0) == 0)[OBJECT == 0].double().mean()) > 0.7
 
 
 def test_noise_alone_has_no_maps() -> None:
