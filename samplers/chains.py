@@ -105,10 +105,12 @@ class ChainSampler(Sampler[ChainT]):
         if by_chain.shape[1] < 4:
             unknown = draws.new_full(draws.shape[1:2], float("nan"))
             return {"r_hat": unknown, "r_hat_limit": unknown, "effective_samples": unknown}
+        stuck = (by_chain == by_chain[:, :1]).all(1).all(-1).any(0)  # a chain that never moved is worth a draw
+        effective = ess_mean(by_chain).nan_to_num(float(len(draws))).amin(-1)
         return {
             "r_hat": rhat(by_chain).nan_to_num(1.0).amax(-1),
             "r_hat_limit": torch.stack([rhat_limit(one) for one in by_chain.unbind(2)]).to(draws),
-            "effective_samples": ess_mean(by_chain).nan_to_num(float(len(draws))).amin(-1),
+            "effective_samples": torch.where(stuck, effective.clamp_max(float(self.chains)), effective),
         }
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:

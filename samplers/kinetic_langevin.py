@@ -29,6 +29,7 @@ from samplers.state import Info
 _STEP, _FRICTION = 1.4, 0.12  # h and γ, in units of ρ and 1/ρ: stable below 2, and BAOAB has no error in z on Gaussians
 _ABOVE = 3.0  # times the prior's scale: to where evidence is compared, if modes are weighed
 _LINEAGES, _SPREAD = 5, 0.8  # beyond which weights of modes are not to be trusted
+_FEWEST = 3  # draws of which a change by `verdicts_by_moving` has a standard error that says something
 _POPULATION = 96  # chains that are weighed together, where samples are made in several runs
 
 
@@ -159,11 +160,13 @@ class KineticLangevin(Sampler[KineticState]):
         }
 
     def reasons(self, problem: Posterior, info: Info, num_samples: int) -> dict[str, Tensor]:
+        alone = torch.full((len(problem),), torch.nan if num_samples < _FEWEST else 0.0, device=problem.device)
+        few = {"fewer than three draws cannot tell whether they are of the posterior (num_samples)": alone}
         if not self.modes:
-            return {}
+            return few
         fewest = min(_LINEAGES, num_samples / 2)  # of few chains that are all there still nothing was lost
         apart = torch.full_like(info["log_weight_spread"], torch.nan if num_samples < 2 * _LINEAGES else 0.0)
-        return {
+        return few | {
             "fewer than ten chains cannot tell the weights of modes (num_samples)": apart,
             "few chains are left to tell the weights of modes (lineages)": info["lineages"] < fewest,
             "chains of equal weight differ in evidence, so that it does not tell the weights of modes "

@@ -1,9 +1,12 @@
 """Calls of `sample`: what they refuse, and moments of samples that are made block by block."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from posterior.errors import FileFormatError, IncompatibleError, InvalidValueError, TrustWarning
+from posterior.noise import Noise
 from posterior.operators import Inpainting
 from posterior.priors import GeneratorPrior
 from samplers import AnnealedLangevin, AuxiliaryGibbs, TemperedSMC
@@ -68,6 +71,17 @@ def test_a_verdict_has_samples_enough_whatever_the_batch_size():
     wide = Wide(chains=1, burn_in=2, thinning=1, steps=4, prior_steps=5)
     with pytest.warns(TrustWarning, match="a move that leaves the posterior as it is lowers"):
         wide.sample(problem, 32, batch_size=1, keep="moments", progress=False)
+
+
+def test_a_chain_that_never_moves_is_worth_one_draw():
+    # R-hat of one chain of equal draws is undefined, and so is the number that they are worth.
+    sampler = AuxiliaryGibbs(chains=2, burn_in=2, thinning=1)
+    draws = Noise.of(0).normal((64, 2, 3))[0, 0]  # (S, B, n)
+    draws[32:, 1] = draws[32, 1]  # the second chain of the second measurement
+    info = sampler.convergence(draws)
+    assert float(info["effective_samples"][0]) > 30 and float(info["effective_samples"][1]) == 2
+    alone = replace(sampler, chains=1).convergence(draws[:1].expand(64, -1, -1))
+    assert alone["effective_samples"].tolist() == [1, 1]
 
 
 def test_a_stopped_run_goes_on(tmp_path):

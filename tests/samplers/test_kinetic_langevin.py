@@ -24,6 +24,7 @@ SHARED_CASES = {
 }
 
 WIDE = Matrix(torch.tensor([[1.0, 0.5, 0.2, 0.0], [0.0, 0.3, 1.0, 2.0]], dtype=DOUBLE))
+WHOLE = Inpainting(torch.ones(8, dtype=torch.bool))
 
 
 def copies(problem: Posterior, count: int) -> Posterior:
@@ -208,12 +209,19 @@ def test_modes_that_are_apart_keep_the_weights_of_the_start() -> None:
 
 def test_few_chains_of_one_mode_are_all_that_is_needed() -> None:
     info = {"lineages": torch.tensor([3.0, 4.0, 5.0]), "log_weight_spread": torch.zeros(3)}
-    apart, few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 6).values()
+    _, apart, few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 6).values()
     assert few.tolist() == [False, False, False] and apart.isnan().all()  # three of them cannot tell modes' weights
-    apart, few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 64).values()
+    _, apart, few, _ = KineticLangevin(modes=True).reasons(gaussian_problem(), info, 64).values()
     assert few.tolist() == [True, True, False] and not apart.any()
 
 
 def test_modes_are_weighed_among_a_hundred_chains_however_few_fit_in_a_network_call() -> None:
     assert KineticLangevin(modes=True).block(1000, 16) == 96 and KineticLangevin().block(1000, 16) == 16
     assert KineticLangevin(modes=True).block(1000, 256) == 256
+
+
+@pytest.mark.filterwarnings("ignore::posterior.errors.TrustWarning")
+@pytest.mark.parametrize(("count", "told"), [(2, False), (8, True)])
+def test_two_draws_tell_nothing(count: int, told: bool) -> None:
+    samples = KineticLangevin("fast").sample(measure(gaussian(8), WHOLE, 0.1), count, progress=False)
+    assert (samples.verdict[0].level != "too few to tell") == told
