@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Count, NonNegative, Positive, Several, check_falling
-from posterior.errors import IncompatibleError, InvalidValueError
+from posterior.errors import InvalidValueError
 from posterior.noise import Noise
 from posterior.priors.reverse_diffusion import geometric_levels
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler
-from samplers.curvature import is_linear_gaussian
+from samplers.curvature import check_linear_gaussian, is_linear_gaussian
 from samplers.plan import Calls
 from samplers.state import Info, State
 
@@ -81,10 +81,8 @@ class AnnealedLangevin(Sampler[State]):
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if not is_linear_gaussian(problem) and self.form == "paper":
-            raise IncompatibleError(
-                f"{self.name}(form='paper') takes Gaussian noise on a linear operator; use form='code'"
-            )
+        if self.form == "paper":
+            check_linear_gaussian(f"{self.name}(form='paper')", problem, "form='code' takes any likelihood")
         levels = self._levels(problem)
         if bool((levels[0] <= levels[-1]).any()):
             raise InvalidValueError(

@@ -8,12 +8,11 @@ from typing import ClassVar
 import torch
 
 from posterior.checks import Count, Several
-from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from samplers.auxiliary_kernel import auxiliary_move, first_scale, rho_of
 from samplers.chains import AuxiliaryChains, AuxiliaryState
-from samplers.curvature import Curvature, is_linear_gaussian
+from samplers.curvature import Curvature, check_linear_gaussian
 from samplers.kernel import Move, tuned
 from samplers.plan import Calls
 from samplers.state import Info
@@ -102,8 +101,4 @@ class AuxiliaryGibbs(AuxiliaryMH):
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if not is_linear_gaussian(problem):
-            raise IncompatibleError(
-                f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
-                f"{type(problem.operator).__name__}; AuxiliaryMH takes any likelihood"
-            )
+        check_linear_gaussian(self.name, problem, "AuxiliaryMH takes any likelihood")

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from posterior.errors import IncompatibleError
 from posterior.likelihoods import GaussianLikelihood, Likelihood
 from posterior.linalg import SpectralFunction
 from posterior.operators import Magnitude
@@ -59,6 +60,24 @@ class Curvature:
 def is_linear_gaussian(problem: Posterior) -> bool:
     """Whether the likelihood is Gaussian noise on a linear operator."""
     return isinstance(problem.likelihood, GaussianLikelihood) and isinstance(problem.operator, LinearOperator)
+
+
+def check_linear_gaussian(name: str, problem: Posterior, others: str) -> None:
+    """Check that a sampler for Gaussian noise on a linear operator has such a problem.
+
+    Args:
+        name: Of the sampler.
+        problem: The posterior.
+        others: What takes this problem.
+
+    Raises:
+        IncompatibleError: It is another.
+    """
+    if not is_linear_gaussian(problem):
+        raise IncompatibleError(
+            f"{name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
+            f"{type(problem.operator).__name__}; {others}"
+        )
 
 
 def has_signs(problem: Posterior) -> bool:

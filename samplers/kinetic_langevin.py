@@ -10,7 +10,6 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor
 
-from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
@@ -19,7 +18,7 @@ from samplers.annealing import BUDGETS, FINE_CALLS, Budget, KineticState
 from samplers.auxiliary_kernel import PriorSampling, auxiliary_move, check_auxiliary, fine_rhos, largest_rho
 from samplers.baoab import Phase, baoab
 from samplers.base import Sampler
-from samplers.curvature import Curvature, is_linear_gaussian
+from samplers.curvature import Curvature, check_linear_gaussian
 from samplers.kernel import Move
 from samplers.mode_weights import FRICTION, TRIAL_CALLS, CommonNoise, Dynamics, mode_log_weights, resampled
 from samplers.noisy_posterior import SHARE, Problem, evidence_slope, flow, preconditioned, score, tau_squared
@@ -94,11 +93,7 @@ class KineticLangevin(Sampler[KineticState]):
     def check(self, problem: Posterior) -> None:
         check_auxiliary(self.name, problem, math.sqrt(SHARE))
         super().check(problem)
-        if not is_linear_gaussian(problem):
-            raise IncompatibleError(
-                f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
-                f"{type(problem.operator).__name__}; TemperedSMC and AuxiliaryMH take any likelihood"
-            )
+        check_linear_gaussian(self.name, problem, "TemperedSMC and AuxiliaryMH take any likelihood")
 
     def calls(self, problem: Posterior, num_samples: int) -> Calls:
         steps = self.budget.moves if self.exact_denoise else self.budget.steps_in_all

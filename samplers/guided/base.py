@@ -20,7 +20,7 @@ from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.base import Sampler, StateT
-from samplers.curvature import is_linear_gaussian
+from samplers.curvature import check_linear_gaussian, is_linear_gaussian
 from samplers.plan import Calls
 from samplers.state import Info
 
@@ -49,11 +49,8 @@ class Guided(Sampler[StateT]):
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if self.linear_only and not is_linear_gaussian(problem):
-            raise IncompatibleError(
-                f"{self.name} takes Gaussian noise on a linear operator, not {type(problem.likelihood).__name__} on "
-                f"{type(problem.operator).__name__}; DAPS, TDS and TemperedSMC take any likelihood and operator"
-            )
+        if self.linear_only:
+            check_linear_gaussian(self.name, problem, "DAPS, TDS and TemperedSMC take any likelihood and operator")
 
     def calls(self, problem: Posterior, num_samples: int) -> Calls:
         levels = self.draws_at_once(num_samples) * len(self.levels(problem.prior, math.inf))

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Positive, Several
-from posterior.errors import IncompatibleError
 from posterior.noise import Noise
 from posterior.priors.score_prior import ScorePrior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
 from samplers.adam import adam
-from samplers.curvature import is_linear_gaussian
+from samplers.curvature import check_linear_gaussian
 from samplers.guided.base import ddpm_levels
 from samplers.plan import Calls
 from samplers.solver import Found, IterativeSolver
@@ -67,8 +66,7 @@ class REDDiff(IterativeSolver[REDDiffState]):
 
     def check(self, problem: Posterior) -> None:
         super().check(problem)
-        if not is_linear_gaussian(problem):
-            raise IncompatibleError(f"{self.name} takes Gaussian noise on a linear operator")
+        check_linear_gaussian(self.name, problem, "DAPS, TDS and TemperedSMC take any likelihood and operator")
 
     def calls(self, problem: Posterior) -> Calls:
         return Calls(self.steps)

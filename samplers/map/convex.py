@@ -12,13 +12,12 @@ from torch import Tensor
 
 from posterior.checks import Count, Positive
 from posterior.errors import IncompatibleError
-from posterior.likelihoods import GaussianLikelihood
 from posterior.noise import Noise
-from posterior.operators.base import LinearOperator
 from posterior.operators.coils import CoilOperator
 from posterior.priors.base import Prior
 from posterior.problem import Posterior
 from posterior.shapes import expand_right
+from samplers.curvature import check_linear_gaussian
 from samplers.plan import Calls
 from samplers.solver import Found, IterativeSolver
 from samplers.state import Info, State
@@ -99,12 +98,7 @@ class Convex(IterativeSolver[ConvexState]):
     squared_norm: ClassVar[float]  # a bound of ‖K‖²
 
     def check(self, problem: Posterior) -> None:
-        likelihood, operator = problem.likelihood, problem.operator
-        if not (isinstance(likelihood, GaussianLikelihood) and isinstance(operator, LinearOperator)):
-            raise IncompatibleError(
-                f"{self.name} takes Gaussian noise on a linear operator, not {type(likelihood).__name__} on "
-                f"{type(operator).__name__}; CSGM takes any likelihood"
-            )
+        check_linear_gaussian(self.name, problem, "CSGM takes any likelihood")
         if len(problem.event_shape) < 2:
             raise IncompatibleError(f"{self.name} takes images (..., H, W), not events of shape {problem.event_shape}")
 
