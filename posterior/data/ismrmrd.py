@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posterior.checks import checked
+from posterior.data.acquisition_checks import check_scan
 from posterior.data.acquisitions import COUNTERS, WHAT, Scan, image_name, read_scan
 from posterior.data.geometry import Geometry
 from posterior.data.hdf5 import open_hdf5
@@ -27,20 +28,22 @@ def read_ismrmrd(path: str | Path) -> RawFile:
 
     There is one for each slice, contrast, phase, set and repetition. Lines go where their counters and the centre of
     their samples say; those that are not there, as in partial Fourier sampling, are not measured. Averages of a line
-    are averaged. Oversampling along the readout is removed, unless parts of the readout were not measured (a partial
-    echo), for then it cannot be. Noise scans are scaled to the bandwidth of the image, if dwell times are stated, and
-    to the number of averages. Calibration lines belong to the image where the header says "embedded" or nothing;
-    facts count the acquisitions that are left out.
+    (`idx.average`) are averaged, and notes say so. Oversampling along the readout is removed, unless parts of the
+    readout were not measured (a partial echo), for then it cannot be. Noise scans are scaled to the bandwidth of the
+    image, if dwell times are stated, and to the number of averages. Calibration lines belong to the image where the
+    header says "embedded" or nothing; facts count the acquisitions that are left out.
 
     Raises:
         FileFormatError: The file is corrupt, cut off or half written; the message says which acquisition is missing.
-            Or it is of another kind: non-Cartesian, three-dimensional, of lines that are read out backwards.
+            Or it is of another kind: non-Cartesian, three-dimensional, of lines that are read out backwards. Or
+            acquisitions with the counters of one image lie at different places, or measure a line of it twice.
         IncompatibleError: h5py or ismrmrd is not installed.
 
     References:
         Inati et al. 2017, ISMRM raw data format: a proposed standard for MRI raw datasets.
     """
     scan = read_scan(Path(path))
+    check_scan(scan)
     keys = sorted(scan.images)
     noise = cache(lambda coils: _read_noise(scan, coils))  # all slices have the same
     return RawFile(scan.path, len(keys), lambda index: _read_image(scan, keys[index], noise))
@@ -88,6 +91,7 @@ def _read_image(scan: Scan, key: tuple[int, ...], noise_of: Callable[[int], Nois
         noise=_scaled_noise(scan, noise, numbers[0], averages) if noise else None,
         geometry=_geometry(scan, numbers[0], values.shape[-2]),
         facts=facts,
+        notes=[f"{averages} averages of each line were averaged"] if averages > 1 else [],
     )
 
 

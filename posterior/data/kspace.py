@@ -32,6 +32,7 @@ class RawSlice:
         reference: The image (H', W') that the file holds as the true one, real, if it does.
         geometry: Spacing, and place if known, of the image's pixels; None if not even the spacing is known.
         facts: What else the file says, by name.
+        notes: What the reader did beyond what the file says in so many words: inferred, averaged, or left out.
 
     Raises:
         FileFormatError: k-space is zero.
@@ -48,6 +49,7 @@ class RawSlice:
     reference: Values | None = None
     geometry: Geometry | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -44,6 +45,7 @@ class Prepared:
         maps_from: What the maps were taken from.
         geometry: Spacing, and place if known, of the image's pixels; None if not even the spacing is known.
         whitening: What the file's coils were multiplied by, (C, C); None if by nothing.
+        notes: What the file's reader inferred, averaged, or left out.
     """
 
     source: str
@@ -56,6 +58,7 @@ class Prepared:
     maps_from: str
     geometry: Geometry | None
     whitening: Tensor | None
+    notes: Sequence[str] = ()
 
     @property
     def acceleration(self) -> float:
@@ -127,6 +130,7 @@ def prepare(raw: RawSlice, shape: Shape | None = None, window: Shape | None = No
         maps_from=maps_from,
         geometry=None if raw.geometry is None else placed_on(raw.geometry, tuple(raw.kspace.shape[-2:]), size, seen),
         whitening=whitening,
+        notes=raw.notes,
     )
 
 

@@ -103,6 +103,7 @@ def facts_of(one: Reconstruction) -> dict[str, Any]:
         "noise_std": prepared.noise_std * prepared.scale,
         "noise_from": prepared.noise_from,
         "maps_from": prepared.maps_from,
+        "notes": "; ".join(prepared.notes),
         "misfit": one.misfit,
         "network_calls": one.calls,
         "verdict": str(one.verdict),

@@ -54,7 +54,12 @@ def test_slices_without_oversampling(tmp_path: Path) -> None:
         torch.testing.assert_close(centred_ifft(raw.kspace), MAPS * images()[index], **CLOSE)
         assert raw.mask.shape == (COLUMNS,) and bool(raw.mask.all()) and raw.noise is None
         assert raw.source == f"{path}, slice {index}"
-        assert raw.facts["slice"] == index and raw.facts["averages"] == 1 and raw.facts["vendor"] == "Phantom Inc."
+        assert (
+            raw.notes == ()
+            and raw.facts["slice"] == index
+            and raw.facts["averages"] == 1
+            and raw.facts["vendor"] == "Phantom Inc."
+        )
         assert raw.geometry is not None and raw.geometry.spacing == pytest.approx(SPACING)
         middle = raw.geometry.affine() @ [0, ROWS // 2, COLUMNS // 2, 1]  # at the scanner's position of the slice
         np.testing.assert_allclose(middle, [1, 2, 3 + 6 * index, 1], atol=1e-5)
@@ -149,6 +154,7 @@ def test_averages(tmp_path: Path) -> None:
     raw = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", [noise_scan(), *lines(), *again]))[0]
     torch.testing.assert_close(raw.kspace, 2 * kspace()[0], **CLOSE)
     assert raw.facts["averages"] == 2
+    assert raw.notes == ("2 averages of each line were averaged",)
     assert float(torch.view_as_real(raw.noise).var()) == pytest.approx(1 / 0.8, rel=0.1)
 
 
@@ -208,11 +214,14 @@ def _number(change: Callable[[ismrmrd.Acquisition], object]) -> Callable[[Lines]
 def _fewer_coils(acquisitions: Lines) -> Lines:
     one = ismrmrd.Acquisition.from_array(np.ascontiguousarray(acquisitions[12].data[1:]))
     one.idx.slice, one.idx.kspace_encode_step_1, one.center_sample = 1, 2, ROWS
+    for name in ("position", "read_dir", "phase_dir", "slice_dir"):
+        getattr(one, name)[:] = getattr(acquisitions[12], name)
     return [*acquisitions[:12], one, *acquisitions[13:]]
 
 
 def _turned(acquisitions: Lines) -> Lines:
-    acquisitions[10].read_dir[1] = 3
+    for line in acquisitions[10:20]:
+        line.read_dir[1] = 3
     return acquisitions
 
 
@@ -223,8 +232,28 @@ def _last(acquisitions: Lines) -> Lines:
     return acquisitions[:-1]
 
 
-def _twice(acquisitions: Lines) -> Lines:
-    return [*acquisitions, acquisitions[12]]
+def _twice(average: int) -> Callable[[Lines], Lines]:
+    """Line 2 of slice 1 is measured again."""
+
+    def repeated(acquisitions: Lines) -> Lines:
+        again = lines()[12]
+        again.idx.average, again.idx.segment = average, 5
+        return [*acquisitions, again]
+
+    return repeated
+
+
+def _moved(name: str) -> Callable[[Lines], Lines]:
+    """Average 1 of slice 1 is another slice, or the same from another side."""
+
+    def moved(acquisitions: Lines) -> Lines:
+        again = lines()[10:20]
+        for line in again:
+            line.idx.average = 1
+            getattr(line, name)[:] = (1.0, 0.0, 0.0) if name == "read_dir" else (1.0, 2.0, 15.0)
+        return [*acquisitions, *again]
+
+    return moved
 
 
 ACQUISITIONS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
@@ -240,7 +269,10 @@ ACQUISITIONS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "coils": (_fewer_coils, "acquisition 12 of 30 .* has 3 coils, and others have 4"),
     "slice": (lambda found: found[:20], "the acquisitions of slice 2 are missing, of 3 slices that the header"),
     "last": (_last, "the last acquisition of slice 2 is missing; the file is half written"),
-    "uneven": (_twice, "some lines of slice 1 were measured 1 times and others 2 times"),
+    "uneven": (_twice(1), "some lines of slice 1 were measured 1 times and others 2 times"),
+    "twice": (_twice(0), r"acquisitions 12 and 30 are both line 2 of slice 1, in average 0 \(segment 0 and 5\);"),
+    "moved": (_moved("position"), "acquisitions 10 and 30 are both of slice 1, and lie 6 mm apart; give slices"),
+    "turned": (_moved("read_dir"), "acquisitions 10 and 30 are both of slice 1, and are turned against each other"),
     "silent": (lambda found: [line for line in found if line.data.fill(0) is None], "slice 0: k-space is zero"),
 }  # fmt: skip
 

@@ -155,7 +155,7 @@ def mri_coils(file: Path, *, out: Path = Path("results/maps.cfl")) -> None:
     found = []
     for raw in read_kspace(file):
         maps, words = coil_maps(raw)
-        print(f"{raw.source}: {len(maps)} coils, {words}")
+        print(f"{raw.source}: {'; '.join([f'{len(maps)} coils, {words}', *raw.notes])}")
         found.append(maps)
     stack = torch.stack(found).permute(2, 3, 1, 0)
     write_cfl(out, stack[:, :, None, :, None, None, None, None, None, None, None, None, None])
@@ -206,6 +206,7 @@ class _Told:
         print(
             f"{facts['source']}: true R {facts['true_acceleration']:.2f}; noise {facts['noise_std']:.3g}, from the "
             f"{facts['noise_from']}; coil maps: {facts['maps_from']}; misfit {one.misfit:.2f} σ; {one.verdict.level}"
+            + "".join(f"; {note}" for note in one.prepared.notes)
         )
         self.rows.append(facts)
         self.verdicts.append(one.verdict)

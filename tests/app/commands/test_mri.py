@@ -137,9 +137,14 @@ def test_coil_maps_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_scan_with_a_noise_scan_and_another_matrix(capsys: pytest.CaptureFixture[str]) -> None:
     quiet = noise_scan()
     quiet.data[:] *= 2e-2
-    write_ismrmrd(Path("scan.mrd"), [quiet, *lines()])
+    again = lines()
+    for line in again:
+        line.idx.average = 1
+    write_ismrmrd(Path("scan.mrd"), [quiet, *lines(), *again])
     recon("--matrix=[24,20]", "--slices=[2]", file="scan.mrd")
-    assert re.search(r"scan.mrd, slice 2: true R 4.00; noise [\d.]+, from the noise scan", said(capsys))
+    text = said(capsys)
+    assert re.search(r"scan.mrd, slice 2: true R 4.00; noise [\d.]+, from the noise scan", text)
+    assert "; 2 averages of each line were averaged\n" in text
     image = nibabel.load("out/mean.nii.gz")
     np.testing.assert_allclose(image.header.get_zooms(), (7.5, 10, 5))
     assert image.header["sform_code"] > 0
