@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from posterior.data.acquisitions import COUNTERS, WHAT, Scan, image_name, read_s
 from posterior.data.geometry import Geometry
 from posterior.data.hdf5 import open_hdf5
 from posterior.data.kspace import RawFile, RawSlice, crop_oversampling
+from posterior.data.slice_order import ordered
 from posterior.errors import FileFormatError, InvalidValueError
 
 Noise = list[NDArray[np.complex64]]  # of each noise scan, (coils, samples)
@@ -26,12 +27,13 @@ Noise = list[NDArray[np.complex64]]  # of each noise scan, (coils, samples)
 def read_ismrmrd(path: str | Path) -> RawFile:
     """The images of an ISMRMRD file of two-dimensional Cartesian scans, read one at a time.
 
-    There is one for each slice, contrast, phase, set and repetition. Lines go where their counters and the centre of
-    their samples say; those that are not there, as in partial Fourier sampling, are not measured. Averages of a line
-    (`idx.average`) are averaged, and notes say so. Oversampling along the readout is removed, unless parts of the
-    readout were not measured (a partial echo), for then it cannot be. Noise scans are scaled to the bandwidth of the
-    image, if dwell times are stated, and to the number of averages. Calibration lines belong to the image where the
-    header says "embedded" or nothing; facts count the acquisitions that are left out.
+    There is one for each slice, contrast, phase, set and repetition: volume after volume, `RawFile.volumes`. Slices
+    whose numbers do not follow their positions are in the order of these, and notes say so. Lines go where their
+    counters and the centre of their samples say; those that are not there, as in partial Fourier sampling, are not
+    measured. Averages of a line (`idx.average`) are averaged, and notes say so. Oversampling along the readout is
+    removed, unless parts of the readout were not measured (a partial echo), for then it cannot be. Noise scans are
+    scaled to the bandwidth of the image, if dwell times are stated, and to the number of averages. Calibration lines
+    belong to the image where the header says "embedded" or nothing; facts count the acquisitions that are left out.
 
     Raises:
         FileFormatError: The file is corrupt, cut off or half written; the message says which acquisition is missing.
@@ -44,9 +46,9 @@ def read_ismrmrd(path: str | Path) -> RawFile:
     """
     scan = read_scan(Path(path))
     check_scan(scan)
-    keys = sorted(scan.images)
+    keys, volumes, notes = ordered(scan)
     noise = cache(lambda coils: _read_noise(scan, coils))  # all slices have the same
-    return RawFile(scan.path, len(keys), lambda index: _read_image(scan, keys[index], noise))
+    return RawFile(scan.path, len(keys), lambda index: _read_image(scan, keys[index], noise, notes), volumes)
 
 
 def _read_noise(scan: Scan, coils: int) -> Noise:
@@ -54,7 +56,7 @@ def _read_noise(scan: Scan, coils: int) -> Noise:
         return [scan.samples(file[f"{scan.group}/data"], number, coils) for number in scan.noise]
 
 
-def _read_image(scan: Scan, key: tuple[int, ...], noise_of: Callable[[int], Noise]) -> RawSlice:
+def _read_image(scan: Scan, key: tuple[int, ...], noise_of: Callable[[int], Noise], notes: Sequence[str]) -> RawSlice:
     header, numbers = scan.header, scan.images[key]
     coils = int(scan.heads["active_channels"][numbers[0]])
     rows, columns = header.matrix[:2]
@@ -91,7 +93,7 @@ def _read_image(scan: Scan, key: tuple[int, ...], noise_of: Callable[[int], Nois
         noise=_scaled_noise(scan, noise, numbers[0], averages) if noise else None,
         geometry=_geometry(scan, numbers[0], values.shape[-2]),
         facts=facts,
-        notes=[f"{averages} averages of each line were averaged"] if averages > 1 else [],
+        notes=[*notes, *([f"{averages} averages of each line were averaged"] if averages > 1 else [])],
     )
 
 

@@ -94,10 +94,14 @@ class RawFile(Sequence[RawSlice]):
         path: The file.
         length: How many there are.
         read: Reads one by its number, 0 … length − 1; raises what `RawSlice` and the reader of its format raise.
+        volumes: The name of the volume that each is a slice of, as in "contrast 1"; "" for all unless given.
     """
 
-    def __init__(self, path: Path, length: int, read: Callable[[int], RawSlice]) -> None:
+    def __init__(
+        self, path: Path, length: int, read: Callable[[int], RawSlice], volumes: Sequence[str] | None = None
+    ) -> None:
         self.path, self._length, self._read = path, length, read
+        self.volumes = [""] * length if volumes is None else list(volumes)
 
     def __len__(self) -> int:
         return self._length
@@ -110,7 +114,8 @@ class RawFile(Sequence[RawSlice]):
         numbers = range(self._length)[index]
         if isinstance(numbers, int):
             return self._read(numbers)
-        return RawFile(self.path, len(numbers), lambda i: self._read(numbers[i]))
+        volumes = [self.volumes[number] for number in numbers]
+        return RawFile(self.path, len(numbers), lambda i: self._read(numbers[i]), volumes)
 
 
 def crop_readout(values: Tensor, length: int) -> Tensor:

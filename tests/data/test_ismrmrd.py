@@ -167,6 +167,27 @@ def test_contrasts_are_images(tmp_path: Path) -> None:
     assert [(raw.facts["contrast"], raw.facts["slice"]) for raw in file] == [(c, s) for c in (0, 1) for s in (0, 1, 2)]
     torch.testing.assert_close(file[4].kspace, 2 * kspace()[1], **CLOSE)
     assert file[4].source.endswith("contrast 1, slice 1")
+    assert file.volumes == ["contrast 0"] * 3 + ["contrast 1"] * 3 and file[1:4].volumes == file.volumes[1:4]
+
+
+def _numbered(*slices: int) -> Lines:
+    """Slices of the phantom, from its foot to its head, with these numbers."""
+    found = lines()
+    for line in found:
+        line.idx.slice = slices[line.idx.slice]
+    return found
+
+
+def test_interleaved_slices_are_in_the_order_of_their_positions(tmp_path: Path) -> None:
+    file = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", _numbered(0, 2, 1)))
+    for index, raw in enumerate(file):
+        torch.testing.assert_close(raw.kspace, kspace()[index], **CLOSE)
+        assert raw.notes == ("slices are in the order of their positions: 0, 2, 1",)
+    assert file[1].source.endswith("slice 2") and file.volumes == [""] * 3
+    assert Geometry.stacked([raw.geometry for raw in file if raw.geometry is not None]).spacing[0] == pytest.approx(6)
+    falling = read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", _numbered(2, 1, 0)))  # one way as well
+    torch.testing.assert_close(falling[0].kspace, kspace()[2], **CLOSE)
+    assert falling[0].notes == ()
 
 
 def test_one_slice(tmp_path: Path) -> None:

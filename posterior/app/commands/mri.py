@@ -22,6 +22,7 @@ from posterior.priors.base import Prior
 from posterior.priors.zoo import load_prior
 from posterior.reconstruction import (
     Reconstruction,
+    check_one_volume,
     chosen_slices,
     coil_maps,
     facts_of,
@@ -68,7 +69,8 @@ def mri_recon(
         matrix: Rows and columns of the field of view, as in [110,112], from the middle of k-space or with zeros around
             it; pixels have another size then. Those of the file unless given.
         window: Whether the prior's images are the middle of the field of view, with nothing around them.
-        slices: Numbers of the slices, from 0 on, as in [3,4,5]; all unless given.
+        slices: Numbers of the slices, from 0 on, as in [3,4,5]; all unless given. Of a file of several contrasts or
+            repetitions, those of one.
         batch: Slices at a time; memory is that of so many.
         dicom: Whether to write mean, standard deviation and samples as series of DICOM files, too.
         out: Folder for reconstruction.h5, mean.nii.gz, std.nii.gz, draws.nii.gz, summary.csv, a figure of each slice,
@@ -79,8 +81,9 @@ def mri_recon(
     """
     _check_apart(file, out / "reconstruction.h5")
     scan = read_kspace(file, maps)
-    model, sampler = load_prior(prior, device=default_device()), KineticLangevin(accuracy)
     chosen = chosen_slices(slices, len(scan))
+    check_one_volume(scan, chosen)
+    model, sampler = load_prior(prior, device=default_device()), KineticLangevin(accuracy)
     check_writable(out / _TABLE)  # before the work
     told = _Told(out, model)
     attributes = {"scan": str(file), "prior": prior, "sampler": repr(sampler), "seed": seed}

@@ -150,6 +150,19 @@ def test_a_scan_with_a_noise_scan_and_another_matrix(capsys: pytest.CaptureFixtu
     assert image.header["sform_code"] > 0
 
 
+def test_one_volume_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    second = lines()
+    for line in second:
+        line.idx.contrast = 1
+    write_ismrmrd(Path("scan.mrd"), [*lines(), *second])
+    choice = "scan.mrd holds 2 volumes, and one is reconstructed at a time; name slices of one "
+    expected = choice + "(contrast 0: [0,1,2]; contrast 1: [3,4,5])"
+    assert expected in mistake(capsys, recon, "--matrix=[24,20]", file="scan.mrd")
+    assert expected in mistake(capsys, recon, "--slices=[2,3]", "--matrix=[24,20]", file="scan.mrd")
+    recon("--slices=[3,5]", "--matrix=[24,20]", file="scan.mrd")
+    assert "scan.mrd, contrast 1, slice 2: " in said(capsys)
+
+
 def test_the_middle_of_a_larger_field_of_view(capsys: pytest.CaptureFixture[str]) -> None:
     large = torch.nn.functional.pad(head(*SHAPE).float(), (4, 4, 3, 3))[None]
     write_nifti("large.nii.gz", large, Geometry((5.0, 2.0, 2.0)))
