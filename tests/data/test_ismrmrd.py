@@ -326,6 +326,17 @@ def _counted(name: str, last: int) -> Any:
     return header(encodingLimits=limits, parallelImaging=parallel(1))
 
 
+def _multiband(factor: int) -> Any:
+    calibration = xsd.multibandCalibrationType("separable2D")
+    band = xsd.multibandType(
+        spacing=[xsd.multibandSpacingType(dZ=[30.0])], deltaKz=1.0, multiband_factor=factor, calibration=calibration,
+        calibration_encoding=0,
+    )  # fmt: skip
+    imaging = parallel(1)
+    imaging.multiband = band
+    return header(parallelImaging=imaging)
+
+
 def _bandwidth(value: float) -> Any:
     head = header()
     head.acquisitionSystemInformation.relativeReceiverNoiseBandwidth = value
@@ -335,6 +346,7 @@ def _bandwidth(value: float) -> Any:
 @pytest.mark.parametrize(
     ("head", "message"),
     [
+        (_multiband(2), "a.h5: `dataset/xml`: 2 slices were excited at once .multiband., .*: separate them first"),
         (_counted("slice", 2**16), "`slice` runs from 0 to 65536"),
         (_counted("kspace_encoding_step_1", 2**16), "`kspace_encoding_step_1` runs from 0 to 65536"),
         (_counted("slice", 2**16 - 1), "the acquisitions of slice 3 are missing, of 65536 slices"),
@@ -350,6 +362,10 @@ def _bandwidth(value: float) -> Any:
 def test_scans_of_other_kinds(tmp_path: Path, head: xsd.ismrmrdHeader, message: str) -> None:
     with pytest.raises(FileFormatError, match=message):
         read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", lines(), head))
+
+
+def test_one_band_is_an_ordinary_slice(tmp_path: Path) -> None:
+    assert len(read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", lines(), _multiband(1)))) == SLICES
 
 
 def test_a_header_allocates_no_memory(tmp_path: Path) -> None:
