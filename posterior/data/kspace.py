@@ -28,7 +28,7 @@ class RawSlice:
         kspace: (C, H, W), complex, zero where nothing was measured.
         mask: True where something was: (W,) for whole columns, or (H, W).
         noise: (C, samples), complex: the coils' noise alone, as strong as in `kspace`; None if it was not scanned.
-        maps: Coil sensitivities (C, H, W), complex, if the file has them.
+        maps: Coil sensitivities (C, H, W), complex, if the file has them; kept in the precision of k-space.
         reference: The image (H', W') that the file holds as the true one, real, if it does.
         geometry: Spacing, and place if known, of the image's pixels; None if not even the spacing is known.
         facts: What else the file says, by name.
@@ -58,6 +58,8 @@ class RawSlice:
         self._check("noise", self.noise, (coils, "samples"))
         self._check("maps", self.maps, (coils, *image))
         self._check("reference", self.reference, ("H", "W"), is_complex=False)
+        if self.maps is not None:  # files may hold k-space in double precision, and maps of another program in single
+            object.__setattr__(self, "maps", self.maps.to(self.kspace.dtype))
         if tuple(self.mask.shape) not in ((image[1],), tuple(image)) or self.mask.dtype is not torch.bool:
             raise ShapeError(
                 f"{self.source}: the mask is {self.mask.dtype} of shape {tuple(self.mask.shape)}; expected bools "
