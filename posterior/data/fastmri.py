@@ -31,9 +31,11 @@ def read_fastmri(path: str | Path) -> RawFile:
 
     `kspace` is (slice, coil, readout, phase), or without coils; `mask`, (phase,) or (readout, phase), says what of it
     to take as measured. Columns that are exactly zero were not measured either: partial Fourier sampling, and the
-    padding of the data set. By `ismrmrd_header` the oversampling along the readout is removed, and pixels have a
-    spacing; without it k-space is taken as it stands. `s_maps` are the coil maps, `reconstruction_rss` or
-    `reconstruction_esc` the reference; attributes of the file, such as `acquisition`, `max` and `norm`, are facts.
+    padding of the data set. Without `mask`, no frequencies of a slice that are exactly zero in all coils were measured,
+    whole columns or not, and notes say how many these are. By `ismrmrd_header` the oversampling along the readout is
+    removed, and pixels have a spacing; without it k-space is taken as it stands. `s_maps` are the coil maps,
+    `reconstruction_rss` or `reconstruction_esc` the reference; attributes of the file, such as `acquisition`, `max` and
+    `norm`, are facts.
 
     Raises:
         FileFormatError: The file is corrupt, cut off or half written, or a key is missing or of another type or shape.
@@ -61,10 +63,7 @@ def read_fastmri(path: str | Path) -> RawFile:
             if not np.isin(mask[()], (0, 1)).all():
                 raise FileFormatError(f"{path}: `mask` holds other numbers than 0 and 1")
             if mask.ndim == 2 and rows != image[0]:
-                raise FileFormatError(
-                    f"{path}: `mask` leaves out parts of the readout, whose oversampling cannot be removed then; crop "
-                    f"the image to {rows} rows before the mask is applied, or remove `{_HEADER}`"
-                )
+                raise _no_crop(f"{path}: `mask` leaves out parts of the readout", rows)
         if "s_maps" in file:
             coils = (shape[0], *(shape[1:-2] or (1,)))
             found = find_numbers(file, "s_maps", path, "c", 4).shape
@@ -82,9 +81,17 @@ def _read_slice(path: Path, index: int, rows: int, geometry: Geometry | None, fa
     with open_hdf5(path, _WHAT) as file:
         kspace = to_native(file["kspace"][index])
         kspace = kspace[None] if kspace.ndim == 2 else kspace
-        mask = (kspace != 0).any(1).any(0)
+        pattern = (kspace != 0).any(0)
+        mask, notes = pattern.any(0), []
         if "mask" in file:
             mask = mask & torch.from_numpy(file["mask"][()] == 1)
+        else:
+            mask = mask if bool((pattern == mask).all()) else pattern
+            if mask.ndim == 2 and rows != len(mask):
+                raise _no_crop(f"{path}, slice {index}: without `mask`, zeros of k-space leave out parts of it", rows)
+            if zeros := int((~mask).sum()):
+                what = "columns" if mask.ndim == 1 else "frequencies"
+                notes = [f"without `mask`, {zeros} of {mask.numel()} {what}, zero in all coils, count as not measured"]
         maps = to_native(file["s_maps"][index]) if "s_maps" in file else None
         key = next((key for key in _REFERENCES if key in file), None)
         reference = None if key is None else to_native(file[key][index])
@@ -97,6 +104,14 @@ def _read_slice(path: Path, index: int, rows: int, geometry: Geometry | None, fa
         reference=reference,
         geometry=geometry,
         facts=facts | {"slice": index},
+        notes=notes,
+    )
+
+
+def _no_crop(what: str, rows: int) -> FileFormatError:
+    return FileFormatError(
+        f"{what}, so that the oversampling of the readout cannot be removed; crop the image to {rows} rows before the "
+        f"mask is applied, or remove `{_HEADER}`"
     )
 
 

@@ -90,6 +90,34 @@ def test_mask_and_partial_fourier(tmp_path: Path) -> None:
         assert not bool(raw.kspace[..., ~expected].any())
 
 
+@pytest.mark.parametrize("given", [True, False], ids=["mask", "no mask"])
+def test_zeros_are_not_measured_without_a_mask(tmp_path: Path, given: bool) -> None:
+    """Of whole columns, and of single frequencies; a mask that is there says what was measured."""
+    pattern = torch.ones(ROWS, COLUMNS).tril() == 1
+    for measured, words in (
+        (pattern, "45 of 120 frequencies"),
+        (pattern[-1] & (torch.arange(COLUMNS) > 2), "3 of 10 columns"),
+    ):
+        arrays = {"kspace": (kspace() * measured).numpy()} | ({"mask": np.ones((ROWS, COLUMNS))} if given else {})
+        for raw in read_fastmri(write_hdf5(tmp_path / "a.h5", arrays)):
+            if given:
+                columns = measured.expand(ROWS, COLUMNS).any(0)
+                assert torch.equal(raw.mask, columns.expand(ROWS, COLUMNS))
+                assert raw.notes == ()
+            else:
+                assert torch.equal(raw.mask, measured)
+                assert raw.notes == (f"without `mask`, {words}, zero in all coils, count as not measured",)
+
+
+def test_zeros_of_an_oversampled_readout(tmp_path: Path) -> None:
+    arrays = fastmri_arrays()
+    arrays["kspace"][1, :, 3:5, 2] = 0
+    file = read_fastmri(write_hdf5(tmp_path / "a.h5", arrays))
+    assert bool(file[0].mask.all())
+    with pytest.raises(FileFormatError, match="a.h5, slice 1: without `mask`, zeros .* crop the image to 12 rows"):
+        file[1]
+
+
 def test_one_coil_and_two_dimensional_mask(tmp_path: Path) -> None:
     mask = np.ones((ROWS, COLUMNS), np.float32)
     mask[3, 4] = 0
