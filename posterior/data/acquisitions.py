@@ -38,8 +38,9 @@ class Scan:
         header: That of the file.
         heads: Those of all acquisitions.
         images: Numbers of the acquisitions of each image, by its `COUNTERS`.
+        calibration: Likewise, those of lines that were measured apart from the image, for its coil maps alone.
         noise: Numbers of those of noise alone.
-        left_out: How many are part of neither, by kind.
+        left_out: How many are part of none of these, by kind.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Scan:
     header: MRIHeader
     heads: NDArray[np.void]
     images: dict[tuple[int, ...], list[int]]
+    calibration: dict[tuple[int, ...], list[int]]
     noise: list[int]
     left_out: dict[str, int]
 
@@ -170,25 +172,33 @@ def _sorted(path: Path, group: str, header: MRIHeader, heads: NDArray[np.void]) 
     rest = ~noise
     left_out = {}
     kinds = {kind: flagged(heads, flag) for kind, flag in _LEFT_OUT.items()}
-    if not header.embedded:
-        kinds["calibration"] = flagged(heads, "ACQ_IS_PARALLEL_CALIBRATION")
+    second = (heads["encoding_space_ref"] > 0) | (heads["idx"]["kspace_encode_step_2"] > 0)
+    backwards, empty = flagged(heads, "ACQ_IS_REVERSE"), heads["number_of_samples"] == 0
+    apart = flagged(heads, "ACQ_IS_PARALLEL_CALIBRATION") & (not header.embedded)
+    kinds["calibration"] = apart & (second | backwards | empty)
     for kind, found in kinds.items():
         if (found & rest).any():
             left_out[kind] = int((found & rest).sum())
         rest = rest & ~found
-    images: dict[tuple[int, ...], list[int]] = {}
-    counters = np.stack([heads["idx"][counter] for counter in COUNTERS], axis=1).tolist()
-    for number in np.flatnonzero(rest).tolist():
-        images.setdefault(tuple(counters[number]), []).append(number)
-    scan = Scan(path, group, header, heads, images, np.flatnonzero(noise).tolist(), left_out)
+    images, calibration = _by_counters(heads, rest & ~apart), _by_counters(heads, rest & apart)
+    scan = Scan(path, group, header, heads, images, calibration, np.flatnonzero(noise).tolist(), left_out)
+    rest = rest & ~apart
     if not images:
         raise FileFormatError(f"{path} has no acquisition of an image, among {len(heads)} in `{group}/data`")
-    second = (heads["encoding_space_ref"] > 0) | (heads["idx"]["kspace_encode_step_2"] > 0)
     for reason, found in (
-        ("was never written: it has no samples", heads["number_of_samples"] == 0),
-        ("was read out backwards, which is not undone here", flagged(heads, "ACQ_IS_REVERSE")),
+        ("was never written: it has no samples", empty),
+        ("was read out backwards, which is not undone here", backwards),
         ("belongs to a second encoding or partition; write it apart", second),
     ):
         if (found & rest).any():
             raise FileFormatError(f"{scan.name(int(np.flatnonzero(found & rest)[0]))} {reason}")
     return scan
+
+
+def _by_counters(heads: NDArray[np.void], which: NDArray[np.bool_]) -> dict[tuple[int, ...], list[int]]:
+    """Numbers of some acquisitions, by their `COUNTERS`."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    counters = np.stack([heads["idx"][counter] for counter in COUNTERS], axis=1).tolist()
+    for number in np.flatnonzero(which).tolist():
+        found.setdefault(tuple(counters[number]), []).append(number)
+    return found

@@ -33,11 +33,12 @@ class RawSlice:
         geometry: Spacing, and place if known, of the image's pixels; None if not even the spacing is known.
         facts: What else the file says, by name.
         notes: What the reader did beyond what the file says in so many words: inferred, averaged, or left out.
+        calibration: k-space (C, H, W) that was measured apart, for coil maps: complex, zero where nothing was measured.
 
     Raises:
         FileFormatError: k-space is zero.
         ShapeError: Shapes do not agree.
-        InvalidValueError: k-space, noise or maps are not complex, or the reference is.
+        InvalidValueError: k-space, noise, maps or calibration are not complex, or the reference is.
         NotFiniteError: NaN or infinity.
     """
 
@@ -50,6 +51,7 @@ class RawSlice:
     geometry: Geometry | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    calibration: Values | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -57,6 +59,7 @@ class RawSlice:
         coils, *image = self.kspace.shape
         self._check("noise", self.noise, (coils, "samples"))
         self._check("maps", self.maps, (coils, *image))
+        self._check("calibration", self.calibration, (coils, *image))
         self._check("reference", self.reference, ("H", "W"), is_complex=False)
         if self.maps is not None:  # files may hold k-space in double precision, and maps of another program in single
             object.__setattr__(self, "maps", self.maps.to(self.kspace.dtype))

@@ -219,7 +219,31 @@ def test_calibration_lines(tmp_path: Path, mode: str) -> None:
     if mode == "embedded":
         expected[[4, 6]] = True
     assert torch.equal(raw.mask, expected)
-    assert raw.facts.get("left_out") == (None if mode == "embedded" else {"calibration": 6})
+    assert "left_out" not in raw.facts and raw.notes == ()
+    if mode == "embedded":
+        assert raw.calibration is None
+    else:
+        apart = (torch.arange(COLUMNS) == 4) | (torch.arange(COLUMNS) == 6)
+        torch.testing.assert_close(raw.calibration, torch.where(apart, kspace()[0], 0), **CLOSE)
+
+
+def test_calibration_lines_that_cannot_be_used_are_said(tmp_path: Path) -> None:
+    """They are short, which leaves the oversampling of the readout, or of another encoding."""
+    head = header(parallelImaging=parallel(2, xsd.calibrationModeType("separate")))
+    short, other = [], [flagged(line, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION) for line in lines([4])]
+    for line in other:
+        cut = ismrmrd.Acquisition.from_array(np.ascontiguousarray(line.data[:, 6:-6]))
+        cut.idx.slice, cut.idx.kspace_encode_step_1, cut.center_sample = line.idx.slice, 4, ROWS - 6
+        for name in ("position", "read_dir", "phase_dir", "slice_dir"):
+            getattr(cut, name)[:] = getattr(line, name)
+        short.append(flagged(cut, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION))
+        line.encoding_space_ref = 1
+    for extra, count, words in ((short, 1, "they are shorter than the image's"), (other, 3, "they are of a second")):
+        raw = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", [*lines([1, 3, 5, 7, 9]), *extra], head))[0]
+        assert raw.calibration is None
+        (note,) = raw.notes
+        assert note.startswith(f"{count} separate calibration lines were left out: {words}")
+        torch.testing.assert_close(raw.kspace, torch.where(torch.arange(COLUMNS) % 2 == 1, kspace()[0], 0), **CLOSE)
 
 
 def _number(change: Callable[[ismrmrd.Acquisition], object]) -> Callable[[Lines], Lines]:

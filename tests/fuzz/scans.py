@@ -84,7 +84,7 @@ SCANS: dict[str, Call] = {
             "source": lambda value: isinstance(value, str), "kspace": lambda value: False, "mask": lambda value: False,
             "noise": either(None, numbers((1, 2), torch.complex64)), "maps": lambda value: value is None,
             "reference": either(None, _volumes(2)), "geometry": either(None, _place),
-            "facts": lambda value: isinstance(value, dict),
+            "calibration": lambda value: value is None, "facts": lambda value: isinstance(value, dict),
             "notes": several(lambda value: isinstance(value, str)),
         },
         lambda raw: torch.view_as_real(raw.kspace), ("k-space",),
