@@ -96,26 +96,26 @@ def _read_slice(path: Path) -> _Slice:
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
         values = torch.from_numpy(dataset.pixel_array.astype(np.float64))
         values = values * float(1 if slope is None else slope) + float(0 if intercept is None else intercept)
-        thickness = dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness")
-        geometry = _geometry(dataset, abs(float(thickness or 1)))  # it has a sign in nuclear medicine
+        spacing = dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness")
+        geometry = _geometry(dataset, abs(float(spacing or 1)))  # it has a sign in nuclear medicine
         if geometry.origin is None or geometry.axes is None:
             order = float(dataset.get("InstanceNumber") or 0)
         else:
             order = float(np.dot(geometry.origin, geometry.axes[0]))
         series, announced = str(dataset.SeriesInstanceUID), int(dataset.get("ImagesInAcquisition") or 0)
     check_magnitudes(str(path), values[None].float())
-    return _Slice(path, series, announced, order, bool(thickness), geometry, values.float())
+    return _Slice(path, series, announced, order, bool(spacing), geometry, values.float())
 
 
-def _geometry(dataset: Any, thickness: float) -> Geometry:
+def _geometry(dataset: Any, slices: float) -> Geometry:
     rows, columns = (float(value) for value in dataset.PixelSpacing)
-    spacing = (thickness, rows, columns)
+    spacing, thickness = (slices, rows, columns), float(dataset.get("SliceThickness") or 0) or None
     position, orientation = dataset.get("ImagePositionPatient"), dataset.get("ImageOrientationPatient")
     if not position or not orientation:
-        return Geometry(spacing)
+        return Geometry(spacing, thickness=thickness)
     along_row, along_column = np.array(orientation, float).reshape(2, 3)  # of the numbers of columns, and of rows
     axes = np.array([np.cross(along_row, along_column), along_column, along_row])
-    return Geometry.placed(spacing, np.array(position, float), axes)
+    return Geometry.placed(spacing, np.array(position, float), axes, thickness)
 
 
 @checked
@@ -207,12 +207,17 @@ def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
         setattr(dataset, empty, "")
     dataset.Manufacturer, dataset.ImageType = "posterior", ["DERIVED", "SECONDARY", "OTHER"]
     dataset.PixelSpacing = [_decimal(spacing) for spacing in geometry.pixel_spacing]
-    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
+    if place.origin is not None or geometry.thickness != geometry.spacing[0]:  # else the spacing is a guess
+        dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
+    if geometry.thickness is not None:
+        dataset.SliceThickness = _decimal(geometry.thickness)
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
     if place.origin is None or place.axes is None:
         dataset.Modality, dataset.ConversionType = "OT", "SYN"
         return dataset
+    if geometry.thickness is None:
+        dataset.SliceThickness = None  # which an image with a place has to say, or to leave empty
     dataset.Modality, dataset.FrameOfReferenceUID = "MR", identifier("frame of reference")
     dataset.PositionReferenceIndicator = dataset.PatientPosition = ""
     dataset.ImagePositionPatient = [_decimal(x) for x in place.origin]

@@ -56,7 +56,8 @@ def read_fastmri(path: str | Path) -> RawFile:
             rows, columns = header.rows, header.matrix[1]
             _check_shape(path, "kspace", image, ((header.matrix[0], image[1]), (rows, image[1])), f"`{_HEADER}`")
             # The field of view is that of the distance of lines, however many there are of them.
-            geometry = Geometry((*header.spacing[:2], header.spacing[2] * columns / image[1]))
+            spacing = (*header.spacing[:2], header.spacing[2] * columns / image[1])
+            geometry = Geometry(spacing, thickness=spacing[0])
         if "mask" in file:
             mask = find_numbers(file, "mask", path, "biuf", (1, 2))
             _check_shape(path, "mask", mask.shape, (image[1:], image))

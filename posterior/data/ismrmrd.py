@@ -148,10 +148,10 @@ def _geometry(scan: Scan, number: int, rows: int) -> Geometry:
     head, spacing, columns = scan.heads[number], scan.header.spacing, scan.header.matrix[1]
     axes = np.array([head["slice_dir"], head["read_dir"], head["phase_dir"]], float)
     if not axes.any():
-        return Geometry(spacing)
+        return Geometry(spacing, thickness=spacing[0])
     middle = np.array(head["position"], float)
     origin = middle - rows // 2 * spacing[1] * axes[1] - columns // 2 * spacing[2] * axes[2]
     try:
-        return Geometry.placed(spacing, origin, axes)
+        return Geometry.placed(spacing, origin, axes, spacing[0])
     except InvalidValueError as error:
         raise FileFormatError(f"{scan.name(number)} says no place: {error}") from error

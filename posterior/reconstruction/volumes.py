@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -136,4 +137,4 @@ def _geometry(places: list[Geometry | None]) -> Geometry:
         return Geometry.stacked(known)
     except IncompatibleError as error:
         warn_caller(f"the volumes are written without a place, and with the spacing of one slice: {error}", UserWarning)
-        return Geometry(known[0].spacing)
+        return replace(known[0], origin=None, axes=None)

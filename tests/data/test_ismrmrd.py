@@ -66,7 +66,7 @@ def test_slices_without_oversampling(tmp_path: Path) -> None:
         below = raw.geometry.affine() @ [0, ROWS // 2 + 1, COLUMNS // 2, 1] - middle
         np.testing.assert_allclose(below, [0, SPACING[1], 0, 0], atol=1e-5)  # along the readout
     stack = Geometry.stacked([raw.geometry for raw in file if raw.geometry is not None])
-    assert stack.spacing == pytest.approx((6.0, *SPACING[1:]))
+    assert stack.spacing == pytest.approx((6.0, *SPACING[1:])) and stack.thickness == SPACING[0]
 
 
 def test_order_of_acquisitions_does_not_matter(tmp_path: Path) -> None:
@@ -110,7 +110,9 @@ def test_partial_echo_keeps_its_oversampling(tmp_path: Path, discarded: int) -> 
     assert torch.equal(raw.mask, expected)
     torch.testing.assert_close(raw.kspace, torch.where(expected, kspace(2)[2], 0), **CLOSE)
     assert raw.facts["readout_oversampling"] == 2
-    assert raw.geometry == Geometry(raw.geometry.spacing) and raw.geometry.spacing == pytest.approx(SPACING)
+    assert raw.geometry == Geometry(
+        raw.geometry.spacing, thickness=SPACING[0]
+    ) and raw.geometry.spacing == pytest.approx(SPACING)
     plain = header(2, reconSpace=header().encoding[0].encodedSpace)  # an image of all that was encoded
     assert "readout_oversampling" not in read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", echoes, plain))[2].facts
 

@@ -71,7 +71,8 @@ def _series(**arguments: Any) -> Any:
 SCANS: dict[str, Call] = {
     "Geometry": Call(
         Geometry, lambda: {"spacing": (3.0, 2.0, 1.0), "origin": (0.0, 1.0, 2.0), "axes": AXES},
-        {"spacing": _three(real(0, open_low=True)), "origin": _three(real()), "axes": lambda value: False},
+        {"spacing": _three(real(0, open_low=True)), "origin": _three(real()), "axes": lambda value: False,
+         "thickness": either(None, real(0, open_low=True))},
         lambda geometry: torch.from_numpy(geometry.affine()), ("both an origin",),
     ),
     "Volume": Call(
