@@ -120,18 +120,19 @@ def _geometry(dataset: Any, slices: float) -> Geometry:
 
 @checked
 def write_dicom(
-    folder: str | Path, mean: Real, geometry: Geometry, *, std: Real | None = None, draws: Real | None = None
+    folder: str | Path, mean: Real, geometry: Geometry | None, *, std: Real | None = None, draws: Real | None = None
 ) -> None:
     """Write magnitudes as series of DICOM files: `mean`, `std`, `draw_01` … are folders with a file for each slice.
 
-    Files are MR images where the geometry has a place, else secondary captures. Values are 16-bit integers with a
+    Files are MR images where the geometry has a place, else secondary captures, which need not say the size of pixels
+    and do not where it is not known; others have to, and `read_dicom` asks for it. Values are 16-bit integers with a
     rescale slope and intercept, common to a series: off by 1/131070 of its range at most. The same values have the same
     identifiers. Nothing names the patient: attributes that would are there and empty.
 
     Args:
         folder: It is made if need be.
         mean: (N, H, W), real.
-        geometry: Of the voxels.
+        geometry: Of the voxels; None if not even their size is known.
         std: (N, H, W), real.
         draws: (S, N, H, W), real.
 
@@ -187,7 +188,7 @@ def _decimal(value: float) -> Any:
     return require("pydicom.valuerep", "mri").DSfloat(value, auto_format=True)
 
 
-def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
+def _dataset(study: str, series: str, index: int, geometry: Geometry | None) -> Any:
     """All that a file says besides its values."""
     pydicom = require("pydicom", "mri")
     uid = require("pydicom.uid", "mri")
@@ -198,31 +199,37 @@ def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    place = geometry.at(index)
-    dataset.SOPClassUID = uid.SecondaryCaptureImageStorage if place.origin is None else uid.MRImageStorage
+    is_placed = geometry is not None and geometry.origin is not None
+    dataset.SOPClassUID = uid.MRImageStorage if is_placed else uid.SecondaryCaptureImageStorage
     dataset.SOPInstanceUID = identifier(series, index)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = identifier("study"), identifier(series)
     for empty in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
                   "AccessionNumber", "ReferringPhysicianName", "PatientOrientation", "Laterality"):  # fmt: skip
         setattr(dataset, empty, "")
     dataset.Manufacturer, dataset.ImageType = "posterior", ["DERIVED", "SECONDARY", "OTHER"]
-    dataset.PixelSpacing = [_decimal(spacing) for spacing in geometry.pixel_spacing]
-    if place.origin is not None or geometry.thickness != geometry.spacing[0]:  # else the spacing is a guess
-        dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
-    if geometry.thickness is not None:
-        dataset.SliceThickness = _decimal(geometry.thickness)
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
-    if place.origin is None or place.axes is None:
+    if geometry is not None:
+        _write_size(dataset, geometry)
+    if geometry is None or geometry.origin is None or geometry.axes is None:
         dataset.Modality, dataset.ConversionType = "OT", "SYN"
         return dataset
     if geometry.thickness is None:
         dataset.SliceThickness = None  # which an image with a place has to say, or to leave empty
     dataset.Modality, dataset.FrameOfReferenceUID = "MR", identifier("frame of reference")
     dataset.PositionReferenceIndicator = dataset.PatientPosition = ""
-    dataset.ImagePositionPatient = [_decimal(x) for x in place.origin]
-    dataset.ImageOrientationPatient = [_decimal(x) for axis in (place.axes[2], place.axes[1]) for x in axis]
+    dataset.ImagePositionPatient = [_decimal(x) for x in geometry.at(index).origin or ()]
+    dataset.ImageOrientationPatient = [_decimal(x) for axis in (geometry.axes[2], geometry.axes[1]) for x in axis]
     dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions = "RM", "NONE", ""
     dataset.MRAcquisitionType = "2D"
     dataset.EchoTime = dataset.EchoTrainLength = dataset.RepetitionTime = None
     return dataset
+
+
+def _write_size(dataset: Any, geometry: Geometry) -> None:
+    """Size of the pixels, spacing and thickness of the slices, as far as they are known."""
+    dataset.PixelSpacing = [_decimal(spacing) for spacing in geometry.pixel_spacing]
+    if geometry.origin is not None or geometry.thickness != geometry.spacing[0]:  # else the spacing is a guess
+        dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
+    if geometry.thickness is not None:
+        dataset.SliceThickness = _decimal(geometry.thickness)

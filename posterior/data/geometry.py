@@ -123,7 +123,7 @@ class Volume:
 
     Attributes:
         values: (N, H, W), real and finite.
-        geometry: Of its voxels.
+        geometry: Of its voxels; None if not even their size is known.
 
     Raises:
         ShapeError: There are no such values.
@@ -132,7 +132,7 @@ class Volume:
     """
 
     values: Real
-    geometry: Geometry
+    geometry: Geometry | None
 
     def __post_init__(self) -> None:
         check_fields(self)

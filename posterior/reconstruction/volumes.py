@@ -38,7 +38,8 @@ def write_volumes(
     `write_fastmri` says, and as attributes the verdict on each slice and what it was made from. `mean.nii.gz`,
     `std.nii.gz` and `draws.nii.gz` are the same with their place and, as a comment, the verdicts. Draws wait on the
     disk, so that of what is in memory only mean and standard deviation grow with the number of slices. Slices that are
-    not evenly spaced on a line have no place as a volume, which a warning says.
+    not evenly spaced on a line have no place as a volume, which a warning says. Where the size of pixels is not known,
+    volumes have no unit of lengths.
 
     Args:
         slices: The slices, as `reconstruct` yields them.
@@ -128,11 +129,11 @@ def check_one_volume(scan: RawFile, slices: Sequence[int]) -> None:
         )
 
 
-def _geometry(places: list[Geometry | None]) -> Geometry:
-    """The geometry of all slices: of spacing alone where they are no stack, and of 1 mm where nothing is known."""
+def _geometry(places: list[Geometry | None]) -> Geometry | None:
+    """The geometry of all slices: of spacing alone where they are no stack, and none where not even that is known."""
     known = [place for place in places if place is not None]
     if len(known) < len(places):
-        return Geometry((1.0, 1.0, 1.0))
+        return None
     try:
         return Geometry.stacked(known)
     except IncompatibleError as error:
