@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from posterior.data.geometry import Geometry, check_estimates, check_magnitudes
 from posterior.data.hdf5 import find_dataset, find_numbers, open_hdf5, to_native
 from posterior.data.kspace import RawFile, RawSlice, crop_oversampling, crop_readout
 from posterior.data.mri_header import read_mri_header
+from posterior.data.stored_places import read_places, write_places
 from posterior.errors import FileFormatError, InvalidValueError, ShapeError, check_finite
 from posterior.io.extras import require
 from posterior.io.writing import atomic_write
@@ -51,13 +52,15 @@ def read_fastmri(path: str | Path) -> RawFile:
         header = None
         if _HEADER in file:
             header = read_mri_header(find_dataset(file, _HEADER, path)[()], f"{path}: `{_HEADER}`")
-        rows, geometry = image[0], None
+        rows, places = image[0], None
         if header is not None:
             rows, columns = header.rows, header.matrix[1]
             _check_shape(path, "kspace", image, ((header.matrix[0], image[1]), (rows, image[1])), f"`{_HEADER}`")
             # The field of view is that of the distance of lines, however many there are of them.
             spacing = (*header.spacing[:2], header.spacing[2] * columns / image[1])
-            geometry = Geometry(spacing, thickness=spacing[0])
+            places = [Geometry(spacing, thickness=spacing[0])] * shape[0]
+        else:
+            places = read_places(file, path, shape[0])
         if "mask" in file:
             mask = find_numbers(file, "mask", path, "biuf", (1, 2))
             _check_shape(path, "mask", mask.shape, (image[1:], image))
@@ -75,7 +78,11 @@ def read_fastmri(path: str | Path) -> RawFile:
                 _check_shape(path, key, found, ((shape[0], *found[1:]),))
         facts = {} if header is None else header.facts
         facts |= {name: _plain(value) for name, value in file.attrs.items()}
-    return RawFile(path, shape[0], lambda index: _read_slice(path, index, rows, geometry, facts))
+
+    def read(index: int) -> RawSlice:
+        return _read_slice(path, index, rows, None if places is None else places[index], facts)
+
+    return RawFile(path, shape[0], read)
 
 
 def _read_slice(path: Path, index: int, rows: int, geometry: Geometry | None, facts: dict[str, Any]) -> RawSlice:
@@ -155,6 +162,7 @@ def write_kspace(
     mask: Values,
     reference: Real | None = None,
     attributes: Mapping[str, Any] | None = None,
+    geometry: Sequence[Geometry] | None = None,
 ) -> None:
     """Write k-space with the keys of fastMRI, as `read_fastmri` reads it.
 
@@ -164,9 +172,10 @@ def write_kspace(
         mask: True where something was, (H, W); of whole columns it is written as (W,).
         reference: True magnitudes (N, H, W), under the key `reconstruction_esc`.
         attributes: Numbers, texts, and lists of either, which become attributes of the file.
+        geometry: Of each slice, in a group `geometry` that fastMRI does not have.
 
     Raises:
-        ShapeError: k-space or mask have other shapes.
+        ShapeError: k-space or mask have other shapes, or there are geometries of more or fewer slices.
         InvalidValueError: k-space is not complex, or reference not real.
         NotFiniteError: NaN or infinity.
         FileWriteError: The file cannot be written.
@@ -176,6 +185,8 @@ def write_kspace(
         raise ShapeError(
             f"k-space is (N, C, H, W) and its mask (H, W); got {tuple(kspace.shape)} and {tuple(mask.shape)}"
         )
+    if geometry is not None and len(geometry) != len(kspace):
+        raise ShapeError(f"there are {len(geometry)} geometries, and {len(kspace)} slices of k-space")
     if not kspace.is_complex():
         raise InvalidValueError(f"k-space is complex; got {kspace.dtype}")
     check_finite("k-space", kspace, "repair it")
@@ -189,6 +200,8 @@ def write_kspace(
     with atomic_write(path) as stream, h5py.File(stream, "w") as file:
         for key, values in arrays.items():
             file[key] = values.detach().cpu().resolve_conj().numpy()
+        if geometry is not None:
+            write_places(file, geometry)
         file.attrs.update(attributes or {})
 
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from posterior.app.cli import main
+from posterior.app.commands import mri as commands
 from posterior.data import Geometry, read_cfl, read_dicom, read_kspace, read_nifti, write_dicom, write_nifti
 from posterior.networks.unet import UNet
 from posterior.priors.edm import EDMPrior
@@ -106,6 +107,42 @@ def test_series_of_dicom_files_in_and_out(capsys: pytest.CaptureFixture[str]) ->
         for name, written in {"mean": file["reconstruction"][()], "draw_03": file["draws"][2]}.items():
             values = read_dicom(f"out/dicom/{name}").values.numpy()
             np.testing.assert_allclose(values, written, atol=np.ptp(written) / 65535)
+
+
+def test_a_simulated_scan_lies_where_its_images_do() -> None:
+    """Pixels of another size, with the one at (⌊H/2⌋, ⌊W/2⌋) in its place; every second slice."""
+    axes = ((0.0, 0.6, 0.8), (0.0, 0.8, -0.6), (1.0, 0.0, 0.0))
+    place = Geometry((5.0, 2.0, 2.0), (10.0, -20.0, 30.0), axes)
+    write_nifti("placed.nii", head(*SHAPE).float().expand(3, -1, -1), place)
+    main(["mri", "simulate", "placed.nii", "--matrix=[12,10]", "--slices=[0,2]", "--calibration=2", "--out=scan.h5"])
+    first, second = (raw.geometry for raw in read_kspace("scan.h5"))
+    assert first is not None and second is not None
+    assert first.spacing == pytest.approx((5, 4, 4))
+    for index, one in enumerate((first, second)):
+        middle, expected = one.affine() @ [0, 6, 5, 1], place.affine() @ [2 * index, 12, 10, 1]
+        np.testing.assert_allclose(middle, expected, atol=1e-4)
+    main(["mri", "simulate", "head.nii.gz", "--out=scan.h5"])
+    assert read_kspace("scan.h5")[1].geometry == Geometry((5.0, 2.0, 2.0))
+    Image.fromarray((255 * head(*SHAPE)).byte().numpy()).save("head.png")
+    main(["mri", "simulate", "head.png", "--out=scan.h5"])
+    assert read_kspace("scan.h5")[0].geometry is None
+
+
+def test_slices_are_simulated_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And have the phase and noise of their number, whichever are chosen."""
+    simulate()
+    whole = read_kspace("scan.h5")[1].kspace
+    seen, real = [], commands.simulate
+
+    def watched(magnitude: torch.Tensor, *args: Any, **options: Any) -> Any:
+        seen.append(len(magnitude))
+        return real(magnitude, *args, **options)
+
+    monkeypatch.setattr(commands, "simulate", watched)
+    simulate()
+    assert seen == [1, 1]
+    simulate("--slices=[1]")
+    torch.testing.assert_close(read_kspace("scan.h5")[0].kspace, whole)
 
 
 def test_a_run_goes_on_and_a_choice_of_slices(
@@ -209,7 +246,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any] | None, list[str], dict[str, str], s
     "a grey prior": (simulate, [], {"prior": "./grey"}, "needs a prior of complex images"),
     "another shape": (
         lambda: simulate("--matrix=[20,20]"), [], {},
-        "scan.h5, slice 0: the image has 20 × 20 pixels, the prior gives 24 × 20: ask for the matrix [24,20]",
+        "scan.h5, slice 0: the image has 20 × 20 pixels (2.40 × 2.00 mm), the prior gives 24 × 20: ask for",
     ),
     "a wrong matrix": (simulate, ["--matrix=[24]"], {}, "on (H, W) pixels, or a window in them; got (24,)"),
     "no matrix": (simulate, ["--matrix=large"], {}, "matrix cannot be 'large'; see posterior mri recon --help"),
@@ -255,12 +292,15 @@ def test_nan_in_a_scan(capsys: pytest.CaptureFixture[str]) -> None:
         (["head.nii.gz", "--slices=[5]"], "slices are some of 0 … 1, each once; got [5]"),
         (["head.nii.gz", "--slices=[]"], "slices are some of 0 … 1, each once; got []"),
         (["head.nii.gz", "--slices=[0,0]"], "slices are some of 0 … 1, each once; got [0, 0]"),
-        (["head.nii.gz", "--matrix=[48,40]"], "(48, 40) are not rows and columns within (2, 24, 20)"),
+        (["head.nii.gz", "--matrix=[48,40]"], "(48, 40) are not rows and columns within (1, 24, 20)"),
+        (["empty.nii"], "simulate got slices that are 0 everywhere, [1]; leave them out"),
+        (["empty.nii", "--slices=[2,1]"], "simulate got slices that are 0 everywhere, [1]; leave them out"),
         (["colour.png"], "colour.png holds pictures in colour"),
     ],
 )
 def test_mistakes_of_simulate(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(np.zeros((24, 20, 3), np.uint8)).save("colour.png")
+    write_nifti("empty.nii", torch.stack([head(*SHAPE), 0 * head(*SHAPE), head(*SHAPE)]).float(), None)
     assert message in mistake(capsys, main, ["mri", "simulate", *args, "--out=scan.h5"])
     assert not Path("scan.h5").exists()
 
