@@ -14,6 +14,7 @@ from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, c
 
 Vector = tuple[float, float, float]
 
+_WAYS = (("right", "left"), ("front", "back"), ("feet", "head"))  # of coordinates that fall, and that grow
 _TOLERANCE = 1e-2  # of a spacing or a unit vector: scanners write positions to a hundredth of a millimetre
 
 
@@ -54,6 +55,17 @@ class Geometry:
     def pixel_spacing(self) -> tuple[float, float]:
         """From one row to the next, and from one column to the next, in mm."""
         return self.spacing[1:]
+
+    @property
+    def orientation(self) -> str | None:
+        """Where in the patient rows and columns go, to the nearest axis, in words; None if it is not known."""
+        if self.axes is None:
+            return None
+        words = []
+        for axis in self.axes[1:]:
+            nearest = int(np.abs(axis).argmax())
+            words.append(_WAYS[nearest][int(axis[nearest] > 0)])
+        return f"rows go to the {words[0]}, columns to the {words[1]}"
 
     def affine(self) -> NDArray[np.float64]:
         """The matrix (4, 4) that maps (slice, row, column, 1) to a place; the spacings on its diagonal if unplaced."""

@@ -106,6 +106,7 @@ def facts_of(one: Reconstruction) -> dict[str, Any]:
         "noise_std": prepared.noise_std * prepared.scale,
         "noise_from": prepared.noise_from,
         "maps_from": prepared.maps_from,
+        "orientation": (prepared.geometry and prepared.geometry.orientation) or "",
         "notes": "; ".join(prepared.notes),
         "misfit": one.misfit,
         "network_calls": one.calls,

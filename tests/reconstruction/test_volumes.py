@@ -80,6 +80,7 @@ def test_facts_are_what_tables_say() -> None:
     one = next(slices())
     facts = facts_of(one)
     assert facts["verdict"] == "sound"
+    assert facts["orientation"] == "rows go to the back, columns to the left"
     assert facts["network_calls"] == 56
     assert facts["noise_std"] == pytest.approx(one.prepared.noise_std * one.prepared.scale)
 

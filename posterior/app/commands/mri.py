@@ -64,7 +64,8 @@ def mri_recon(
 
     Args:
         file: Raw data: fastMRI or ISMRMRD (h5, hdf5, mrd), or BART (cfl, hdr).
-        prior: Folder of a prior of complex images, or name of a shipped one.
+        prior: Folder of a prior of complex images, or name of a shipped one. Nothing is turned: its images have to lie
+            as the scan's do, of which the orientation is printed.
         accuracy: How much to spend: 60, 159 or 301 network calls a sample.
         num_samples: Samples of each slice, at least 2; a 90 % interval needs 19.
         maps: Coil maps of your own, an array of BART with the dimensions of k-space, as `posterior mri coils` writes
@@ -149,13 +150,15 @@ def mri_simulate(
             "simulated": True, "images": str(images), "mask": mask, "nominal_acceleration": acceleration, "snr": snr,
             "true_acceleration": true_acceleration(measured), "noise_std": noise_std, "seed": seed,
         }  # fmt: skip
-        places = None
+        places = where = None
         if volume.geometry is not None:
             places = [placed_on(volume.geometry.at(number), (rows, columns), size, size) for number in chosen]
+            where = volume.geometry.orientation
         write_kspace(out, kspace, measured, reference=reference, attributes=facts, geometry=places)
     print(
         f"{len(chosen)} simulated slices of {' × '.join(map(str, measured.shape))}, {num_coils} coils, SNR {snr:g}; "
-        f"mask {mask}, nominal R {acceleration:g}, true R {true_acceleration(measured):.2f}\nsaved to {out}"
+        f"mask {mask}, nominal R {acceleration:g}, true R {true_acceleration(measured):.2f}"
+        f"{f'; {where}' if where else ''}\nsaved to {out}"
     )
 
 
@@ -233,7 +236,7 @@ class _Told:
         print(
             f"{facts['source']}: true R {facts['true_acceleration']:.2f}; noise {facts['noise_std']:.3g}, from the "
             f"{facts['noise_from']}; coil maps: {facts['maps_from']}; misfit {one.misfit:.2f} σ; {one.verdict.level}"
-            + "".join(f"; {note}" for note in one.prepared.notes)
+            + "".join(f"; {words}" for words in (facts["orientation"], *one.prepared.notes) if words)
         )
         self.rows.append(facts)
         self.verdicts.append(one.verdict)

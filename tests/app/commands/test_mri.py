@@ -109,12 +109,13 @@ def test_series_of_dicom_files_in_and_out(capsys: pytest.CaptureFixture[str]) ->
             np.testing.assert_allclose(values, written, atol=np.ptp(written) / 65535)
 
 
-def test_a_simulated_scan_lies_where_its_images_do() -> None:
+def test_a_simulated_scan_lies_where_its_images_do(capsys: pytest.CaptureFixture[str]) -> None:
     """Pixels of another size, with the one at (⌊H/2⌋, ⌊W/2⌋) in its place; every second slice."""
     axes = ((0.0, 0.6, 0.8), (0.0, 0.8, -0.6), (1.0, 0.0, 0.0))
     place = Geometry((5.0, 2.0, 2.0), (10.0, -20.0, 30.0), axes)
     write_nifti("placed.nii", head(*SHAPE).float().expand(3, -1, -1), place)
     main(["mri", "simulate", "placed.nii", "--matrix=[12,10]", "--slices=[0,2]", "--calibration=2", "--out=scan.h5"])
+    assert "; rows go to the back, columns to the left\n" in said(capsys)
     first, second = (raw.geometry for raw in read_kspace("scan.h5"))
     assert first is not None and second is not None
     assert first.spacing == pytest.approx((5, 4, 4))
@@ -181,7 +182,7 @@ def test_a_scan_with_a_noise_scan_and_another_matrix(capsys: pytest.CaptureFixtu
     recon("--matrix=[24,20]", "--slices=[2]", file="scan.mrd")
     text = said(capsys)
     assert re.search(r"scan.mrd, slice 2: true R 4.00; noise [\d.]+, from the noise scan", text)
-    assert "; 2 averages of each line were averaged\n" in text
+    assert "; rows go to the back, columns to the left; 2 averages of each line were averaged\n" in text
     image = nibabel.load("out/mean.nii.gz")
     np.testing.assert_allclose(image.header.get_zooms(), (7.5, 10, 5))
     assert image.header["sform_code"] > 0
