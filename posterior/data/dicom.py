@@ -27,7 +27,8 @@ def read_dicom(path: str | Path) -> Volume:
     """The volume of a file, or of all files in a folder, which are of one series.
 
     Values are rescaled as the files say. Slices are in the order in which their positions go along the normal of the
-    image, or in that of their numbers if they have none.
+    image, or in that of their numbers if they have none. Secondary captures need not say the size of pixels; then there
+    is no geometry.
 
     Raises:
         FileFormatError: A file is corrupt, cut off, compressed, in colour or no DICOM file, lacks an attribute, or
@@ -49,8 +50,13 @@ def read_dicom(path: str | Path) -> Volume:
     if path.is_dir() and len(files) < first.announced:
         raise FileFormatError(f"{path} has {len(files)} files of {first.announced} images that they announce; copy all")
     slices.sort(key=lambda one: one.order)
+    places = [one.geometry for one in slices if one.geometry is not None]
+    if not places:
+        return Volume(torch.stack([one.values for one in slices]), None)
+    if len(places) < len(slices):
+        raise FileFormatError(f"{path}: some images lack PixelSpacing; they do not form a volume")
     try:
-        geometry = Geometry.stacked([one.geometry for one in slices])
+        geometry = Geometry.stacked(places)
     except IncompatibleError as error:
         raise FileFormatError(f"{path}: {error}; images of the series are missing or do not form a volume") from error
     if not first.is_thick and (len(files) == 1 or geometry.origin is None):
@@ -66,7 +72,7 @@ class _Slice(NamedTuple):
         announced: How many images there are, or 0.
         order: Grows from slice to slice.
         is_thick: Whether it says how far apart slices are.
-        geometry: Of the image.
+        geometry: Of the image; None if it does not say the size of pixels.
         values: (H, W).
     """
 
@@ -75,7 +81,7 @@ class _Slice(NamedTuple):
     announced: int
     order: float
     is_thick: bool
-    geometry: Geometry
+    geometry: Geometry | None
     values: Tensor
 
 
@@ -83,7 +89,8 @@ def _read_slice(path: Path) -> _Slice:
     pydicom = require("pydicom", "mri")
     with reading(path, _WHAT):
         dataset = pydicom.dcmread(path)
-        if missing := [name for name in _NEEDED if name not in dataset]:
+        may_lack = "PixelSpacing" if dataset.get("SOPClassUID") == _secondary_capture() else ""
+        if missing := [name for name in _NEEDED if name not in dataset and name != may_lack]:
             raise FileFormatError(f"{path} lacks {', '.join(missing)}; it is cut off, or no image with a spacing")
         if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
             name = dataset.file_meta.TransferSyntaxUID.name
@@ -98,7 +105,7 @@ def _read_slice(path: Path) -> _Slice:
         values = values * float(1 if slope is None else slope) + float(0 if intercept is None else intercept)
         spacing = dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness")
         geometry = _geometry(dataset, abs(float(spacing or 1)))  # it has a sign in nuclear medicine
-        if geometry.origin is None or geometry.axes is None:
+        if geometry is None or geometry.origin is None or geometry.axes is None:
             order = float(dataset.get("InstanceNumber") or 0)
         else:
             order = float(np.dot(geometry.origin, geometry.axes[0]))
@@ -107,7 +114,9 @@ def _read_slice(path: Path) -> _Slice:
     return _Slice(path, series, announced, order, bool(spacing), geometry, values.float())
 
 
-def _geometry(dataset: Any, slices: float) -> Geometry:
+def _geometry(dataset: Any, slices: float) -> Geometry | None:
+    if "PixelSpacing" not in dataset:
+        return None
     rows, columns = (float(value) for value in dataset.PixelSpacing)
     spacing, thickness = (slices, rows, columns), float(dataset.get("SliceThickness") or 0) or None
     position, orientation = dataset.get("ImagePositionPatient"), dataset.get("ImageOrientationPatient")
@@ -125,9 +134,9 @@ def write_dicom(
     """Write magnitudes as series of DICOM files: `mean`, `std`, `draw_01` … are folders with a file for each slice.
 
     Files are MR images where the geometry has a place, else secondary captures, which need not say the size of pixels
-    and do not where it is not known; others have to, and `read_dicom` asks for it. Values are 16-bit integers with a
-    rescale slope and intercept, common to a series: off by 1/131070 of its range at most. The same values have the same
-    identifiers. Nothing names the patient: attributes that would are there and empty.
+    and do not where it is not known. Values are 16-bit integers with a rescale slope and intercept, common to a series:
+    off by 1/131070 of its range at most. The same values have the same identifiers. Nothing names the patient:
+    attributes that would are there and empty.
 
     Args:
         folder: It is made if need be.
@@ -183,6 +192,11 @@ def _quantised(values: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.uint16]], fl
     return np.clip(np.rint((array - intercept) / slope), 0, _LARGEST).astype(np.uint16), slope, intercept
 
 
+def _secondary_capture() -> str:
+    """The kind of image that need not say the size of its pixels, nor where they lie."""
+    return str(require("pydicom.uid", "mri").SecondaryCaptureImageStorage)
+
+
 def _decimal(value: float) -> Any:
     """A number in the sixteen characters that DICOM has for it."""
     return require("pydicom.valuerep", "mri").DSfloat(value, auto_format=True)
@@ -200,7 +214,7 @@ def _dataset(study: str, series: str, index: int, geometry: Geometry | None) -> 
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
     is_placed = geometry is not None and geometry.origin is not None
-    dataset.SOPClassUID = uid.MRImageStorage if is_placed else uid.SecondaryCaptureImageStorage
+    dataset.SOPClassUID = uid.MRImageStorage if is_placed else _secondary_capture()
     dataset.SOPInstanceUID = identifier(series, index)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = identifier("study"), identifier(series)
     for empty in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",

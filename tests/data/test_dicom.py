@@ -109,6 +109,16 @@ def test_thickness_and_spacing_of_slices(
     assert found.thickness == geometry.thickness and found.spacing == pytest.approx(SPACING)
 
 
+def test_pixels_of_a_size_that_is_not_known(tmp_path: Path) -> None:
+    write_dicom(tmp_path, VALUES, None)
+    volume = read_dicom(tmp_path / "mean")
+    torch.testing.assert_close(volume.values, VALUES, atol=1e-4, rtol=0)
+    assert volume.geometry is None
+    _change(PixelSpacing=[1, 1])(tmp_path / "mean")
+    with pytest.raises(FileFormatError, match="some images lack PixelSpacing"):
+        read_dicom(tmp_path / "mean")
+
+
 def test_the_same_values_have_the_same_identifiers(tmp_path: Path) -> None:
     for name, values in (("a", VALUES), ("b", VALUES), ("c", VALUES + 1)):
         write_dicom(tmp_path / name, values, PLACED)

@@ -42,7 +42,7 @@ def _three(each: Allowed) -> Allowed:
 
 
 def _place(value: Any) -> bool:
-    return isinstance(value, Geometry)
+    return value is None or isinstance(value, Geometry)
 
 
 def _cfl(value: Any) -> bool:
@@ -84,7 +84,7 @@ SCANS: dict[str, Call] = {
         {
             "source": lambda value: isinstance(value, str), "kspace": lambda value: False, "mask": lambda value: False,
             "noise": either(None, numbers((1, 2), torch.complex64)), "maps": lambda value: value is None,
-            "reference": either(None, _volumes(2)), "geometry": either(None, _place),
+            "reference": either(None, _volumes(2)), "geometry": _place,
             "calibration": lambda value: value is None, "facts": lambda value: isinstance(value, dict),
             "notes": several(lambda value: isinstance(value, str)),
         },
@@ -99,6 +99,7 @@ SCANS: dict[str, Call] = {
         {
             "kspace": numbers(lambda shape: len(shape) == 4 and shape[-2:] == (12, 12) and 0 not in shape, *COMPLEX),
             "mask": numbers(lambda shape: tuple(shape) == (12, 12)), "reference": lambda value: value is None,
+            "geometry": lambda value: value is None,
         },
         names=("k-space",),
     ),
