@@ -27,7 +27,7 @@ def check_scan(scan: Scan) -> None:
 
 def _check_place(scan: Scan, key: tuple[int, ...]) -> None:
     """Check that all acquisitions of an image, and those for its coil maps, lie where the first does."""
-    heads = scan.heads[numbers := [*scan.images[key], *scan.calibration.get(key, [])]]
+    heads = scan.heads[numbers := [*scan.images[key], *scan.calibration_of(key)]]
     apart = np.linalg.norm(heads["position"].astype(float) - heads["position"][0], axis=1)
     turned = sum(np.abs(heads[name] - heads[name][0]).max(axis=1) for name in ("read_dir", "phase_dir", "slice_dir"))
     for found, words in (

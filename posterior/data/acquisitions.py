@@ -76,6 +76,13 @@ class Scan:
             raise FileFormatError(f"{self.name(number)} holds NaN or infinity")
         return samples
 
+    def calibration_of(self, key: tuple[int, ...]) -> list[int]:
+        """Numbers of an image's calibration lines: those with its counters, or with its slice's if there are none.
+
+        Several contrasts or repetitions may have one calibration.
+        """
+        return self.calibration.get(key) or next((n for k, n in self.calibration.items() if k[-1] == key[-1]), [])
+
     def column(self, number: int) -> int:
         """The column of k-space that an acquisition fills.
 

@@ -108,18 +108,13 @@ def _filled(scan: Scan, numbers: Sequence[int], coils: int) -> tuple[NDArray[np.
 
 
 def _read_calibration(scan: Scan, key: Key, coils: int, rows: int) -> tuple[Tensor | None, list[str]]:
-    """k-space of calibration lines that were measured apart from an image of so many rows, and what of it is not used.
-
-    They are those with the image's counters; or with its slice's, where several contrasts or repetitions have one
-    calibration.
-    """
+    """k-space of calibration lines that were measured apart from an image of so many rows, and notes on unused ones."""
     notes, unused = [], scan.left_out.get("calibration", 0)
     if unused:
         notes.append(
             f"{unused} separate calibration lines were left out: they are of a second encoding, or read out backwards"
         )
-    found = scan.calibration.get(key) or next((n for k, n in scan.calibration.items() if k[-1] == key[-1]), [])
-    if not found:
+    if not (found := scan.calibration_of(key)):
         return None, notes
     kspace, count = _filled(scan, found, coils)
     measured = count > 0

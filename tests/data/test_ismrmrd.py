@@ -229,6 +229,22 @@ def test_calibration_lines(tmp_path: Path, mode: str) -> None:
         torch.testing.assert_close(raw.calibration, torch.where(apart, kspace()[0], 0), **CLOSE)
 
 
+def test_contrasts_have_one_calibration_and_at_their_place(tmp_path: Path) -> None:
+    head = header(parallelImaging=parallel(2, xsd.calibrationModeType("separate")))
+    second, apart = lines([1, 3, 5, 7, 9]), lines([4, 6])
+    for line in second:
+        line.idx.contrast = 1
+    for line in apart:
+        line.setFlag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+    scan = [*lines([1, 3, 5, 7, 9]), *second, *apart]
+    file = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", scan, head))
+    assert file[1].calibration is not None and file[4].calibration is not None
+    torch.testing.assert_close(file[4].calibration, file[1].calibration)
+    apart[2].position[2] = 30
+    with pytest.raises(FileFormatError, match="are both of slice 1, and lie 21 mm apart"):
+        read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", scan, head))
+
+
 def test_calibration_lines_that_cannot_be_used_are_said(tmp_path: Path) -> None:
     """They are short, which leaves the oversampling of the readout, or of another encoding."""
     head = header(parallelImaging=parallel(2, xsd.calibrationModeType("separate")))
