@@ -189,8 +189,9 @@ def write_kspace(
         raise ShapeError(f"there are {len(geometry)} geometries, and {len(kspace)} slices of k-space")
     if not kspace.is_complex():
         raise InvalidValueError(f"k-space is complex; got {kspace.dtype}")
-    check_finite("k-space", kspace, "repair it")
-    arrays = {"kspace": kspace.to(torch.complex64), "mask": (mask != 0).to(torch.uint8)}
+    for index, one in enumerate(kspace):  # a slice at a time, here and below, for all of them may be on the disk
+        check_finite(f"k-space, slice {index}", one, "repair it")
+    arrays = {"mask": (mask != 0).to(torch.uint8)}
     if bool((arrays["mask"] == arrays["mask"][0]).all()):
         arrays["mask"] = arrays["mask"][0]
     if reference is not None:
@@ -198,8 +199,11 @@ def write_kspace(
         arrays["reconstruction_esc"] = reference.float()
     h5py = require("h5py", "mri")
     with atomic_write(path) as stream, h5py.File(stream, "w") as file:
+        dataset = file.create_dataset("kspace", tuple(kspace.shape), np.complex64)
+        for index, one in enumerate(kspace):
+            dataset[index] = one.detach().cpu().to(torch.complex64).resolve_conj().numpy()
         for key, values in arrays.items():
-            file[key] = values.detach().cpu().resolve_conj().numpy()
+            file[key] = values.detach().cpu().numpy()
         if geometry is not None:
             write_places(file, geometry)
         file.attrs.update(attributes or {})
