@@ -1,11 +1,16 @@
 """The notebooks run, in their smoke mode, and are committed with what they show at full size."""
 
 import re
+import warnings
 from pathlib import Path
 
 import nbformat
+import nibabel
 import pytest
+import torch
 from nbclient import NotebookClient
+
+from posterior.data import read_kspace, write_nifti
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -57,3 +62,18 @@ def test_is_small_and_says_nothing_of_the_machine(path):
             kinds = {k: v for k, v in output.get("data", {}).items() if not k.startswith("image/")}
             texts += [output.get("text", ""), *map(str, kinds.values())]
     assert not [text for text in texts if MACHINE_PATHS.search(text)]
+
+
+def test_left_is_left_in_the_scan_that_a_notebook_makes(tmp_path, monkeypatch):
+    """Of the shipped head rows go from left to right and columns from back to front."""
+    monkeypatch.setenv("POSTERIOR_SMOKE", "1")
+    first, second, *_ = code_cells(ROOT / "notebooks" / "04_mri.ipynb")
+    names: dict = {}
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
+    with warnings.catch_warnings():
+        exec(first.source.replace("%matplotlib inline", ""), names)
+        exec(second.source, names)
+    (raw,) = read_kspace(names["folder"] / "scan.mrd")
+    write_nifti(tmp_path / "head.nii", raw.kspace.abs()[:1], raw.geometry)
+    columns, rows, slices = nibabel.aff2axcodes(nibabel.load(tmp_path / "head.nii").affine)
+    assert (rows, columns, slices) == ("R", "A", "S")

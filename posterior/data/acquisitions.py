@@ -1,9 +1,8 @@
-"""The acquisitions of an ISMRMRD file: what each is part of, and whether all are there."""
+"""The acquisitions of an ISMRMRD file, and what each is part of."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,6 @@ _LEFT_OUT = {
     "phase stabilisation reference": "ACQ_IS_PHASE_STABILIZATION_REFERENCE",
     "phase stabilisation": "ACQ_IS_PHASE_STABILIZATION",
 }  # acquisitions that are no part of an image
-_LARGEST = 64  # frequencies of a matrix for each that was measured
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,9 @@ class Scan:
         header: That of the file.
         heads: Those of all acquisitions.
         images: Numbers of the acquisitions of each image, by its `COUNTERS`.
+        calibration: Likewise, those of lines that were measured apart from the image, for its coil maps alone.
         noise: Numbers of those of noise alone.
-        left_out: How many are part of neither, by kind.
+        left_out: How many are part of none of these, by kind.
     """
 
     path: Path
@@ -49,6 +48,7 @@ class Scan:
     header: MRIHeader
     heads: NDArray[np.void]
     images: dict[tuple[int, ...], list[int]]
+    calibration: dict[tuple[int, ...], list[int]]
     noise: list[int]
     left_out: dict[str, int]
 
@@ -75,6 +75,13 @@ class Scan:
         if not np.isfinite(samples).all():
             raise FileFormatError(f"{self.name(number)} holds NaN or infinity")
         return samples
+
+    def calibration_of(self, key: tuple[int, ...]) -> list[int]:
+        """Numbers of an image's calibration lines: those with its counters, or with its slice's if there are none.
+
+        Several contrasts or repetitions may have one calibration.
+        """
+        return self.calibration.get(key) or next((n for k, n in self.calibration.items() if k[-1] == key[-1]), [])
 
     def column(self, number: int) -> int:
         """The column of k-space that an acquisition fills.
@@ -128,9 +135,7 @@ def read_scan(path: Path) -> Scan:
             f"{path} holds a three-dimensional scan, of {header.matrix[2]} partitions; transform it along the readout "
             "and write its planes as slices"
         )
-    scan = _sorted(path, group, header, heads)
-    _check_whole(scan)
-    return scan
+    return _sorted(path, group, header, heads)
 
 
 def _check_type(found: np.dtype[Any], expected: np.dtype[Any], what: str) -> None:
@@ -161,7 +166,8 @@ def _find_group(file: Any, path: Path) -> str:
     return str(groups[0])
 
 
-def _flagged(heads: NDArray[np.void], flag: str) -> NDArray[np.bool_]:
+def flagged(heads: NDArray[np.void], flag: str) -> NDArray[np.bool_]:
+    """Which acquisitions have a flag."""
     bit = getattr(require("ismrmrd", "mri"), flag) - 1
     found: NDArray[np.bool_] = (heads["flags"] >> np.uint64(bit)) & np.uint64(1) == 1
     return found
@@ -169,27 +175,26 @@ def _flagged(heads: NDArray[np.void], flag: str) -> NDArray[np.bool_]:
 
 def _sorted(path: Path, group: str, header: MRIHeader, heads: NDArray[np.void]) -> Scan:
     """Acquisitions by what they are part of."""
-    noise = _flagged(heads, "ACQ_IS_NOISE_MEASUREMENT")
+    noise = flagged(heads, "ACQ_IS_NOISE_MEASUREMENT")
     rest = ~noise
     left_out = {}
-    kinds = {kind: _flagged(heads, flag) for kind, flag in _LEFT_OUT.items()}
-    if not header.embedded:
-        kinds["calibration"] = _flagged(heads, "ACQ_IS_PARALLEL_CALIBRATION")
+    kinds = {kind: flagged(heads, flag) for kind, flag in _LEFT_OUT.items()}
+    second = (heads["encoding_space_ref"] > 0) | (heads["idx"]["kspace_encode_step_2"] > 0)
+    backwards, empty = flagged(heads, "ACQ_IS_REVERSE"), heads["number_of_samples"] == 0
+    apart = flagged(heads, "ACQ_IS_PARALLEL_CALIBRATION") & (not header.embedded)
+    kinds["calibration"] = apart & (second | backwards | empty)
     for kind, found in kinds.items():
         if (found & rest).any():
             left_out[kind] = int((found & rest).sum())
         rest = rest & ~found
-    images: dict[tuple[int, ...], list[int]] = {}
-    counters = np.stack([heads["idx"][counter] for counter in COUNTERS], axis=1).tolist()
-    for number in np.flatnonzero(rest).tolist():
-        images.setdefault(tuple(counters[number]), []).append(number)
-    scan = Scan(path, group, header, heads, images, np.flatnonzero(noise).tolist(), left_out)
+    images, calibration = _by_counters(heads, rest & ~apart), _by_counters(heads, rest & apart)
+    scan = Scan(path, group, header, heads, images, calibration, np.flatnonzero(noise).tolist(), left_out)
+    rest = rest & ~apart
     if not images:
         raise FileFormatError(f"{path} has no acquisition of an image, among {len(heads)} in `{group}/data`")
-    second = (heads["encoding_space_ref"] > 0) | (heads["idx"]["kspace_encode_step_2"] > 0)
     for reason, found in (
-        ("was never written: it has no samples", heads["number_of_samples"] == 0),
-        ("was read out backwards, which is not undone here", _flagged(heads, "ACQ_IS_REVERSE")),
+        ("was never written: it has no samples", empty),
+        ("was read out backwards, which is not undone here", backwards),
         ("belongs to a second encoding or partition; write it apart", second),
     ):
         if (found & rest).any():
@@ -197,40 +202,10 @@ def _sorted(path: Path, group: str, header: MRIHeader, heads: NDArray[np.void]) 
     return scan
 
 
-def _check_whole(scan: Scan) -> None:
-    """Check that there is an acquisition of all that the file's header and the flags of other acquisitions announce.
-
-    Once it is, k-space is no larger than `_LARGEST` times what was measured of it: headers allocate no memory.
-    """
-    found = {key[-1] for key in scan.images}
-    if scan.header.slices is not None:
-        announced = range(scan.header.slices.first, scan.header.slices.last + 1)
-        for others, number in product(dict.fromkeys(image[:-1] for image in scan.images), announced):
-            if (key := (*others, number)) not in scan.images:
-                raise FileFormatError(
-                    f"{scan.path}: the acquisitions of {image_name(key)} are missing, of {len(announced)} slices that "
-                    "the header announces; the file is half written"
-                )
-    last = _flagged(scan.heads, "ACQ_LAST_IN_SLICE")
-    ended = {key[-1] for key, numbers in scan.images.items() if last[numbers].any()}
-    if ended and found - ended:
-        raise FileFormatError(
-            f"{scan.path}: the last acquisition of slice {min(found - ended)} is missing; the file is half written"
-        )
-    lines = scan.header.lines
-    if scan.header.acceleration == 1 and lines is not None:
-        for key, numbers in scan.images.items():
-            found_lines = set(scan.heads["idx"]["kspace_encode_step_1"][numbers].tolist())
-            if missing := sorted(set(range(lines.first, lines.last + 1)) - found_lines):
-                raise FileFormatError(
-                    f"{scan.path}: of {image_name(key)} the acquisition of line {missing[0]} is missing, and "
-                    f"{len(missing) - 1} more, though the scan is not accelerated; the file is half written"
-                )
-    rows, columns = scan.header.matrix[:2]
-    for key, numbers in scan.images.items():
-        measured = int(scan.heads["number_of_samples"][numbers].sum())
-        if rows * columns > _LARGEST * measured:
-            raise FileFormatError(
-                f"{scan.path}: the matrix {rows} × {columns} of the header is more than {_LARGEST} times what was "
-                f"measured of {image_name(key)}, {measured} samples"
-            )
+def _by_counters(heads: NDArray[np.void], which: NDArray[np.bool_]) -> dict[tuple[int, ...], list[int]]:
+    """Numbers of some acquisitions, by their `COUNTERS`."""
+    found: dict[tuple[int, ...], list[int]] = {}
+    counters = np.stack([heads["idx"][counter] for counter in COUNTERS], axis=1).tolist()
+    for number in np.flatnonzero(which).tolist():
+        found.setdefault(tuple(counters[number]), []).append(number)
+    return found

@@ -27,7 +27,8 @@ def read_dicom(path: str | Path) -> Volume:
     """The volume of a file, or of all files in a folder, which are of one series.
 
     Values are rescaled as the files say. Slices are in the order in which their positions go along the normal of the
-    image, or in that of their numbers if they have none.
+    image, or in that of their numbers if they have none. Secondary captures need not say the size of pixels; then there
+    is no geometry.
 
     Raises:
         FileFormatError: A file is corrupt, cut off, compressed, in colour or no DICOM file, lacks an attribute, or
@@ -49,8 +50,13 @@ def read_dicom(path: str | Path) -> Volume:
     if path.is_dir() and len(files) < first.announced:
         raise FileFormatError(f"{path} has {len(files)} files of {first.announced} images that they announce; copy all")
     slices.sort(key=lambda one: one.order)
+    places = [one.geometry for one in slices if one.geometry is not None]
+    if not places:
+        return Volume(torch.stack([one.values for one in slices]), None)
+    if len(places) < len(slices):
+        raise FileFormatError(f"{path}: some images lack PixelSpacing; they do not form a volume")
     try:
-        geometry = Geometry.stacked([one.geometry for one in slices])
+        geometry = Geometry.stacked(places)
     except IncompatibleError as error:
         raise FileFormatError(f"{path}: {error}; images of the series are missing or do not form a volume") from error
     if not first.is_thick and (len(files) == 1 or geometry.origin is None):
@@ -66,7 +72,7 @@ class _Slice(NamedTuple):
         announced: How many images there are, or 0.
         order: Grows from slice to slice.
         is_thick: Whether it says how far apart slices are.
-        geometry: Of the image.
+        geometry: Of the image; None if it does not say the size of pixels.
         values: (H, W).
     """
 
@@ -75,7 +81,7 @@ class _Slice(NamedTuple):
     announced: int
     order: float
     is_thick: bool
-    geometry: Geometry
+    geometry: Geometry | None
     values: Tensor
 
 
@@ -83,7 +89,8 @@ def _read_slice(path: Path) -> _Slice:
     pydicom = require("pydicom", "mri")
     with reading(path, _WHAT):
         dataset = pydicom.dcmread(path)
-        if missing := [name for name in _NEEDED if name not in dataset]:
+        may_lack = "PixelSpacing" if dataset.get("SOPClassUID") == _secondary_capture() else ""
+        if missing := [name for name in _NEEDED if name not in dataset and name != may_lack]:
             raise FileFormatError(f"{path} lacks {', '.join(missing)}; it is cut off, or no image with a spacing")
         if dataset.file_meta.TransferSyntaxUID.is_encapsulated:
             name = dataset.file_meta.TransferSyntaxUID.name
@@ -96,42 +103,45 @@ def _read_slice(path: Path) -> _Slice:
         slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
         values = torch.from_numpy(dataset.pixel_array.astype(np.float64))
         values = values * float(1 if slope is None else slope) + float(0 if intercept is None else intercept)
-        thickness = dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness")
-        geometry = _geometry(dataset, abs(float(thickness or 1)))  # it has a sign in nuclear medicine
-        if geometry.origin is None or geometry.axes is None:
+        spacing = dataset.get("SpacingBetweenSlices") or dataset.get("SliceThickness")
+        geometry = _geometry(dataset, abs(float(spacing or 1)))  # it has a sign in nuclear medicine
+        if geometry is None or geometry.origin is None or geometry.axes is None:
             order = float(dataset.get("InstanceNumber") or 0)
         else:
             order = float(np.dot(geometry.origin, geometry.axes[0]))
         series, announced = str(dataset.SeriesInstanceUID), int(dataset.get("ImagesInAcquisition") or 0)
     check_magnitudes(str(path), values[None].float())
-    return _Slice(path, series, announced, order, bool(thickness), geometry, values.float())
+    return _Slice(path, series, announced, order, bool(spacing), geometry, values.float())
 
 
-def _geometry(dataset: Any, thickness: float) -> Geometry:
+def _geometry(dataset: Any, slices: float) -> Geometry | None:
+    if "PixelSpacing" not in dataset:
+        return None
     rows, columns = (float(value) for value in dataset.PixelSpacing)
-    spacing = (thickness, rows, columns)
+    spacing, thickness = (slices, rows, columns), float(dataset.get("SliceThickness") or 0) or None
     position, orientation = dataset.get("ImagePositionPatient"), dataset.get("ImageOrientationPatient")
     if not position or not orientation:
-        return Geometry(spacing)
+        return Geometry(spacing, thickness=thickness)
     along_row, along_column = np.array(orientation, float).reshape(2, 3)  # of the numbers of columns, and of rows
     axes = np.array([np.cross(along_row, along_column), along_column, along_row])
-    return Geometry.placed(spacing, np.array(position, float), axes)
+    return Geometry.placed(spacing, np.array(position, float), axes, thickness)
 
 
 @checked
 def write_dicom(
-    folder: str | Path, mean: Real, geometry: Geometry, *, std: Real | None = None, draws: Real | None = None
+    folder: str | Path, mean: Real, geometry: Geometry | None, *, std: Real | None = None, draws: Real | None = None
 ) -> None:
     """Write magnitudes as series of DICOM files: `mean`, `std`, `draw_01` … are folders with a file for each slice.
 
-    Files are MR images where the geometry has a place, else secondary captures. Values are 16-bit integers with a
-    rescale slope and intercept, common to a series: off by 1/131070 of its range at most. The same values have the same
-    identifiers. Nothing names the patient: attributes that would are there and empty.
+    Files are MR images where the geometry has a place, else secondary captures, which need not say the size of pixels
+    and do not where it is not known. Values are 16-bit integers with a rescale slope and intercept, common to a series:
+    off by 1/131070 of its range at most. The same values have the same identifiers. Nothing names the patient:
+    attributes that would are there and empty.
 
     Args:
         folder: It is made if need be.
         mean: (N, H, W), real.
-        geometry: Of the voxels.
+        geometry: Of the voxels; None if not even their size is known.
         std: (N, H, W), real.
         draws: (S, N, H, W), real.
 
@@ -182,12 +192,17 @@ def _quantised(values: Tensor) -> tuple[np.ndarray[Any, np.dtype[np.uint16]], fl
     return np.clip(np.rint((array - intercept) / slope), 0, _LARGEST).astype(np.uint16), slope, intercept
 
 
+def _secondary_capture() -> str:
+    """The kind of image that need not say the size of its pixels, nor where they lie."""
+    return str(require("pydicom.uid", "mri").SecondaryCaptureImageStorage)
+
+
 def _decimal(value: float) -> Any:
     """A number in the sixteen characters that DICOM has for it."""
     return require("pydicom.valuerep", "mri").DSfloat(value, auto_format=True)
 
 
-def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
+def _dataset(study: str, series: str, index: int, geometry: Geometry | None) -> Any:
     """All that a file says besides its values."""
     pydicom = require("pydicom", "mri")
     uid = require("pydicom.uid", "mri")
@@ -198,26 +213,37 @@ def _dataset(study: str, series: str, index: int, geometry: Geometry) -> Any:
     dataset = pydicom.Dataset()
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
-    place = geometry.at(index)
-    dataset.SOPClassUID = uid.SecondaryCaptureImageStorage if place.origin is None else uid.MRImageStorage
+    is_placed = geometry is not None and geometry.origin is not None
+    dataset.SOPClassUID = uid.MRImageStorage if is_placed else _secondary_capture()
     dataset.SOPInstanceUID = identifier(series, index)
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = identifier("study"), identifier(series)
     for empty in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID",
                   "AccessionNumber", "ReferringPhysicianName", "PatientOrientation", "Laterality"):  # fmt: skip
         setattr(dataset, empty, "")
     dataset.Manufacturer, dataset.ImageType = "posterior", ["DERIVED", "SECONDARY", "OTHER"]
-    dataset.PixelSpacing = [_decimal(spacing) for spacing in geometry.pixel_spacing]
-    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 16, 15
-    if place.origin is None or place.axes is None:
+    if geometry is not None:
+        _write_size(dataset, geometry)
+    if geometry is None or geometry.origin is None or geometry.axes is None:
         dataset.Modality, dataset.ConversionType = "OT", "SYN"
         return dataset
+    if geometry.thickness is None:
+        dataset.SliceThickness = None  # which an image with a place has to say, or to leave empty
     dataset.Modality, dataset.FrameOfReferenceUID = "MR", identifier("frame of reference")
     dataset.PositionReferenceIndicator = dataset.PatientPosition = ""
-    dataset.ImagePositionPatient = [_decimal(x) for x in place.origin]
-    dataset.ImageOrientationPatient = [_decimal(x) for axis in (place.axes[2], place.axes[1]) for x in axis]
+    dataset.ImagePositionPatient = [_decimal(x) for x in geometry.at(index).origin or ()]
+    dataset.ImageOrientationPatient = [_decimal(x) for axis in (geometry.axes[2], geometry.axes[1]) for x in axis]
     dataset.ScanningSequence, dataset.SequenceVariant, dataset.ScanOptions = "RM", "NONE", ""
     dataset.MRAcquisitionType = "2D"
     dataset.EchoTime = dataset.EchoTrainLength = dataset.RepetitionTime = None
     return dataset
+
+
+def _write_size(dataset: Any, geometry: Geometry) -> None:
+    """Size of the pixels, spacing and thickness of the slices, as far as they are known."""
+    dataset.PixelSpacing = [_decimal(spacing) for spacing in geometry.pixel_spacing]
+    if geometry.origin is not None or geometry.thickness != geometry.spacing[0]:  # else the spacing is a guess
+        dataset.SpacingBetweenSlices = _decimal(geometry.spacing[0])
+    if geometry.thickness is not None:
+        dataset.SliceThickness = _decimal(geometry.thickness)

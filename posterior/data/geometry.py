@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, c
 
 Vector = tuple[float, float, float]
 
+_WAYS = (("right", "left"), ("front", "back"), ("feet", "head"))  # of coordinates that fall, and that grow
 _TOLERANCE = 1e-2  # of a spacing or a unit vector: scanners write positions to a hundredth of a millimetre
 
 
@@ -27,6 +28,8 @@ class Geometry:
         spacing: s, from one slice, row and column to the next.
         origin: o, the centre of the first voxel; None if it is not known where the patient lies.
         axes: u, unit vectors along which the numbers of slices, rows and columns grow; None as well.
+        thickness: Of a slice, which is less than their spacing where there are gaps between them; None if not known.
+            A spacing of slices that is equal to it, without a place, is no more than a guess.
 
     Raises:
         InvalidValueError: A spacing is not positive, axes are no unit vectors, parallel, or given without an origin.
@@ -35,6 +38,7 @@ class Geometry:
     spacing: tuple[Positive, Positive, Positive]
     origin: Vector | None = None
     axes: tuple[Vector, Vector, Vector] | None = None
+    thickness: Positive | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -51,6 +55,17 @@ class Geometry:
     def pixel_spacing(self) -> tuple[float, float]:
         """From one row to the next, and from one column to the next, in mm."""
         return self.spacing[1:]
+
+    @property
+    def orientation(self) -> str | None:
+        """Where in the patient rows and columns go, to the nearest axis, in words; None if it is not known."""
+        if self.axes is None:
+            return None
+        words = []
+        for axis in self.axes[1:]:
+            nearest = int(np.abs(axis).argmax())
+            words.append(_WAYS[nearest][int(axis[nearest] > 0)])
+        return f"rows go to the {words[0]}, columns to the {words[1]}"
 
     def affine(self) -> NDArray[np.float64]:
         """The matrix (4, 4) that maps (slice, row, column, 1) to a place; the spacings on its diagonal if unplaced."""
@@ -73,21 +88,23 @@ class Geometry:
         return cls.placed(_vector(spacing), affine[:3, 3], (affine[:3, :3] / spacing).T)
 
     @classmethod
-    def placed(cls, spacing: Vector, origin: NDArray[np.float64], axes: NDArray[np.float64]) -> Geometry:
+    def placed(
+        cls, spacing: Vector, origin: NDArray[np.float64], axes: NDArray[np.float64], thickness: float | None = None
+    ) -> Geometry:
         """The geometry of arrays: an origin (3,) and axes (3, 3), one a row.
 
         Raises:
             InvalidValueError: As for the constructor.
         """
         first, second, third = map(_vector, axes)
-        return cls(spacing, _vector(origin), (first, second, third))
+        return cls(spacing, _vector(origin), (first, second, third), thickness)
 
     def at(self, index: int) -> Geometry:
         """The geometry that begins with another slice."""
         if self.axes is None or self.origin is None:
             return self
         origin = np.array(self.origin) + index * self.spacing[0] * np.array(self.axes[0])
-        return Geometry(self.spacing, _vector(origin), self.axes)
+        return replace(self, origin=_vector(origin))
 
     @classmethod
     def stacked(cls, slices: Sequence[Geometry]) -> Geometry:
@@ -108,7 +125,8 @@ class Geometry:
         spacing = float(np.linalg.norm(step))
         if not spacing > 0 or np.abs(np.diff(origins, axis=0) - step).max() > _TOLERANCE * spacing:
             raise IncompatibleError("slices are not evenly spaced on a line; write them apart, or in their order")
-        return cls((spacing, *first.pixel_spacing), first.origin, (_vector(step / spacing), *first.axes[1:]))
+        axes = (_vector(step / spacing), *first.axes[1:])
+        return cls((spacing, *first.pixel_spacing), first.origin, axes, first.thickness)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +135,7 @@ class Volume:
 
     Attributes:
         values: (N, H, W), real and finite.
-        geometry: Of its voxels.
+        geometry: Of its voxels; None if not even their size is known.
 
     Raises:
         ShapeError: There are no such values.
@@ -126,7 +144,7 @@ class Volume:
     """
 
     values: Real
-    geometry: Geometry
+    geometry: Geometry | None
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -28,15 +28,17 @@ class RawSlice:
         kspace: (C, H, W), complex, zero where nothing was measured.
         mask: True where something was: (W,) for whole columns, or (H, W).
         noise: (C, samples), complex: the coils' noise alone, as strong as in `kspace`; None if it was not scanned.
-        maps: Coil sensitivities (C, H, W), complex, if the file has them.
+        maps: Coil sensitivities (C, H, W), complex, if the file has them; kept in the precision of k-space.
         reference: The image (H', W') that the file holds as the true one, real, if it does.
         geometry: Spacing, and place if known, of the image's pixels; None if not even the spacing is known.
         facts: What else the file says, by name.
+        notes: What the reader did beyond what the file says in so many words: inferred, averaged, or left out.
+        calibration: k-space (C, H, W) that was measured apart, for coil maps: complex, zero where nothing was measured.
 
     Raises:
         FileFormatError: k-space is zero.
         ShapeError: Shapes do not agree.
-        InvalidValueError: k-space, noise or maps are not complex, or the reference is.
+        InvalidValueError: k-space, noise, maps or calibration are not complex, or the reference is.
         NotFiniteError: NaN or infinity.
     """
 
@@ -48,6 +50,8 @@ class RawSlice:
     reference: Values | None = None
     geometry: Geometry | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    calibration: Values | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -55,7 +59,10 @@ class RawSlice:
         coils, *image = self.kspace.shape
         self._check("noise", self.noise, (coils, "samples"))
         self._check("maps", self.maps, (coils, *image))
+        self._check("calibration", self.calibration, (coils, *image))
         self._check("reference", self.reference, ("H", "W"), is_complex=False)
+        if self.maps is not None:  # files may hold k-space in double precision, and maps of another program in single
+            object.__setattr__(self, "maps", self.maps.to(self.kspace.dtype))
         if tuple(self.mask.shape) not in ((image[1],), tuple(image)) or self.mask.dtype is not torch.bool:
             raise ShapeError(
                 f"{self.source}: the mask is {self.mask.dtype} of shape {tuple(self.mask.shape)}; expected bools "
@@ -92,10 +99,14 @@ class RawFile(Sequence[RawSlice]):
         path: The file.
         length: How many there are.
         read: Reads one by its number, 0 … length − 1; raises what `RawSlice` and the reader of its format raise.
+        volumes: The name of the volume that each is a slice of, as in "contrast 1"; "" for all unless given.
     """
 
-    def __init__(self, path: Path, length: int, read: Callable[[int], RawSlice]) -> None:
+    def __init__(
+        self, path: Path, length: int, read: Callable[[int], RawSlice], volumes: Sequence[str] | None = None
+    ) -> None:
         self.path, self._length, self._read = path, length, read
+        self.volumes = [""] * length if volumes is None else list(volumes)
 
     def __len__(self) -> int:
         return self._length
@@ -108,7 +119,8 @@ class RawFile(Sequence[RawSlice]):
         numbers = range(self._length)[index]
         if isinstance(numbers, int):
             return self._read(numbers)
-        return RawFile(self.path, len(numbers), lambda i: self._read(numbers[i]))
+        volumes = [self.volumes[number] for number in numbers]
+        return RawFile(self.path, len(numbers), lambda i: self._read(numbers[i]), volumes)
 
 
 def crop_readout(values: Tensor, length: int) -> Tensor:

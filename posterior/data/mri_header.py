@@ -63,7 +63,8 @@ def read_mri_header(text: Any, source: str) -> MRIHeader:
         source: The file and the key that it is from, for messages.
 
     Raises:
-        FileFormatError: It is not such a header, or something in it is missing or makes no sense.
+        FileFormatError: It is not such a header, or something in it is missing or makes no sense; or several
+            slices were excited at once.
         IncompatibleError: The package ismrmrd is not installed.
     """
     xsd = require("ismrmrd.xsd", "mri")
@@ -96,6 +97,13 @@ def _header(document: Any, source: str) -> MRIHeader:
         raise FileFormatError(
             f"{source} makes no sense: the matrix {matrix}, its fields of view {fields} mm, the image's along the "
             f"readout {lengths[3]} mm, and the receiver's bandwidth {bandwidth}"
+        )
+    multiband = (parallel and parallel.multiband and parallel.multiband.multiband_factor) or 1
+    _check_numbers(source, multiband)
+    if multiband > 1:
+        raise FileFormatError(
+            f"{source}: {multiband} slices were excited at once (multiband), whose sum the coils measure; they are not "
+            "told apart here: separate them first, and write them as slices of their own"
         )
     mode = parallel and parallel.calibrationMode and getattr(parallel.calibrationMode, "value", "other")
     facts = {

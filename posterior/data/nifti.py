@@ -33,7 +33,8 @@ def read_nifti(path: str | Path) -> Volume:
     """The volume of a `.nii` or `.nii.gz` file as slices of rows and columns: its third, second and first dimensions.
 
     Values are those that the file means, scaled by its slope and intercept. If it says no place (neither sform nor
-    qform), the geometry has none.
+    qform), the geometry has none; and if it says no unit of lengths either, there is no geometry. A place without a
+    unit is taken to be in millimetres, as others take it.
 
     Raises:
         FileFormatError: The file is missing, corrupt, cut off, or of another kind, or holds more than one volume.
@@ -53,13 +54,16 @@ def read_nifti(path: str | Path) -> Volume:
         header.check_fix(logger=_SILENT, error_level=_FAULT)
         values = _values(path, header, content)
         affine, placed = header.get_best_affine(), int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0
-        affine = np.diag([_MILLIMETRES[header.get_xyzt_units()[0]]] * 3 + [1.0]) @ _FLIP @ affine
+        unit = header.get_xyzt_units()[0]
+        affine = np.diag([_MILLIMETRES[unit]] * 3 + [1.0]) @ _FLIP @ affine
         try:
             geometry = Geometry.from_affine(affine[:, _ORDER])
         except InvalidValueError as error:
             raise FileFormatError(f"{path}: {error}") from error
     check_magnitudes(str(path), values)
-    return Volume(values, geometry if placed else Geometry(geometry.spacing))
+    if not placed:
+        return Volume(values, None if unit == "unknown" else Geometry(geometry.spacing))
+    return Volume(values, geometry)
 
 
 def _values(path: Path, header: Any, content: bytes) -> Tensor:
@@ -84,13 +88,14 @@ def _values(path: Path, header: Any, content: bytes) -> Tensor:
 
 
 @checked
-def write_nifti(path: str | Path, values: Real, geometry: Geometry, comment: str = "") -> None:
+def write_nifti(path: str | Path, values: Real, geometry: Geometry | None, comment: str = "") -> None:
     """Write magnitudes as float32: their mean or standard deviation, or draws in the file's fourth dimension.
 
     Args:
         path: A `.nii` or `.nii.gz` file.
         values: (N, H, W), or draws (S, N, H, W), real.
-        geometry: Of the voxels; without a place the file says spacings alone.
+        geometry: Of the voxels; without a place the file says spacings alone. None if not even these are known: voxels
+            are of size 1 then, in no unit.
         comment: A text of any length, as an extension of the header.
 
     Raises:
@@ -106,11 +111,12 @@ def write_nifti(path: str | Path, values: Real, geometry: Geometry, comment: str
         raise ShapeError(f"a NIfTI file holds (N, H, W) or (S, N, H, W); got {tuple(values.shape)}")
     check_magnitudes("what a NIfTI file is to hold", values, values.shape)
     data = values.detach().cpu().float().numpy().transpose(*range(values.ndim)[::-1])
-    image = nibabel.Nifti1Image(data, _FLIP @ geometry.affine()[:, _ORDER])
-    if geometry.origin is None:
-        image = nibabel.Nifti1Image(data, None)
-        image.header.set_zooms((*geometry.spacing[::-1], *[1.0] * (values.ndim - 3)))
-    image.header.set_xyzt_units("mm")
+    placed = geometry is not None and geometry.origin is not None
+    image = nibabel.Nifti1Image(data, _FLIP @ geometry.affine()[:, _ORDER] if geometry is not None and placed else None)
+    if geometry is not None:
+        image.header.set_xyzt_units("mm")
+        if not placed:
+            image.header.set_zooms((*geometry.spacing[::-1], *[1.0] * (values.ndim - 3)))
     if comment:
         image.header.extensions.append(nibabel.nifti1.Nifti1Extension("comment", comment.encode()))
     with atomic_write(path) as stream:

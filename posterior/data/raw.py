@@ -37,7 +37,7 @@ def read_kspace(path: str | Path, maps: str | Path | None = None) -> RawFile:
     known = read_bart(maps)
     if len(known) != len(scan):
         raise FileFormatError(f"{maps} holds coil maps of {len(known)} slices, and {path} has {len(scan)}")
-    return RawFile(path, len(scan), lambda index: replace(scan[index], maps=known[index].kspace))
+    return RawFile(path, len(scan), lambda index: replace(scan[index], maps=known[index].kspace), scan.volumes)
 
 
 def _read(path: Path) -> RawFile:

@@ -41,6 +41,7 @@ def simulate(
     seed: int = 0,
     shape: Sequence[Count] | None = None,
     phase_std: NonNegative = 1.0,
+    ids: Sequence[int] | None = None,
 ) -> Simulation:
     r"""Fully sampled k-space with noise, of magnitude images with a smooth random phase.
 
@@ -55,14 +56,17 @@ def simulate(
         magnitude: (B, H′, W′), not negative.
         maps: Coil sensitivities on the same grid, complex, (C, H′, W′) or (B, C, H′, W′).
         snr: SNR.
-        seed: Of phases and noise; slice b has those of measurement b.
+        seed: Of phases and noise, of which each slice has its own.
         shape: (H, W) of the k-space that is kept, its middle, on which the truth is band-limited too: a finer grid
             than that of the reconstruction is how a scanner sees the object. That of the magnitudes unless given.
         phase_std: Standard deviation of φ in radians.
+        ids: Numbers of the slices, by which they have phases and noise whatever others are simulated with them;
+            0 … B − 1 unless given.
 
     Raises:
         ShapeError: Magnitudes, maps or shape do not fit each other.
-        InvalidValueError: Magnitudes are not real, negative, or zero in all of a slice; or maps are not complex.
+        InvalidValueError: Magnitudes are not real, negative, or zero in all of a slice; or maps are not complex; or
+            there are more or fewer ids.
 
     References:
         Shimron, Tamir, Wang & Lustig 2022, Implicit data crimes: machine learning bias arising from misuse of public
@@ -76,10 +80,15 @@ def simulate(
         )
     if maps.ndim == 4 and len(maps) not in (1, len(magnitude)):
         raise ShapeError(f"simulate got maps of {len(maps)} slices for magnitudes of {len(magnitude)}")
-    if magnitude.is_complex() or bool((magnitude < 0).any()) or not bool(magnitude.flatten(1).any(1).all()):
-        raise InvalidValueError("simulate needs magnitudes of at least 0, and not of 0 alone in any slice")
+    names = list(range(len(magnitude)) if ids is None else ids)
+    if len(names) != len(magnitude):
+        raise InvalidValueError(f"simulate got {len(names)} ids of {len(magnitude)} slices")
+    if magnitude.is_complex() or bool((magnitude < 0).any()):
+        raise InvalidValueError("simulate needs magnitudes of at least 0")
+    if empty := [name for name, one in zip(names, magnitude, strict=True) if not bool(one.any())]:
+        raise InvalidValueError(f"simulate got slices that are 0 everywhere, {empty}; leave them out")
     magnitude = magnitude.to(maps.real.dtype)
-    noise = Noise.of(seed, len(magnitude), device=magnitude.device, dtype=magnitude.dtype)
+    noise = Noise.of(seed, names, device=magnitude.device, dtype=magnitude.dtype)
     phase = phase_std * smooth_fields(noise.use("phase"), *magnitude.shape[-2:])[0]
     x = torch.polar(magnitude, phase)
     image = band_limited(x, shape)

@@ -2,9 +2,9 @@
 
 from posterior.reconstruction.preparation import Prepared, coil_maps, prepare
 from posterior.reconstruction.slices import Reconstruction, chosen_slices, problem_of, reconstruct
-from posterior.reconstruction.volumes import facts_of, write_volumes
+from posterior.reconstruction.volumes import check_one_volume, facts_of, write_volumes
 
 __all__ = [
-    "Prepared", "Reconstruction", "chosen_slices", "coil_maps", "facts_of", "prepare", "problem_of", "reconstruct",
-    "write_volumes",
+    "Prepared", "Reconstruction", "check_one_volume", "chosen_slices", "coil_maps", "facts_of", "prepare", "problem_of",
+    "reconstruct", "write_volumes",
 ]  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -42,11 +43,11 @@ def placed_on(geometry: Geometry, old: Shape, shape: Shape, window: Shape) -> Ge
     spacing = [s * n / m for s, n, m in zip(geometry.pixel_spacing, old, shape, strict=True)]
     new = (geometry.spacing[0], spacing[0], spacing[1])
     if geometry.origin is None or geometry.axes is None:
-        return Geometry(new)
+        return replace(geometry, spacing=new)
     axes, origin = np.array(geometry.axes), np.array(geometry.origin)
     for axis in (1, 2):
         origin = origin + (old[axis - 1] // 2 * geometry.spacing[axis] - window[axis - 1] // 2 * new[axis]) * axes[axis]
-    return Geometry.placed(new, origin, axes)
+    return Geometry.placed(new, origin, axes, geometry.thickness)
 
 
 def _around(values: Tensor, shape: Shape) -> Tensor:

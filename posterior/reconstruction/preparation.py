@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -44,6 +45,7 @@ class Prepared:
         maps_from: What the maps were taken from.
         geometry: Spacing, and place if known, of the image's pixels; None if not even the spacing is known.
         whitening: What the file's coils were multiplied by, (C, C); None if by nothing.
+        notes: What the file's reader inferred, averaged, or left out.
     """
 
     source: str
@@ -56,6 +58,7 @@ class Prepared:
     maps_from: str
     geometry: Geometry | None
     whitening: Tensor | None
+    notes: Sequence[str] = ()
 
     @property
     def acceleration(self) -> float:
@@ -73,8 +76,9 @@ def prepare(raw: RawSlice, shape: Shape | None = None, window: Shape | None = No
 
     With a noise scan coils are mixed by \(|\det W|^{-1/C}\, W\), W the `whitening_matrix`, so that values keep their
     unit and σ is \(|\det W|^{-1/C}\); without one σ is estimated from the border of k-space, for equal and independent
-    noise of the coils. Maps are the slice's own, or ESPIRiT's of the fully sampled middle. They are divided by
-    \(\sqrt{\sum_c |S_c|^2}\), so that images are root-sum-of-squares magnitudes.
+    noise of the coils. Maps are the slice's own, or ESPIRiT's of the fully sampled middle: that of calibration lines
+    that were measured apart, if there are any, or of k-space. They are divided by \(\sqrt{\sum_c |S_c|^2}\), so that
+    images are root-sum-of-squares magnitudes.
 
     The scale is the 0.99-quantile of the image's magnitude, which priors for MRI have as 1. The image is the MVUE; of
     undersampled k-space, whose zero-filled MVUE is too dark, eight steps of conjugate gradients stand for it.
@@ -104,12 +108,16 @@ def prepare(raw: RawSlice, shape: Shape | None = None, window: Shape | None = No
             known = None if known is None else mix_coils(whitening, known)
         std = std * (size[0] * size[1] / kspace[0].numel()) ** 0.5  # as k-space is scaled
         kspace, mask = kspace_on(kspace, size), mask_on(mask, size)
-        if known is None:
-            known, maps_from = _estimated_maps(kspace, mask, std)
+        if known is None and raw.calibration is not None:
+            apart = raw.calibration if whitening is None else mix_coils(whitening, raw.calibration)
+            apart = kspace_on(apart, size)
+            known, maps_from = _estimated_maps(apart, (apart != 0).any(0), std, "calibration lines measured apart")
+        elif known is None:
+            known, maps_from = _estimated_maps(kspace, mask, std, "k-space")
         else:
             known = maps_on(known, size)
     except InvalidValueError as error:
-        raise InvalidValueError(f"{raw.source}: {error}") from error
+        raise InvalidValueError("; ".join([f"{raw.source}: {error}", *raw.notes])) from error
     known = central(known, seen)
     known = divided(known, known.abs().square().sum(0).sqrt())
     image = _unfolded(MultiCoilMRI(known, mask, size), kspace)
@@ -127,6 +135,7 @@ def prepare(raw: RawSlice, shape: Shape | None = None, window: Shape | None = No
         maps_from=maps_from,
         geometry=None if raw.geometry is None else placed_on(raw.geometry, tuple(raw.kspace.shape[-2:]), size, seen),
         whitening=whitening,
+        notes=raw.notes,
     )
 
 
@@ -156,20 +165,20 @@ def _noise(raw: RawSlice) -> tuple[Tensor | None, float, str]:
     return std * matrix, std, "noise scan"
 
 
-def _estimated_maps(kspace: Tensor, mask: Tensor, std: float) -> tuple[Tensor, str]:
+def _estimated_maps(kspace: Tensor, mask: Tensor, std: float, source: str) -> tuple[Tensor, str]:
     rows, columns = calibration_region(mask)
     if min(rows, columns) < _FEWEST:
         raise InvalidValueError(
-            f"coil maps are estimated from the middle of k-space, of which {rows} × {columns} are measured in full; "
+            f"coil maps are estimated from the middle of {source}, of which {rows} × {columns} are measured in full; "
             f"it takes {_FEWEST} × {_FEWEST}: give coil maps"
         )
     rows, columns = min(rows, _MOST), min(columns, _MOST)
     maps = espirit_maps(kspace, (rows, columns), noise_std=std)
     if not bool(maps.any()):
         raise InvalidValueError(
-            "coil maps are estimated from the middle of k-space, which is noise alone; give coil maps"
+            f"coil maps are estimated from the middle of {source}, which is noise alone; give coil maps"
         )
-    return maps, f"ESPIRiT of the middle {rows} × {columns}"
+    return maps, f"ESPIRiT of the middle {rows} × {columns}{'' if source == 'k-space' else f' of {source}'}"
 
 
 def _unfolded(operator: MultiCoilMRI, y: Tensor) -> Tensor:

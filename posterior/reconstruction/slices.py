@@ -246,6 +246,7 @@ class _Kept:
         return {
             "kind": "slice of a scan",
             "scan": fingerprint(raw.kspace, raw.mask, raw.noise, raw.maps),
+            **({} if raw.calibration is None else {"calibration": fingerprint(raw.calibration)}),
             **self.settings,
             **{name: value for name, value in known.items() if "prior" in name},
             "scale": torch.tensor(prepared.scale),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,8 +13,8 @@ import torch
 from torch import Tensor
 
 from posterior.checks import Count, checked
-from posterior.data import Geometry, write_dicom, write_fastmri, write_nifti
-from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite
+from posterior.data import Geometry, RawFile, write_dicom, write_fastmri, write_nifti
+from posterior.errors import IncompatibleError, InvalidValueError, ShapeError, check_finite, warn_caller
 from posterior.io.writing import check_writable
 from posterior.reconstruction.slices import Reconstruction
 
@@ -36,7 +37,9 @@ def write_volumes(
     `reconstruction.h5` holds `reconstruction` (the posterior mean), `std` (N, H, W) and `draws` (S, N, H, W), as
     `write_fastmri` says, and as attributes the verdict on each slice and what it was made from. `mean.nii.gz`,
     `std.nii.gz` and `draws.nii.gz` are the same with their place and, as a comment, the verdicts. Draws wait on the
-    disk, so that of what is in memory only mean and standard deviation grow with the number of slices.
+    disk, so that of what is in memory only mean and standard deviation grow with the number of slices. Slices that are
+    not evenly spaced on a line have no place as a volume, which a warning says. Where the size of pixels is not known,
+    volumes have no unit of lengths.
 
     Args:
         slices: The slices, as `reconstruct` yields them.
@@ -103,18 +106,37 @@ def facts_of(one: Reconstruction) -> dict[str, Any]:
         "noise_std": prepared.noise_std * prepared.scale,
         "noise_from": prepared.noise_from,
         "maps_from": prepared.maps_from,
+        "orientation": (prepared.geometry and prepared.geometry.orientation) or "",
+        "notes": "; ".join(prepared.notes),
         "misfit": one.misfit,
         "network_calls": one.calls,
         "verdict": str(one.verdict),
     }
 
 
-def _geometry(places: list[Geometry | None]) -> Geometry:
-    """The geometry of all slices: of spacing alone where they are no stack, and of 1 mm where nothing is known."""
+def check_one_volume(scan: RawFile, slices: Sequence[int]) -> None:
+    """Check that slices of these numbers are of one volume, for what is written is one.
+
+    Raises:
+        IncompatibleError: They are of several: contrasts, phases, sets or repetitions.
+    """
+    if len({scan.volumes[number] for number in slices}) > 1:
+        found: dict[str, list[int]] = {}
+        for number, name in enumerate(scan.volumes):
+            found.setdefault(name, []).append(number)
+        listed = "; ".join(f"{name}: {str(numbers).replace(' ', '')}" for name, numbers in found.items())
+        raise IncompatibleError(
+            f"{scan.path} holds {len(found)} volumes, and one is reconstructed at a time; name slices of one ({listed})"
+        )
+
+
+def _geometry(places: list[Geometry | None]) -> Geometry | None:
+    """The geometry of all slices: of spacing alone where they are no stack, and none where not even that is known."""
     known = [place for place in places if place is not None]
     if len(known) < len(places):
-        return Geometry((1.0, 1.0, 1.0))
+        return None
     try:
         return Geometry.stacked(known)
-    except IncompatibleError:
-        return Geometry(known[0].spacing)
+    except IncompatibleError as error:
+        warn_caller(f"the volumes are written without a place, and with the spacing of one slice: {error}", UserWarning)
+        return replace(known[0], origin=None, axes=None)

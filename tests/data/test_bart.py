@@ -65,6 +65,8 @@ def test_arrays_are_written_columns_first(tmp_path: Path) -> None:
     numbers = np.fromfile(tmp_path / "new" / "a.cfl", np.complex64).reshape(dims[:4], order="F")
     np.testing.assert_array_equal(numbers, VALUES.numpy())
     torch.testing.assert_close(read_cfl(tmp_path / "new" / "a"), VALUES, atol=0, rtol=0)
+    write_cfl(tmp_path / "number", VALUES[0, 0, 0, 0])
+    assert torch.equal(read_cfl(tmp_path / "number"), VALUES[:1, 0, 0, 0])
     write_cfl(tmp_path / "b.v2", VALUES.real)
     torch.testing.assert_close(read_cfl(tmp_path / "b.v2"), VALUES.real.to(torch.complex64))
 

@@ -1,5 +1,6 @@
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,39 @@ def test_pydicom_reads_what_is_written(tmp_path: Path, geometry: Geometry) -> No
         np.testing.assert_allclose(volume.geometry.affine(), PLACED.affine(), atol=1e-6)
     else:
         assert volume.geometry == Geometry(SPACING)
+
+
+@pytest.mark.parametrize(
+    ("geometry", "spacing", "thickness"),
+    [
+        (replace(PLACED, thickness=4.0), 5, 4),
+        (PLACED, 5, None),
+        (Geometry(SPACING, thickness=4.0), 5, 4),
+        (Geometry(SPACING, thickness=5.0), "absent", 5),
+        (Geometry(SPACING), 5, "absent"),
+    ],
+    ids=["gaps", "unknown", "gaps, no place", "no place", "spacing alone"],
+)
+def test_thickness_and_spacing_of_slices(
+    tmp_path: Path, geometry: Geometry, spacing: object, thickness: object
+) -> None:
+    """Slices may be thinner than they are apart; what is not known is not written, or empty where it must be there."""
+    write_dicom(tmp_path, VALUES, geometry)
+    dataset = pydicom.dcmread(tmp_path / "mean" / "0002.dcm")
+    assert dataset.get("SpacingBetweenSlices", "absent") == spacing
+    assert dataset.get("SliceThickness", "absent") == thickness
+    found = read_dicom(tmp_path / "mean").geometry
+    assert found.thickness == geometry.thickness and found.spacing == pytest.approx(SPACING)
+
+
+def test_pixels_of_a_size_that_is_not_known(tmp_path: Path) -> None:
+    write_dicom(tmp_path, VALUES, None)
+    volume = read_dicom(tmp_path / "mean")
+    torch.testing.assert_close(volume.values, VALUES, atol=1e-4, rtol=0)
+    assert volume.geometry is None
+    _change(PixelSpacing=[1, 1])(tmp_path / "mean")
+    with pytest.raises(FileFormatError, match="some images lack PixelSpacing"):
+        read_dicom(tmp_path / "mean")
 
 
 def test_the_same_values_have_the_same_identifiers(tmp_path: Path) -> None:

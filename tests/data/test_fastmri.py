@@ -10,7 +10,7 @@ import torch
 from ismrmrd import xsd
 from skimage.metrics import peak_signal_noise_ratio
 
-from posterior.data import read_fastmri, write_fastmri, write_kspace
+from posterior.data import Geometry, read_fastmri, write_fastmri, write_kspace
 from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError, ShapeError
 from posterior.operators.fourier import centred_fft, centred_ifft
 from tests.data.scans import (
@@ -20,6 +20,7 @@ from tests.data.scans import (
     ROWS,
     SLICES,
     SPACING,
+    edit,
     fastmri_arrays,
     header,
     images,
@@ -88,6 +89,34 @@ def test_mask_and_partial_fourier(tmp_path: Path) -> None:
         index = raw.facts["slice"]
         torch.testing.assert_close(raw.kspace, torch.where(expected, kspace()[index], 0), **CLOSE)
         assert not bool(raw.kspace[..., ~expected].any())
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["mask", "no mask"])
+def test_zeros_are_not_measured_without_a_mask(tmp_path: Path, given: bool) -> None:
+    """Of whole columns, and of single frequencies; a mask that is there says what was measured."""
+    pattern = torch.ones(ROWS, COLUMNS).tril() == 1
+    for measured, words in (
+        (pattern, "45 of 120 frequencies"),
+        (pattern[-1] & (torch.arange(COLUMNS) > 2), "3 of 10 columns"),
+    ):
+        arrays = {"kspace": (kspace() * measured).numpy()} | ({"mask": np.ones((ROWS, COLUMNS))} if given else {})
+        for raw in read_fastmri(write_hdf5(tmp_path / "a.h5", arrays)):
+            if given:
+                columns = measured.expand(ROWS, COLUMNS).any(0)
+                assert torch.equal(raw.mask, columns.expand(ROWS, COLUMNS))
+                assert raw.notes == ()
+            else:
+                assert torch.equal(raw.mask, measured)
+                assert raw.notes == (f"without `mask`, {words}, zero in all coils, count as not measured",)
+
+
+def test_zeros_of_an_oversampled_readout(tmp_path: Path) -> None:
+    arrays = fastmri_arrays()
+    arrays["kspace"][1, :, 3:5, 2] = 0
+    file = read_fastmri(write_hdf5(tmp_path / "a.h5", arrays))
+    assert bool(file[0].mask.all())
+    with pytest.raises(FileFormatError, match="a.h5, slice 1: without `mask`, zeros .* crop the image to 12 rows"):
+        file[1]
 
 
 def test_one_coil_and_two_dimensional_mask(tmp_path: Path) -> None:
@@ -288,16 +317,47 @@ def test_k_space_that_is_written_is_read(tmp_path: Path, mask: torch.Tensor) -> 
         assert (raw.facts["snr"], raw.facts["slice"]) == (30.0, index)
 
 
+AXES = ((0.0, 0.0, 1.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0))
+PLACED = Geometry((5.0, 2.0, 1.5), (10.0, -20.0, 30.0), AXES, thickness=4.0)
+
+
+@pytest.mark.parametrize("one", [PLACED, Geometry((5.0, 2.0, 1.5))], ids=["placed", "spacing alone"])
+def test_places_that_are_written_are_read(tmp_path: Path, one: Geometry) -> None:
+    places = [one.at(index) for index in (0, 1, 5)]
+    write_kspace(tmp_path / "a.h5", kspace(), torch.ones(ROWS, COLUMNS), geometry=places)
+    assert [raw.geometry for raw in read_fastmri(tmp_path / "a.h5")] == places
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda file: file.__delitem__("geometry/spacing"), "has no dataset `geometry/spacing`"),
+        (lambda file: file.__delitem__("geometry/origin"), "`geometry` makes no sense: .* both an origin and axes"),
+        (lambda file: file["geometry/spacing"].write_direct(np.zeros((3, 3))), "`geometry` makes no sense: .* spacing"),
+        (
+            lambda file: (file.__delitem__("geometry/axes"), file.update({"geometry/axes": np.ones((2, 3, 3))})),
+            r"`geometry/axes` is of shape \(2, 3, 3\); expected \(3, 3, 3\)",
+        ),
+    ],
+    ids=["spacing", "origin", "zero", "shape"],
+)
+def test_faults_of_places_are_named(tmp_path: Path, change: Any, message: str) -> None:
+    write_kspace(tmp_path / "a.h5", kspace(), torch.ones(ROWS, COLUMNS), geometry=[PLACED.at(i) for i in range(3)])
+    with pytest.raises(FileFormatError, match=f"a.h5.*{message}"):
+        read_fastmri(edit(tmp_path / "a.h5", change))
+
+
 @pytest.mark.parametrize(
     ("change", "error"),
     [
         ({"kspace": kspace()[0]}, ShapeError),
+        ({"geometry": [PLACED]}, ShapeError),
         ({"kspace": kspace().real}, InvalidValueError),
         ({"kspace": kspace() * torch.nan}, NotFiniteError),
         ({"mask": torch.ones(COLUMNS)}, ShapeError),
         ({"reference": torch.ones(1, ROWS, COLUMNS)}, ShapeError),
     ],
-    ids=["a slice", "real", "NaN", "columns", "a reference"],
+    ids=["a slice", "a place", "real", "NaN", "columns", "a reference"],
 )
 def test_k_space_that_is_not_written(tmp_path: Path, change: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):

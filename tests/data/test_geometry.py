@@ -21,6 +21,13 @@ def test_affine() -> None:
     np.testing.assert_array_equal(Geometry((3, 2, 1)).affine(), np.diag([3, 2, 1, 1]))
 
 
+def test_orientation_is_that_of_the_nearest_axes() -> None:
+    assert PLACED.orientation == "rows go to the back, columns to the left"
+    slanted = Geometry((3.0, 2.0, 1.0), ORIGIN, ((-0.6, 0.0, 0.8), (-0.8, 0.0, -0.6), (0.0, -1.0, 0.0)))
+    assert slanted.orientation == "rows go to the right, columns to the front"
+    assert Geometry((3.0, 2.0, 1.0)).orientation is None
+
+
 def test_stacks() -> None:
     assert Geometry.stacked([PLACED.at(k) for k in range(4)]) == PLACED
     with_gaps = Geometry.stacked([PLACED.at(k) for k in (4, 2, 0)])

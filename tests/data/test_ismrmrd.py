@@ -54,14 +54,19 @@ def test_slices_without_oversampling(tmp_path: Path) -> None:
         torch.testing.assert_close(centred_ifft(raw.kspace), MAPS * images()[index], **CLOSE)
         assert raw.mask.shape == (COLUMNS,) and bool(raw.mask.all()) and raw.noise is None
         assert raw.source == f"{path}, slice {index}"
-        assert raw.facts["slice"] == index and raw.facts["averages"] == 1 and raw.facts["vendor"] == "Phantom Inc."
+        assert (
+            raw.notes == ()
+            and raw.facts["slice"] == index
+            and raw.facts["averages"] == 1
+            and raw.facts["vendor"] == "Phantom Inc."
+        )
         assert raw.geometry is not None and raw.geometry.spacing == pytest.approx(SPACING)
         middle = raw.geometry.affine() @ [0, ROWS // 2, COLUMNS // 2, 1]  # at the scanner's position of the slice
         np.testing.assert_allclose(middle, [1, 2, 3 + 6 * index, 1], atol=1e-5)
         below = raw.geometry.affine() @ [0, ROWS // 2 + 1, COLUMNS // 2, 1] - middle
         np.testing.assert_allclose(below, [0, SPACING[1], 0, 0], atol=1e-5)  # along the readout
     stack = Geometry.stacked([raw.geometry for raw in file if raw.geometry is not None])
-    assert stack.spacing == pytest.approx((6.0, *SPACING[1:]))
+    assert stack.spacing == pytest.approx((6.0, *SPACING[1:])) and stack.thickness == SPACING[0]
 
 
 def test_order_of_acquisitions_does_not_matter(tmp_path: Path) -> None:
@@ -105,7 +110,9 @@ def test_partial_echo_keeps_its_oversampling(tmp_path: Path, discarded: int) -> 
     assert torch.equal(raw.mask, expected)
     torch.testing.assert_close(raw.kspace, torch.where(expected, kspace(2)[2], 0), **CLOSE)
     assert raw.facts["readout_oversampling"] == 2
-    assert raw.geometry == Geometry(raw.geometry.spacing) and raw.geometry.spacing == pytest.approx(SPACING)
+    assert raw.geometry == Geometry(
+        raw.geometry.spacing, thickness=SPACING[0]
+    ) and raw.geometry.spacing == pytest.approx(SPACING)
     plain = header(2, reconSpace=header().encoding[0].encodedSpace)  # an image of all that was encoded
     assert "readout_oversampling" not in read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", echoes, plain))[2].facts
 
@@ -149,6 +156,7 @@ def test_averages(tmp_path: Path) -> None:
     raw = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", [noise_scan(), *lines(), *again]))[0]
     torch.testing.assert_close(raw.kspace, 2 * kspace()[0], **CLOSE)
     assert raw.facts["averages"] == 2
+    assert raw.notes == ("2 averages of each line were averaged",)
     assert float(torch.view_as_real(raw.noise).var()) == pytest.approx(1 / 0.8, rel=0.1)
 
 
@@ -161,6 +169,27 @@ def test_contrasts_are_images(tmp_path: Path) -> None:
     assert [(raw.facts["contrast"], raw.facts["slice"]) for raw in file] == [(c, s) for c in (0, 1) for s in (0, 1, 2)]
     torch.testing.assert_close(file[4].kspace, 2 * kspace()[1], **CLOSE)
     assert file[4].source.endswith("contrast 1, slice 1")
+    assert file.volumes == ["contrast 0"] * 3 + ["contrast 1"] * 3 and file[1:4].volumes == file.volumes[1:4]
+
+
+def _numbered(*slices: int) -> Lines:
+    """Slices of the phantom, from its foot to its head, with these numbers."""
+    found = lines()
+    for line in found:
+        line.idx.slice = slices[line.idx.slice]
+    return found
+
+
+def test_interleaved_slices_are_in_the_order_of_their_positions(tmp_path: Path) -> None:
+    file = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", _numbered(0, 2, 1)))
+    for index, raw in enumerate(file):
+        torch.testing.assert_close(raw.kspace, kspace()[index], **CLOSE)
+        assert raw.notes == ("slices are in the order of their positions: 0, 2, 1",)
+    assert file[1].source.endswith("slice 2") and file.volumes == [""] * 3
+    assert Geometry.stacked([raw.geometry for raw in file if raw.geometry is not None]).spacing[0] == pytest.approx(6)
+    falling = read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", _numbered(2, 1, 0)))  # one way as well
+    torch.testing.assert_close(falling[0].kspace, kspace()[2], **CLOSE)
+    assert falling[0].notes == ()
 
 
 def test_one_slice(tmp_path: Path) -> None:
@@ -192,7 +221,47 @@ def test_calibration_lines(tmp_path: Path, mode: str) -> None:
     if mode == "embedded":
         expected[[4, 6]] = True
     assert torch.equal(raw.mask, expected)
-    assert raw.facts.get("left_out") == (None if mode == "embedded" else {"calibration": 6})
+    assert "left_out" not in raw.facts and raw.notes == ()
+    if mode == "embedded":
+        assert raw.calibration is None
+    else:
+        apart = (torch.arange(COLUMNS) == 4) | (torch.arange(COLUMNS) == 6)
+        torch.testing.assert_close(raw.calibration, torch.where(apart, kspace()[0], 0), **CLOSE)
+
+
+def test_contrasts_have_one_calibration_and_at_their_place(tmp_path: Path) -> None:
+    head = header(parallelImaging=parallel(2, xsd.calibrationModeType("separate")))
+    second, apart = lines([1, 3, 5, 7, 9]), lines([4, 6])
+    for line in second:
+        line.idx.contrast = 1
+    for line in apart:
+        line.setFlag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+    scan = [*lines([1, 3, 5, 7, 9]), *second, *apart]
+    file = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", scan, head))
+    assert file[1].calibration is not None and file[4].calibration is not None
+    torch.testing.assert_close(file[4].calibration, file[1].calibration)
+    apart[2].position[2] = 30
+    with pytest.raises(FileFormatError, match="are both of slice 1, and lie 21 mm apart"):
+        read_ismrmrd(write_ismrmrd(tmp_path / "b.h5", scan, head))
+
+
+def test_calibration_lines_that_cannot_be_used_are_said(tmp_path: Path) -> None:
+    """They are short, which leaves the oversampling of the readout, or of another encoding."""
+    head = header(parallelImaging=parallel(2, xsd.calibrationModeType("separate")))
+    short, other = [], [flagged(line, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION) for line in lines([4])]
+    for line in other:
+        cut = ismrmrd.Acquisition.from_array(np.ascontiguousarray(line.data[:, 6:-6]))
+        cut.idx.slice, cut.idx.kspace_encode_step_1, cut.center_sample = line.idx.slice, 4, ROWS - 6
+        for name in ("position", "read_dir", "phase_dir", "slice_dir"):
+            getattr(cut, name)[:] = getattr(line, name)
+        short.append(flagged(cut, ismrmrd.ACQ_IS_PARALLEL_CALIBRATION))
+        line.encoding_space_ref = 1
+    for extra, count, words in ((short, 1, "they are shorter than the image's"), (other, 3, "they are of a second")):
+        raw = read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", [*lines([1, 3, 5, 7, 9]), *extra], head))[0]
+        assert raw.calibration is None
+        (note,) = raw.notes
+        assert note.startswith(f"{count} separate calibration lines were left out: {words}")
+        torch.testing.assert_close(raw.kspace, torch.where(torch.arange(COLUMNS) % 2 == 1, kspace()[0], 0), **CLOSE)
 
 
 def _number(change: Callable[[ismrmrd.Acquisition], object]) -> Callable[[Lines], Lines]:
@@ -208,11 +277,14 @@ def _number(change: Callable[[ismrmrd.Acquisition], object]) -> Callable[[Lines]
 def _fewer_coils(acquisitions: Lines) -> Lines:
     one = ismrmrd.Acquisition.from_array(np.ascontiguousarray(acquisitions[12].data[1:]))
     one.idx.slice, one.idx.kspace_encode_step_1, one.center_sample = 1, 2, ROWS
+    for name in ("position", "read_dir", "phase_dir", "slice_dir"):
+        getattr(one, name)[:] = getattr(acquisitions[12], name)
     return [*acquisitions[:12], one, *acquisitions[13:]]
 
 
 def _turned(acquisitions: Lines) -> Lines:
-    acquisitions[10].read_dir[1] = 3
+    for line in acquisitions[10:20]:
+        line.read_dir[1] = 3
     return acquisitions
 
 
@@ -223,8 +295,28 @@ def _last(acquisitions: Lines) -> Lines:
     return acquisitions[:-1]
 
 
-def _twice(acquisitions: Lines) -> Lines:
-    return [*acquisitions, acquisitions[12]]
+def _twice(average: int) -> Callable[[Lines], Lines]:
+    """Line 2 of slice 1 is measured again."""
+
+    def repeated(acquisitions: Lines) -> Lines:
+        again = lines()[12]
+        again.idx.average, again.idx.segment = average, 5
+        return [*acquisitions, again]
+
+    return repeated
+
+
+def _moved(name: str) -> Callable[[Lines], Lines]:
+    """Average 1 of slice 1 is another slice, or the same from another side."""
+
+    def moved(acquisitions: Lines) -> Lines:
+        again = lines()[10:20]
+        for line in again:
+            line.idx.average = 1
+            getattr(line, name)[:] = (1.0, 0.0, 0.0) if name == "read_dir" else (1.0, 2.0, 15.0)
+        return [*acquisitions, *again]
+
+    return moved
 
 
 ACQUISITIONS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
@@ -240,7 +332,10 @@ ACQUISITIONS: dict[str, tuple[Callable[[Lines], Lines], str]] = {
     "coils": (_fewer_coils, "acquisition 12 of 30 .* has 3 coils, and others have 4"),
     "slice": (lambda found: found[:20], "the acquisitions of slice 2 are missing, of 3 slices that the header"),
     "last": (_last, "the last acquisition of slice 2 is missing; the file is half written"),
-    "uneven": (_twice, "some lines of slice 1 were measured 1 times and others 2 times"),
+    "uneven": (_twice(1), "some lines of slice 1 were measured 1 times and others 2 times"),
+    "twice": (_twice(0), r"acquisitions 12 and 30 are both line 2 of slice 1, in average 0 \(segment 0 and 5\);"),
+    "moved": (_moved("position"), "acquisitions 10 and 30 are both of slice 1, and lie 6 mm apart; give slices"),
+    "turned": (_moved("read_dir"), "acquisitions 10 and 30 are both of slice 1, and are turned against each other"),
     "silent": (lambda found: [line for line in found if line.data.fill(0) is None], "slice 0: k-space is zero"),
 }  # fmt: skip
 
@@ -273,6 +368,17 @@ def _counted(name: str, last: int) -> Any:
     return header(encodingLimits=limits, parallelImaging=parallel(1))
 
 
+def _multiband(factor: int) -> Any:
+    calibration = xsd.multibandCalibrationType("separable2D")
+    band = xsd.multibandType(
+        spacing=[xsd.multibandSpacingType(dZ=[30.0])], deltaKz=1.0, multiband_factor=factor, calibration=calibration,
+        calibration_encoding=0,
+    )  # fmt: skip
+    imaging = parallel(1)
+    imaging.multiband = band
+    return header(parallelImaging=imaging)
+
+
 def _bandwidth(value: float) -> Any:
     head = header()
     head.acquisitionSystemInformation.relativeReceiverNoiseBandwidth = value
@@ -282,6 +388,7 @@ def _bandwidth(value: float) -> Any:
 @pytest.mark.parametrize(
     ("head", "message"),
     [
+        (_multiband(2), "a.h5: `dataset/xml`: 2 slices were excited at once .multiband., .*: separate them first"),
         (_counted("slice", 2**16), "`slice` runs from 0 to 65536"),
         (_counted("kspace_encoding_step_1", 2**16), "`kspace_encoding_step_1` runs from 0 to 65536"),
         (_counted("slice", 2**16 - 1), "the acquisitions of slice 3 are missing, of 65536 slices"),
@@ -297,6 +404,10 @@ def _bandwidth(value: float) -> Any:
 def test_scans_of_other_kinds(tmp_path: Path, head: xsd.ismrmrdHeader, message: str) -> None:
     with pytest.raises(FileFormatError, match=message):
         read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", lines(), head))
+
+
+def test_one_band_is_an_ordinary_slice(tmp_path: Path) -> None:
+    assert len(read_ismrmrd(write_ismrmrd(tmp_path / "a.h5", lines(), _multiband(1)))) == SLICES
 
 
 def test_a_header_allocates_no_memory(tmp_path: Path) -> None:

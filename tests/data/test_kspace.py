@@ -33,6 +33,13 @@ def _raw(**changes: Any) -> RawSlice:
     return RawSlice(**{"source": "scan.h5, slice 2", "kspace": KSPACE, "mask": torch.ones(5) == 1} | changes)
 
 
+def test_maps_have_the_precision_of_k_space() -> None:
+    maps = _raw(kspace=KSPACE.to(torch.complex128), maps=KSPACE).maps
+    assert maps is not None and maps.dtype == torch.complex128
+    maps = _raw(maps=KSPACE.to(torch.complex128)).maps
+    assert maps is not None and maps.dtype == torch.complex64
+
+
 def test_good_slices() -> None:
     some = torch.tensor([True, False, True, True, True])
     assert _raw(mask=some, kspace=KSPACE * some).pixel_spacing is None

@@ -51,6 +51,15 @@ def test_draws_and_no_place(tmp_path: Path) -> None:
     assert read_nifti(tmp_path / "b.nii").geometry == Geometry(SPACING)
 
 
+def test_voxels_of_a_size_that_is_not_known(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii", VALUES, None)
+    header = nibabel.load(tmp_path / "a.nii").header
+    assert header.get_xyzt_units()[0] == "unknown" and header["sform_code"] == header["qform_code"] == 0
+    volume = read_nifti(tmp_path / "a.nii")
+    torch.testing.assert_close(volume.values, VALUES, atol=0, rtol=0)
+    assert volume.geometry is None
+
+
 def test_files_are_the_same_each_time(tmp_path: Path) -> None:
     write_nifti(tmp_path / "a.nii.gz", VALUES, PLACED)
     write_nifti(tmp_path / "b.nii.gz", VALUES, PLACED)

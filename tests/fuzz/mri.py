@@ -59,6 +59,7 @@ MRI: dict[str, Call] = {
         {
             "magnitude": numbers(lambda shape: len(shape) == 3), "maps": coils, "snr": POSITIVE, "seed": SEED,
             "shape": either(None, several(COUNT, 2)), "phase_std": NON_NEGATIVE,
+            "ids": either(None, lambda value: several(SEED)(value) and len(value) == 1),
         },
         names=("rows and columns",),
     ),

@@ -42,7 +42,7 @@ def _three(each: Allowed) -> Allowed:
 
 
 def _place(value: Any) -> bool:
-    return isinstance(value, Geometry)
+    return value is None or isinstance(value, Geometry)
 
 
 def _cfl(value: Any) -> bool:
@@ -71,7 +71,8 @@ def _series(**arguments: Any) -> Any:
 SCANS: dict[str, Call] = {
     "Geometry": Call(
         Geometry, lambda: {"spacing": (3.0, 2.0, 1.0), "origin": (0.0, 1.0, 2.0), "axes": AXES},
-        {"spacing": _three(real(0, open_low=True)), "origin": _three(real()), "axes": lambda value: False},
+        {"spacing": _three(real(0, open_low=True)), "origin": _three(real()), "axes": lambda value: False,
+         "thickness": either(None, real(0, open_low=True))},
         lambda geometry: torch.from_numpy(geometry.affine()), ("both an origin",),
     ),
     "Volume": Call(
@@ -83,8 +84,9 @@ SCANS: dict[str, Call] = {
         {
             "source": lambda value: isinstance(value, str), "kspace": lambda value: False, "mask": lambda value: False,
             "noise": either(None, numbers((1, 2), torch.complex64)), "maps": lambda value: value is None,
-            "reference": either(None, _volumes(2)), "geometry": either(None, _place),
-            "facts": lambda value: isinstance(value, dict),
+            "reference": either(None, _volumes(2)), "geometry": _place,
+            "calibration": lambda value: value is None, "facts": lambda value: isinstance(value, dict),
+            "notes": several(lambda value: isinstance(value, str)),
         },
         lambda raw: torch.view_as_real(raw.kspace), ("k-space",),
     ),
@@ -97,6 +99,7 @@ SCANS: dict[str, Call] = {
         {
             "kspace": numbers(lambda shape: len(shape) == 4 and shape[-2:] == (12, 12) and 0 not in shape, *COMPLEX),
             "mask": numbers(lambda shape: tuple(shape) == (12, 12)), "reference": lambda value: value is None,
+            "geometry": lambda value: value is None,
         },
         names=("k-space",),
     ),

@@ -53,6 +53,7 @@ def test_the_seed_draws_phases_and_noise() -> None:
     assert torch.equal(first.kspace, again.kspace) and not torch.allclose(first.kspace, other.kspace)
     assert not torch.allclose(first.image, other.image)
     assert_close(simulate(MAGNITUDE[:1], MAPS, 10.0).kspace[0], first.kspace[0], 1e-12)
+    assert_close(simulate(MAGNITUDE[2:], MAPS, 10.0, ids=[2]).kspace[0], first.kspace[2], 1e-12)
 
 
 def test_maps_of_each_slice() -> None:
@@ -69,7 +70,13 @@ def test_maps_of_each_slice() -> None:
         ({"maps": MAPS[None].expand(2, -1, -1, -1)}, ShapeError, "maps of 2 slices for magnitudes of 3"),
         ({"maps": MAPS.real}, InvalidValueError, "maps to be complex"),
         ({"magnitude": -MAGNITUDE}, InvalidValueError, "at least 0"),
-        ({"magnitude": 0 * MAGNITUDE}, InvalidValueError, "not of 0 alone"),
+        ({"magnitude": 0 * MAGNITUDE}, InvalidValueError, "slices that are 0 everywhere, [0, 1, 2]; leave them out"),
+        (
+            {"magnitude": MAGNITUDE * torch.tensor([1, 0, 1])[:, None, None], "ids": [4, 7, 9]},
+            InvalidValueError,
+            "0 everywhere, [7]; leave",
+        ),
+        ({"ids": [0, 1]}, InvalidValueError, "2 ids of 3 slices"),
         ({"magnitude": MAGNITUDE + 0j}, InvalidValueError, "magnitudes"),
         ({"snr": 0.0}, InvalidValueError, "snr to be a finite number > 0"),
         ({"shape": (40, 40)}, ShapeError, "(40, 40) are not rows and columns"),

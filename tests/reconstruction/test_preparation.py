@@ -74,6 +74,25 @@ def test_maps_are_the_file_s_or_espirit_s() -> None:
     torch.testing.assert_close(size_of(prepared.zero_filled())[inside], magnitude[inside], rtol=0.02, atol=0)
 
 
+def test_maps_of_calibration_lines_that_were_measured_apart() -> None:
+    """Every second column of the image, and in another contrast the middle of k-space."""
+    maps = random_maps(COILS, 32, 28, seed=2)
+    magnitude = head(32, 28).float()
+    middle = (torch.arange(28) - 14).abs() <= 4
+    calibration = head_slice(magnitude.sqrt(), maps).kspace * middle
+    one = head_slice(magnitude, maps, noise=0.01 * MIX @ noise(COILS, 4000))
+    half = torch.arange(28) % 2 == 0
+    one = replace(one, kspace=one.kspace * half, mask=half, calibration=calibration)
+    found, words = coil_maps(one)
+    assert words == "ESPIRiT of the middle 32 × 9 of calibration lines measured apart"
+    overlap = (found.conj() * maps).sum(0).abs()[magnitude > 0.2]  # smallest where ESPIRiT has nine columns alone
+    assert float(overlap.mean()) > 0.995 and float(overlap.min()) > 0.95
+    torch.testing.assert_close(prepare(one).y.any(0), half.expand(32, 28))  # the image's alone
+    left = replace(one, calibration=None, notes=["9 separate calibration lines were left out"])
+    with pytest.raises(InvalidValueError, match="give coil maps; 9 separate calibration lines were left out"):
+        prepare(left)
+
+
 def test_coil_maps_are_those_of_the_file_s_own_coils() -> None:
     maps = random_maps(COILS, 32, 28, seed=2)
     magnitude = head(32, 28).float()

@@ -60,6 +60,12 @@ def test_samples_are_of_the_posterior_in_the_unit_of_the_file() -> None:
         assert one.calls == 159
 
 
+def test_k_space_of_double_precision_with_maps_of_single() -> None:
+    double = replace(scan()[0], kspace=scan()[0].kspace.to(torch.complex128))
+    one, *_ = reconstruct([double], prior(), KineticLangevin("fast"), num_samples=3, progress=False)
+    torch.testing.assert_close(one.x.float(), done(slices=[0])[0].x, rtol=1e-3, atol=1e-2)
+
+
 def test_statistics_are_of_magnitudes() -> None:
     one, *_ = done(num_samples=19)
     size = one.x.square().sum(1).sqrt()

@@ -7,6 +7,7 @@ from typing import Any
 import h5py
 import nibabel
 import numpy as np
+import pydicom
 import pytest
 import torch
 
@@ -58,23 +59,28 @@ def test_files_hold_magnitudes_verdicts_and_places(tmp_path: Path) -> None:
     assert comment.get_content().decode().splitlines()[1] == "a scan, slice 1: doubtful: it is too smooth. Look again"
 
 
-@pytest.mark.parametrize(
-    ("places", "expected"),
-    [
-        ((None, None, None), Geometry((1.0, 1.0, 1.0))),
-        ((GEOMETRY, GEOMETRY.at(1), GEOMETRY.at(5)), Geometry(GEOMETRY.spacing)),
-    ],
-    ids=["unknown", "uneven"],
-)
-def test_slices_that_are_no_stack(tmp_path: Path, places: tuple[Geometry | None, ...], expected: Geometry) -> None:
-    write_volumes(slices(places), 3, tmp_path)
-    assert read_nifti(tmp_path / "mean.nii.gz").geometry == expected
+@pytest.mark.parametrize("places", [(None, None, None), (GEOMETRY, None, GEOMETRY.at(2))])
+def test_pixels_of_a_size_that_is_not_known(tmp_path: Path, places: tuple[Geometry | None, ...]) -> None:
+    write_volumes(slices(places), 3, tmp_path, dicom=True)
+    assert read_nifti(tmp_path / "mean.nii.gz").geometry is None
+    assert nibabel.load(tmp_path / "draws.nii.gz").header.get_xyzt_units()[0] == "unknown"
+    dataset = pydicom.dcmread(tmp_path / "dicom" / "mean" / "0001.dcm")
+    assert dataset.SOPClassUID == pydicom.uid.SecondaryCaptureImageStorage
+    assert not {"PixelSpacing", "SliceThickness", "SpacingBetweenSlices", "ImagePositionPatient"} & set(dataset.dir())
+
+
+@pytest.mark.parametrize("places", [(GEOMETRY, GEOMETRY.at(1), GEOMETRY.at(5))])
+def test_slices_that_are_not_evenly_spaced_are_said(tmp_path: Path, places: tuple[Geometry, ...]) -> None:
+    with pytest.warns(UserWarning, match="written without a place.*: slices are not evenly spaced on a line"):
+        write_volumes(slices(places), 3, tmp_path)
+    assert read_nifti(tmp_path / "mean.nii.gz").geometry == Geometry(GEOMETRY.spacing)
 
 
 def test_facts_are_what_tables_say() -> None:
     one = next(slices())
     facts = facts_of(one)
     assert facts["verdict"] == "sound"
+    assert facts["orientation"] == "rows go to the back, columns to the left"
     assert facts["network_calls"] == 56
     assert facts["noise_std"] == pytest.approx(one.prepared.noise_std * one.prepared.scale)
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from posterior.app.running import default_device, without_trust_warnings
-from posterior.data import load_images, read_dicom, read_kspace, read_nifti, write_cfl, write_kspace
+from posterior.data import Volume, load_images, read_dicom, read_kspace, read_nifti, write_cfl, write_kspace
 from posterior.errors import IncompatibleError, InvalidValueError
 from posterior.figures import mri_figure, sample_sheet, save_figure
 from posterior.io.writing import check_writable, write_text
@@ -22,6 +24,7 @@ from posterior.priors.base import Prior
 from posterior.priors.zoo import load_prior
 from posterior.reconstruction import (
     Reconstruction,
+    check_one_volume,
     chosen_slices,
     coil_maps,
     facts_of,
@@ -29,6 +32,7 @@ from posterior.reconstruction import (
     reconstruct,
     write_volumes,
 )
+from posterior.reconstruction.grid import placed_on
 from posterior.verdict import Verdict, sentences
 from samplers import KineticLangevin
 from samplers.baselines import CGSense
@@ -60,7 +64,8 @@ def mri_recon(
 
     Args:
         file: Raw data: fastMRI or ISMRMRD (h5, hdf5, mrd), or BART (cfl, hdr).
-        prior: Folder of a prior of complex images, or name of a shipped one.
+        prior: Folder of a prior of complex images, or name of a shipped one. Nothing is turned: its images have to lie
+            as the scan's do, of which the orientation is printed.
         accuracy: How much to spend: 60, 159 or 301 network calls a sample.
         num_samples: Samples of each slice, at least 2; a 90 % interval needs 19.
         maps: Coil maps of your own, an array of BART with the dimensions of k-space, as `posterior mri coils` writes
@@ -68,7 +73,8 @@ def mri_recon(
         matrix: Rows and columns of the field of view, as in [110,112], from the middle of k-space or with zeros around
             it; pixels have another size then. Those of the file unless given.
         window: Whether the prior's images are the middle of the field of view, with nothing around them.
-        slices: Numbers of the slices, from 0 on, as in [3,4,5]; all unless given.
+        slices: Numbers of the slices, from 0 on, as in [3,4,5]; all unless given. Of a file of several contrasts or
+            repetitions, those of one.
         batch: Slices at a time; memory is that of so many.
         dicom: Whether to write mean, standard deviation and samples as series of DICOM files, too.
         out: Folder for reconstruction.h5, mean.nii.gz, std.nii.gz, draws.nii.gz, summary.csv, a figure of each slice,
@@ -79,8 +85,9 @@ def mri_recon(
     """
     _check_apart(file, out / "reconstruction.h5")
     scan = read_kspace(file, maps)
-    model, sampler = load_prior(prior, device=default_device()), KineticLangevin(accuracy)
     chosen = chosen_slices(slices, len(scan))
+    check_one_volume(scan, chosen)
+    model, sampler = load_prior(prior, device=default_device()), KineticLangevin(accuracy)
     check_writable(out / _TABLE)  # before the work
     told = _Told(out, model)
     attributes = {"scan": str(file), "prior": prior, "sampler": repr(sampler), "seed": seed}
@@ -125,20 +132,33 @@ def mri_simulate(
         seed: Seed of coils, phases, mask and noise.
     """
     _check_apart(images, out)
-    magnitude = _magnitudes(images)
-    magnitude = magnitude[chosen_slices(slices, len(magnitude))]
-    coils = random_maps(num_coils, magnitude.shape[-2], magnitude.shape[-1], seed=seed)
-    made = simulate(magnitude, coils, snr, seed=seed, shape=matrix)
-    measured = MASKS[mask]((made.kspace.shape[-2], made.kspace.shape[-1]), acceleration, calibration, seed=seed)
-    facts = {
-        "simulated": True, "images": str(images), "mask": mask, "nominal_acceleration": acceleration, "snr": snr,
-        "true_acceleration": true_acceleration(measured), "noise_std": made.noise_std.tolist(), "seed": seed,
-    }  # fmt: skip
-    reference = torch.linalg.vector_norm(made.image, dim=1)
-    write_kspace(out, made.kspace * measured, measured, reference=reference, attributes=facts)
+    volume = _volume(images)
+    chosen, (rows, columns) = chosen_slices(slices, len(volume.values)), volume.values.shape[-2:]
+    size = (rows, columns) if matrix is None else tuple(matrix)
+    measured = MASKS[mask](size, acceleration, calibration, seed=seed)
+    coils = random_maps(num_coils, rows, columns, seed=seed)
+    check_writable(out)  # before the work
+    noise_std, reference = [], torch.zeros(len(chosen), *size)
+    with TemporaryDirectory(dir=out.parent) as waiting:  # k-space of all slices may be larger than memory
+        kspace = _on_disk(waiting, (len(chosen), num_coils, *size))
+        for index, number in enumerate(chosen):
+            made = simulate(volume.values[[number]], coils, snr, seed=seed, shape=matrix, ids=[number])
+            kspace[index] = made.kspace[0] * measured
+            reference[index] = torch.linalg.vector_norm(made.image[0], dim=0)
+            noise_std += made.noise_std.tolist()
+        facts = {
+            "simulated": True, "images": str(images), "mask": mask, "nominal_acceleration": acceleration, "snr": snr,
+            "true_acceleration": true_acceleration(measured), "noise_std": noise_std, "seed": seed,
+        }  # fmt: skip
+        places = where = None
+        if volume.geometry is not None:
+            places = [placed_on(volume.geometry.at(number), (rows, columns), size, size) for number in chosen]
+            where = volume.geometry.orientation
+        write_kspace(out, kspace, measured, reference=reference, attributes=facts, geometry=places)
     print(
-        f"{len(magnitude)} simulated slices of {' × '.join(map(str, measured.shape))}, {num_coils} coils, SNR {snr:g}; "
-        f"mask {mask}, nominal R {acceleration:g}, true R {true_acceleration(measured):.2f}\nsaved to {out}"
+        f"{len(chosen)} simulated slices of {' × '.join(map(str, measured.shape))}, {num_coils} coils, SNR {snr:g}; "
+        f"mask {mask}, nominal R {acceleration:g}, true R {true_acceleration(measured):.2f}"
+        f"{f'; {where}' if where else ''}\nsaved to {out}"
     )
 
 
@@ -152,15 +172,20 @@ def mri_coils(file: Path, *, out: Path = Path("results/maps.cfl")) -> None:
     """
     _check_apart(file, out)
     check_writable(out)  # before the work
-    found = []
-    for raw in read_kspace(file):
-        maps, words = coil_maps(raw)
-        print(f"{raw.source}: {len(maps)} coils, {words}")
-        found.append(maps)
-    stack = torch.stack(found).permute(2, 3, 1, 0)
-    write_cfl(out, stack[:, :, None, :, None, None, None, None, None, None, None, None, None])
+    scan = read_kspace(file)
+    with TemporaryDirectory(dir=out.parent) as waiting:  # maps of all slices may be larger than memory
+        for index, raw in enumerate(scan):
+            maps, words = coil_maps(raw)
+            print(f"{raw.source}: {'; '.join([f'{len(maps)} coils, {words}', *raw.notes])}")
+            if index == 0:
+                stack = _on_disk(waiting, (len(scan), *maps.shape))
+            if maps.shape != stack.shape[1:]:
+                raise IncompatibleError(f"{raw.source} has {len(maps)} coils, and slices before it {stack.shape[1]}")
+            stack[index] = maps
+        write_cfl(out, stack.permute(2, 3, 1, 0)[:, :, None, :, None, None, None, None, None, None, None, None, None])
+        first = stack[0].clone()
     picture = out.with_suffix(".png")
-    save_figure(sample_sheet(as_channels(found[0]), (0.0, 1.0), title="coil sensitivities, magnitude"), picture)
+    save_figure(sample_sheet(as_channels(first), (0.0, 1.0), title="coil sensitivities, magnitude"), picture)
     print(f"saved to {out}; figure: {picture}")
 
 
@@ -171,16 +196,21 @@ def _check_apart(file: Path, out: Path) -> None:
         raise InvalidValueError(f"{out} would take the place of {file}, which is read; name another place by --out")
 
 
-def _magnitudes(path: Path) -> Tensor:
-    """Magnitudes (N, H, W) of a volume or of pictures."""
+def _on_disk(folder: str, shape: tuple[int, ...]) -> Tensor:
+    """Complex zeros that are in a file of a folder, not in memory."""
+    return torch.from_numpy(np.lib.format.open_memmap(f"{folder}/values.npy", "w+", np.complex64, shape))
+
+
+def _volume(path: Path) -> Volume:
+    """A volume, or pictures as one."""
     if path.name.lower().endswith(_NIFTI):
-        return read_nifti(path).values
+        return read_nifti(path)
     if any(file.suffix.lower() == _DICOM for file in (path, *path.glob("*"))):
-        return read_dicom(path).values
+        return read_dicom(path)
     images = load_images(path)
     if images.shape[1] != 1:
         raise IncompatibleError(f"{path} holds pictures in colour; a scan is simulated of grey ones")
-    return (images[:, 0] + 1) / 2
+    return Volume((images[:, 0] + 1) / 2, None)
 
 
 class _Told:
@@ -206,6 +236,7 @@ class _Told:
         print(
             f"{facts['source']}: true R {facts['true_acceleration']:.2f}; noise {facts['noise_std']:.3g}, from the "
             f"{facts['noise_from']}; coil maps: {facts['maps_from']}; misfit {one.misfit:.2f} σ; {one.verdict.level}"
+            + "".join(f"; {words}" for words in (facts["orientation"], *one.prepared.notes) if words)
         )
         self.rows.append(facts)
         self.verdicts.append(one.verdict)

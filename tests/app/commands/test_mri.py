@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from posterior.app.cli import main
+from posterior.app.commands import mri as commands
 from posterior.data import Geometry, read_cfl, read_dicom, read_kspace, read_nifti, write_dicom, write_nifti
 from posterior.networks.unet import UNet
 from posterior.priors.edm import EDMPrior
@@ -108,6 +109,43 @@ def test_series_of_dicom_files_in_and_out(capsys: pytest.CaptureFixture[str]) ->
             np.testing.assert_allclose(values, written, atol=np.ptp(written) / 65535)
 
 
+def test_a_simulated_scan_lies_where_its_images_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """Pixels of another size, with the one at (⌊H/2⌋, ⌊W/2⌋) in its place; every second slice."""
+    axes = ((0.0, 0.6, 0.8), (0.0, 0.8, -0.6), (1.0, 0.0, 0.0))
+    place = Geometry((5.0, 2.0, 2.0), (10.0, -20.0, 30.0), axes)
+    write_nifti("placed.nii", head(*SHAPE).float().expand(3, -1, -1), place)
+    main(["mri", "simulate", "placed.nii", "--matrix=[12,10]", "--slices=[0,2]", "--calibration=2", "--out=scan.h5"])
+    assert "; rows go to the back, columns to the left\n" in said(capsys)
+    first, second = (raw.geometry for raw in read_kspace("scan.h5"))
+    assert first is not None and second is not None
+    assert first.spacing == pytest.approx((5, 4, 4))
+    for index, one in enumerate((first, second)):
+        middle, expected = one.affine() @ [0, 6, 5, 1], place.affine() @ [2 * index, 12, 10, 1]
+        np.testing.assert_allclose(middle, expected, atol=1e-4)
+    main(["mri", "simulate", "head.nii.gz", "--out=scan.h5"])
+    assert read_kspace("scan.h5")[1].geometry == Geometry((5.0, 2.0, 2.0))
+    Image.fromarray((255 * head(*SHAPE)).byte().numpy()).save("head.png")
+    main(["mri", "simulate", "head.png", "--out=scan.h5"])
+    assert read_kspace("scan.h5")[0].geometry is None
+
+
+def test_slices_are_simulated_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And have the phase and noise of their number, whichever are chosen."""
+    simulate()
+    whole = read_kspace("scan.h5")[1].kspace
+    seen, real = [], commands.simulate
+
+    def watched(magnitude: torch.Tensor, *args: Any, **options: Any) -> Any:
+        seen.append(len(magnitude))
+        return real(magnitude, *args, **options)
+
+    monkeypatch.setattr(commands, "simulate", watched)
+    simulate()
+    assert seen == [1, 1]
+    simulate("--slices=[1]")
+    torch.testing.assert_close(read_kspace("scan.h5")[0].kspace, whole)
+
+
 def test_a_run_goes_on_and_a_choice_of_slices(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,12 +175,30 @@ def test_coil_maps_of_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_scan_with_a_noise_scan_and_another_matrix(capsys: pytest.CaptureFixture[str]) -> None:
     quiet = noise_scan()
     quiet.data[:] *= 2e-2
-    write_ismrmrd(Path("scan.mrd"), [quiet, *lines()])
+    again = lines()
+    for line in again:
+        line.idx.average = 1
+    write_ismrmrd(Path("scan.mrd"), [quiet, *lines(), *again])
     recon("--matrix=[24,20]", "--slices=[2]", file="scan.mrd")
-    assert re.search(r"scan.mrd, slice 2: true R 4.00; noise [\d.]+, from the noise scan", said(capsys))
+    text = said(capsys)
+    assert re.search(r"scan.mrd, slice 2: true R 4.00; noise [\d.]+, from the noise scan", text)
+    assert "; rows go to the back, columns to the left; 2 averages of each line were averaged\n" in text
     image = nibabel.load("out/mean.nii.gz")
     np.testing.assert_allclose(image.header.get_zooms(), (7.5, 10, 5))
     assert image.header["sform_code"] > 0
+
+
+def test_one_volume_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    second = lines()
+    for line in second:
+        line.idx.contrast = 1
+    write_ismrmrd(Path("scan.mrd"), [*lines(), *second])
+    choice = "scan.mrd holds 2 volumes, and one is reconstructed at a time; name slices of one "
+    expected = choice + "(contrast 0: [0,1,2]; contrast 1: [3,4,5])"
+    assert expected in mistake(capsys, recon, "--matrix=[24,20]", file="scan.mrd")
+    assert expected in mistake(capsys, recon, "--slices=[2,3]", "--matrix=[24,20]", file="scan.mrd")
+    recon("--slices=[3,5]", "--matrix=[24,20]", file="scan.mrd")
+    assert "scan.mrd, contrast 1, slice 2: " in said(capsys)
 
 
 def test_the_middle_of_a_larger_field_of_view(capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,7 +247,7 @@ MISTAKES: dict[str, tuple[Callable[[], Any] | None, list[str], dict[str, str], s
     "a grey prior": (simulate, [], {"prior": "./grey"}, "needs a prior of complex images"),
     "another shape": (
         lambda: simulate("--matrix=[20,20]"), [], {},
-        "scan.h5, slice 0: the image has 20 × 20 pixels, the prior gives 24 × 20: ask for the matrix [24,20]",
+        "scan.h5, slice 0: the image has 20 × 20 pixels (2.40 × 2.00 mm), the prior gives 24 × 20: ask for",
     ),
     "a wrong matrix": (simulate, ["--matrix=[24]"], {}, "on (H, W) pixels, or a window in them; got (24,)"),
     "no matrix": (simulate, ["--matrix=large"], {}, "matrix cannot be 'large'; see posterior mri recon --help"),
@@ -237,12 +293,15 @@ def test_nan_in_a_scan(capsys: pytest.CaptureFixture[str]) -> None:
         (["head.nii.gz", "--slices=[5]"], "slices are some of 0 … 1, each once; got [5]"),
         (["head.nii.gz", "--slices=[]"], "slices are some of 0 … 1, each once; got []"),
         (["head.nii.gz", "--slices=[0,0]"], "slices are some of 0 … 1, each once; got [0, 0]"),
-        (["head.nii.gz", "--matrix=[48,40]"], "(48, 40) are not rows and columns within (2, 24, 20)"),
+        (["head.nii.gz", "--matrix=[48,40]"], "(48, 40) are not rows and columns within (1, 24, 20)"),
+        (["empty.nii"], "simulate got slices that are 0 everywhere, [1]; leave them out"),
+        (["empty.nii", "--slices=[2,1]"], "simulate got slices that are 0 everywhere, [1]; leave them out"),
         (["colour.png"], "colour.png holds pictures in colour"),
     ],
 )
 def test_mistakes_of_simulate(args: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     Image.fromarray(np.zeros((24, 20, 3), np.uint8)).save("colour.png")
+    write_nifti("empty.nii", torch.stack([head(*SHAPE), 0 * head(*SHAPE), head(*SHAPE)]).float(), None)
     assert message in mistake(capsys, main, ["mri", "simulate", *args, "--out=scan.h5"])
     assert not Path("scan.h5").exists()
 
