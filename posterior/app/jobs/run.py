@@ -12,7 +12,7 @@ from posterior.app.config import Config
 from posterior.app.jobs.job import Job
 from posterior.app.jobs.local_engine import run_local
 from posterior.app.jobs.ray_engine import run_ray
-from posterior.app.jobs.worker import Done, Worker, device_of
+from posterior.app.jobs.worker import Done, Worker, device_of, one_thread
 from posterior.io.locking import locked
 from posterior.io.store import Store
 from posterior.io.writing import check_writable
@@ -20,6 +20,7 @@ from posterior.io.writing import check_writable
 Engine = Literal["local", "ray"]
 
 
+@one_thread()  # in which a job is built and tried, too: what parts of it compute then they keep
 def run_job(
     config: Config,
     *,

@@ -45,7 +45,8 @@ class Worker:
             allow_code: Whether the operator may be a function of the user's.
             number: Which of several workers of a machine it is: they share its GPUs.
         """
-        return cls(Job(config, allow_code=allow_code, device=device_of(number)), Store(folder))
+        with one_thread():
+            return cls(Job(config, allow_code=allow_code, device=device_of(number)), Store(folder))
 
     def __call__(self, shard: int) -> Done:
         """Answer a shard, and write it."""
@@ -67,7 +68,7 @@ def device_of(number: int = 0) -> torch.device:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread of torch for the block: sums are rounded by their number."""
+    """One thread of torch for the block: sums, and the factors of matrices, are rounded by their number."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

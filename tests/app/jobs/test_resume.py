@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from posterior.app.cli import main
 from posterior.app.config import load_config
@@ -114,6 +116,23 @@ def test_a_corrupt_shard_is_said_and_done_again(capsys: pytest.CaptureFixture[st
     assert "shard 1 is done again" in error[0] and "000001.json" in error[0]
     assert str(file) in error[1] and "is not what was written; shard 2 is done again" in error[1]
     assert contents(store.folder) == before
+
+
+def test_a_job_is_built_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = np.random.default_rng(0).standard_normal((128, 128))
+    np.save("covariance.npy", g @ g.T / 128 + 0.1 * np.eye(128))  # whose eigenvectors are rounded as threads say
+    prior = {"name": "gaussian-mixture", "means": [[[[0.5] * 128]]], "covariance": "covariance.npy"}
+    save_config(prior=prior, data="simulated:count=2")
+    threads = torch.get_num_threads()
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            ran(f"alone-{number}")
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # of processes that begin now
+    ran("processes", workers=2)
+    assert contents(Path("alone-1")) == contents(Path("alone-2")) == contents(Path("processes"))
 
 
 def test_a_second_job_on_a_folder_is_told() -> None:
