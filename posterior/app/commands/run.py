@@ -12,10 +12,14 @@ from posterior.app.config import load_config
 from posterior.app.jobs.job import Job
 from posterior.app.jobs.ranks import rank_and_size
 from posterior.app.jobs.run import Engine, run_job
-from posterior.app.jobs.summary import summarise
+from posterior.app.jobs.summary import rows_of, summarise
 from posterior.app.running import default_device
-from posterior.errors import InvalidValueError
+from posterior.errors import InvalidValueError, PosteriorError
 from samplers.plan import in_bytes, in_time
+
+
+class AnswersFailedError(PosteriorError):
+    """A method failed for some measurements; results of the others are there."""
 
 
 def run(
@@ -38,6 +42,7 @@ def run(
     rank: int | None = None,
     world_size: int | None = None,
     allow_code: bool = False,
+    retry_failed: bool = False,
     dry_run: bool = False,
     print_config: bool = False,
     progress: bool = True,
@@ -67,6 +72,7 @@ def run(
             say, unless given.
         world_size: How many there are.
         allow_code: Whether the operator may be a function of a Python file, as in file.py:make_operator, which is run.
+        retry_failed: Whether to answer measurements again for which a method failed, and those of their shards.
         dry_run: Whether to print what the work would cost, in network calls, time and disk, and to do none of it.
         print_config: Whether to print the config with all its values, and to do nothing.
         progress: Whether to show a progress bar.
@@ -98,10 +104,15 @@ def run(
     else:
         store = run_job(
             asked, workers=workers, engine=engine, rank=number, world_size=count, allow_code=allow_code,
-            progress=progress,
+            retry_failed=retry_failed, progress=progress,
         )  # fmt: skip
         left = [shard for shard in range(store.num_shards) if not store.is_finished(shard)]
         print(f"{len(left)} of {store.num_shards} shards are left to other runs" if left else summarise(store))
+        if failed := [row for row in rows_of(store, range(number, store.num_shards, count)) if row.error]:
+            raise AnswersFailedError(
+                f"{len(failed)} of the answers failed, the first that of {failed[0].method} for measurement "
+                f"{failed[0].measurement}: {failed[0].error}; all others are kept, and --retry_failed tries again"
+            )
 
 
 def _listed(words: str | list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from posterior.app.config import Config
 from posterior.app.jobs.job import Job
 from posterior.app.jobs.local_engine import run_local
 from posterior.app.jobs.ray_engine import run_ray
+from posterior.app.jobs.summary import rows_of
 from posterior.app.jobs.worker import Done, Worker, device_of, one_thread
 from posterior.io.locking import locked
 from posterior.io.store import Store
@@ -29,6 +30,7 @@ def run_job(
     rank: int = 0,
     world_size: int = 1,
     allow_code: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> Store:
     """Answer all measurements of a job that are not answered yet, shard by shard.
@@ -41,6 +43,7 @@ def run_job(
         engine: "local" for processes of this machine, "ray" for actors of a Ray cluster, whose machines see one folder.
         rank, world_size: Of several runs that share the folder, this does the shards rank, rank + world_size, ….
         allow_code: Whether the operator may be a function of the user's.
+        retry_failed: Whether to do shards again in which a method failed for a measurement.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -57,7 +60,7 @@ def run_job(
     check_writable(config.out / f"rank-{rank}")
     with locked(config.out / f"rank-{rank}"):
         store = Store.create(config.out, job.layout(), job.coordinates(), job.manifest())
-        shards = [shard for shard in range(rank, store.num_shards, world_size) if _is_left(store, shard)]
+        shards = [shard for shard in range(rank, store.num_shards, world_size) if _is_left(store, shard, retry_failed)]
         count = min(workers, len(shards))
         if alone:
             _watch(map(Worker(job, store), shards), len(shards), progress)
@@ -67,14 +70,15 @@ def run_job(
     return store
 
 
-def _is_left(store: Store, shard: int) -> bool:
+def _is_left(store: Store, shard: int, retry_failed: bool) -> bool:
     """Whether a shard has to be done; what is found damaged is said."""
     if not store.is_finished(shard):
         return True
     fault = store.fault(shard)
     if fault is not None:
         print(f"{fault}; shard {shard} is done again", file=sys.stderr)
-    return fault is not None
+        return True
+    return retry_failed and any(row.error for row in rows_of(store, [shard]))
 
 
 def _watch(run: Iterable[Done], total: int, progress: bool) -> None:

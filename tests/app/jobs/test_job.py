@@ -115,21 +115,61 @@ def test_a_measurement_that_fails_is_recorded_and_the_rest_goes_on(capsys: pytes
         np.testing.assert_allclose(values[others], whole.read(name, others), atol=1e-5)
     with pytest.raises(InvalidValueError, match="PiGDM failed for measurement 4: y holds values"):
         Samples.load("out", "PiGDM", ids=[3, 4])
-    main(["run", "job.yaml", "--out=out", "--progress=false"])
-    assert "|              7 |        1 |" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="1"):
+        main(["run", "job.yaml", "--out=out", "--progress=false"])
+    printed = capsys.readouterr()
+    assert "|              7 |        1 |" in printed.out
+    assert "2 of the answers failed, the first that of DDRM for measurement 4: y holds" in printed.err
     lines = Path("out/summary.csv").read_text().splitlines()
     assert lines[0].endswith("verdict,error") and "measures nothing" in next(x for x in lines if x.startswith("4,"))
 
 
-def test_too_little_memory_is_no_fault_of_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Job(load_config(save_config()))
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        OSError(5, "Input/output error"),
+    ],
+    ids=repr,
+)
+def test_faults_of_the_machine_are_no_faults_of_a_measurement(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
 
-    def full(*_: Any, **__: Any) -> None:
-        raise MemoryError
+    monkeypatch.setattr(shard_module, "quality", broken)
+    with pytest.raises(type(error)):
+        ran(data="simulated:count=2")
+    assert not Store("out").is_finished(0)
 
-    monkeypatch.setattr(shard_module, "quality", full)
-    with pytest.raises(MemoryError):
-        run_shard(job, [0, 1])
+
+def test_shards_with_failures_are_done_again_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, sound = ran("whole"), shard_module.quality
+
+    def unlucky(result: Any, b: int, y: torch.Tensor, **others: Any) -> Any:
+        if y[b, 0, 0, 0] == torch.from_numpy(whole.read("y", [4]))[0, 0, 0, 0]:
+            raise RuntimeError("a matrix is singular")
+        return sound(result, b, y, **others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shard_module, "quality", unlucky)
+        ran()
+    words = ["run", "job.yaml", "--out=out", "--progress=false"]
+    stamps = {path: path.stat().st_mtime_ns for path in Path("out/shards").iterdir()}
+    with pytest.raises(SystemExit, match="1"):
+        main(words)
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    main([*words, "--retry_failed"])
+    changed = [path.name for path in stamps if stamps[path] != path.stat().st_mtime_ns]
+    assert changed == ["000001.json"]
+    del (found := contents(Path("out")))["summary.csv"]
+    assert found == contents(Path("whole"))
 
 
 def test_a_shard_is_a_function_of_its_ids() -> None:
