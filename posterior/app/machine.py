@@ -8,7 +8,9 @@ import torch
 
 _KINDS = (OSError, MemoryError, torch.OutOfMemoryError, getattr(torch, "AcceleratorError", MemoryError))
 # Of what torch has no class for. Faults of cuSOLVER are not among them: NaN in a matrix is one.
-_SIGNS = re.compile("can't allocate memory|bad_alloc|out of memory|(CUDA|HIP|cuDNN|cuFFT)( driver)? error|CU(BLAS|DNN)_STATUS")
+_SIGNS = re.compile(
+    "can't allocate memory|bad_alloc|out of memory|(CUDA|HIP|cuDNN|cuFFT)( driver)? error|CU(BLAS|DNN)_STATUS"
+)
 
 
 def is_of_the_machine(error: BaseException) -> bool:

@@ -128,7 +128,11 @@ def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
         (FileExistsError(17, "File exists", "here"), 1, "here: File exists"),
         (OSError("no such thing"), 1, "no such thing"),
         (MemoryError("Unable to allocate 3 TiB"), 1, "there is too little memory: Unable to allocate 3 TiB"),
-        (RuntimeError("[x.cpp:1] y: can't allocate memory. Error"), 1, "the machine has failed: y: can't allocate memory"),
+        (
+            RuntimeError("[x.cpp:1] y: can't allocate memory. Error"),
+            1,
+            "the machine has failed: y: can't allocate memory",
+        ),
         (RuntimeError("CUDA error: no device\nCompile it anew."), 1, "the machine has failed: CUDA error: no device"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],

@@ -20,11 +20,13 @@ class WorkerLostError(PosteriorError, RuntimeError):
     """A process that worked on a job has died."""
 
 
-def run_local(config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int) -> Iterator[Done]:
+def run_local(
+    config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int, retry_failed: bool = False
+) -> Iterator[Done]:
     """Do shards in so many processes, of one thread each.
 
     Args:
-        config, folder, allow_code: As for `Worker.of`.
+        config, folder, allow_code, retry_failed: As for `Worker.of`.
         shards: Their numbers.
         workers: How many processes.
 
@@ -35,7 +37,8 @@ def run_local(config: Config, folder: Path, allow_code: bool, shards: Sequence[i
     numbers = context.SimpleQueue()
     for number in range(workers):
         numbers.put(number)
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(config, folder, allow_code, numbers))
+    model = (config, folder, allow_code, retry_failed, numbers)
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=model)
     try:
         for done in as_completed([pool.submit(_do, shard) for shard in shards]):
             yield done.result()
@@ -51,13 +54,13 @@ def run_local(config: Config, folder: Path, allow_code: bool, shards: Sequence[i
 _worker: Worker | None = None  # of a process of a pool
 
 
-def _begin(config: Config, folder: Path, allow_code: bool, numbers: Any) -> None:
+def _begin(config: Config, folder: Path, allow_code: bool, retry_failed: bool, numbers: Any) -> None:
     """Set up a process of the pool, which ends when the one that began it does."""
     global _worker
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-    _worker = Worker.of(config, folder, allow_code, numbers.get())
+    _worker = Worker.of(config, folder, allow_code, retry_failed, numbers.get())
 
 
 def _end_after(parent: Any) -> None:

@@ -12,8 +12,7 @@ from posterior.app.config import Config
 from posterior.app.jobs.job import Job
 from posterior.app.jobs.local_engine import run_local
 from posterior.app.jobs.ray_engine import run_ray
-from posterior.app.jobs.summary import rows_of
-from posterior.app.jobs.worker import Done, Worker, device_of, one_thread
+from posterior.app.jobs.worker import OVERLAP, Done, Worker, device_of, one_thread, why_left
 from posterior.io.locking import locked
 from posterior.io.store import Store
 from posterior.io.writing import check_writable
@@ -51,34 +50,32 @@ def run_job(
 
     Raises:
         CheckpointMismatchError: The folder holds results of another job.
-        FileWriteError: The folder cannot be written, or another run of the same rank uses it.
+        FileWriteError: The folder cannot be written, or another run of the same rank, or at the same shard, uses it.
         PosteriorError: The config cannot be built, or a method does not take the problem.
     """
     alone = engine == "local" and workers == 1
     job = Job(config, allow_code=allow_code, device=device_of(rank) if alone else "cpu")
     job.check()
     check_writable(config.out / f"rank-{rank}")
-    with locked(config.out / f"rank-{rank}"):
+    with locked(config.out / f"rank-{rank}", OVERLAP):
         store = Store.create(config.out, job.layout(), job.coordinates(), job.manifest())
         shards = [shard for shard in range(rank, store.num_shards, world_size) if _is_left(store, shard, retry_failed)]
         count = min(workers, len(shards))
         if alone:
-            _watch(map(Worker(job, store), shards), len(shards), progress)
+            _watch(map(Worker(job, store, retry_failed), shards), len(shards), progress)
         elif shards:
             several = run_ray if engine == "ray" else run_local
-            _watch(several(config, config.out.resolve(), allow_code, shards, count), len(shards), progress)
+            done = several(config, config.out.resolve(), allow_code, shards, count, retry_failed)
+            _watch(done, len(shards), progress)
     return store
 
 
 def _is_left(store: Store, shard: int, retry_failed: bool) -> bool:
-    """Whether a shard has to be done; what is found damaged is said."""
-    if not store.is_finished(shard):
-        return True
-    fault = store.fault(shard)
-    if fault is not None:
-        print(f"{fault}; shard {shard} is done again", file=sys.stderr)
-        return True
-    return retry_failed and any(row.error for row in rows_of(store, [shard]))
+    """Whether a shard has to be done; why one has to be done again is said."""
+    reason = why_left(store, shard, retry_failed)
+    if reason is not None and store.is_finished(shard):
+        print(f"{reason}; shard {shard} is done again", file=sys.stderr)
+    return reason is not None
 
 
 def _watch(run: Iterable[Done], total: int, progress: bool) -> None:

@@ -13,10 +13,13 @@ import numpy as np
 import pytest
 import torch
 
+import posterior.app.jobs.worker as worker_module
 from posterior.app.cli import main
 from posterior.app.config import load_config
+from posterior.app.jobs.job import Job
 from posterior.app.jobs.ranks import rank_and_size
 from posterior.app.jobs.run import run_job
+from posterior.app.jobs.shard import Shard
 from posterior.errors import CheckpointMismatchError, FileWriteError, InvalidValueError
 from posterior.io.locking import locked
 from posterior.io.store import Store
@@ -139,13 +142,37 @@ def test_a_second_job_on_a_folder_is_told() -> None:
     save_config()
     Path("out").mkdir()
     with locked(Path("out/rank-0")):
-        with pytest.raises(FileWriteError, match=r"out/rank-0 is in use by another run \(process \d+"):
+        with pytest.raises(
+            FileWriteError, match=r"out/rank-0 is in use by another run \(process \d+.* --rank of their"
+        ):
             ran("out")
         ran("out", rank=1, world_size=2)  # another rank of the same job is none
     ran("out")
     save_config(seed=1)
     with pytest.raises(CheckpointMismatchError, match="results of another job: different seed"):
         ran("out")
+
+
+def test_ranks_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    save_config()
+    store, stamps = ran("out", rank=0, world_size=4), dict[Path, int]()
+    with locked(store.record(1)), pytest.raises(FileWriteError, match=r"000001.json is in use .* --rank of their own"):
+        ran("out")
+    answer = worker_module.run_shard
+
+    def met(job: Job, ids: list[int]) -> Shard:
+        monkeypatch.setattr(
+            worker_module, "run_shard", answer
+        )  # while this run is at shard 1, another one of other ranks does shards 2 and 3
+        for rank in (2, 3):
+            ran("out", rank=rank, world_size=4)
+        stamps.update({path: path.stat().st_mtime_ns for path in (store.record(2), store.record(3))})
+        return answer(job, ids)
+
+    monkeypatch.setattr(worker_module, "run_shard", met)
+    ran("out")
+    assert stamps and stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    assert [store.is_finished(shard) for shard in range(4)] == [True] * 4
 
 
 def test_two_ranks_share_a_folder() -> None:
@@ -161,6 +188,12 @@ def test_two_ranks_share_a_folder() -> None:
     assert contents(Path("out")) == contents(Path("whole"))
 
 
+def array(task: int, first: int, last: int, step: int, count: int) -> dict[str, str]:
+    """What Slurm says to a task of an array."""
+    numbers = {"ID": task, "MIN": first, "MAX": last, "STEP": step, "COUNT": count}
+    return {f"SLURM_ARRAY_TASK_{name}": str(number) for name, number in numbers.items()}
+
+
 @pytest.mark.parametrize(
     ("environment", "expected"),
     [
@@ -168,6 +201,9 @@ def test_two_ranks_share_a_folder() -> None:
         ({"RANK": "3", "WORLD_SIZE": "4"}, (3, 4)),
         ({"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "4"}, (2, 4)),
         ({"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "2"}, (0, 2)),
+        (array(4, 0, 9, 1, 10), (4, 10)),
+        (array(4, 0, 8, 2, 5), (2, 5)),  # of --array=0-9:2
+        (array(3, 3, 3, 1, 1), (0, 1)),  # a task alone, which was forgotten: it does all that is left
         ({"RANK": "1"}, (0, 1)),
     ],
 )
@@ -184,6 +220,8 @@ def test_ranks_as_launchers_say(environment: dict[str, str], expected: tuple[int
         (-1, 2, {}, "no number -1"),
         (None, None, {"RANK": "a", "WORLD_SIZE": "2"}, "set by torchrun, are no numbers"),
         (None, None, {"RANK": "2", "WORLD_SIZE": "2"}, "no number 2"),
+        (None, None, array(3, 3, 9, 1, 3), "not evenly spaced"),  # of --array=3,4,9
+        (None, None, array(4, 3, 9, 3, 3), "not evenly spaced"),
     ],
 )
 def test_wrong_ranks(rank: int | None, size: int | None, environment: dict[str, str], message: str) -> None:
