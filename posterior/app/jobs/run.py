@@ -81,8 +81,12 @@ def _is_left(store: Store, shard: int, retry_failed: bool) -> bool:
 def _watch(run: Iterable[Done], total: int, progress: bool) -> None:
     failed = 0
     with tqdm(total=total, disable=not progress, unit="shard") as bar:
-        for done in run:
-            failed += done.failed
-            if failed:
-                bar.set_postfix(failed=failed)
-            bar.update()
+        try:
+            for done in run:
+                failed += done.failed
+                if failed:
+                    bar.set_postfix(failed=failed)
+                bar.update()
+        except KeyboardInterrupt as stop:
+            stop.add_note("finished shards are kept; the same command goes on")
+            raise

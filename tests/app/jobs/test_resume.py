@@ -1,11 +1,13 @@
 """A job that was stopped goes on, and comes to the results of one that was not, bit by bit."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ import posterior.app.jobs.worker as worker_module
 from posterior.app.cli import main
 from posterior.app.config import load_config
 from posterior.app.jobs.job import Job
-from posterior.app.jobs.ranks import rank_and_size
+from posterior.app.jobs.local_engine import run_local
 from posterior.app.jobs.run import run_job
 from posterior.app.jobs.shard import Shard
-from posterior.errors import CheckpointMismatchError, FileWriteError, InvalidValueError
+from posterior.errors import CheckpointMismatchError, FileWriteError
 from posterior.io.locking import locked
 from posterior.io.store import Store
 from tests.app.jobs.workplace import contents, save_config
@@ -142,9 +144,7 @@ def test_a_second_job_on_a_folder_is_told() -> None:
     save_config()
     Path("out").mkdir()
     with locked(Path("out/rank-0")):
-        with pytest.raises(
-            FileWriteError, match=r"out/rank-0 is in use by another run \(process \d+.* --rank of their"
-        ):
+        with pytest.raises(FileWriteError, match=r"out/rank-0 is in use by another run \(process \d+.* --rank of"):
             ran("out")
         ran("out", rank=1, world_size=2)  # another rank of the same job is none
     ran("out")
@@ -161,9 +161,8 @@ def test_ranks_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = worker_module.run_shard
 
     def met(job: Job, ids: list[int]) -> Shard:
-        monkeypatch.setattr(
-            worker_module, "run_shard", answer
-        )  # while this run is at shard 1, another one of other ranks does shards 2 and 3
+        # while this run is at shard 1, other ranks do shards 2 and 3
+        monkeypatch.setattr(worker_module, "run_shard", answer)
         for rank in (2, 3):
             ran("out", rank=rank, world_size=4)
         stamps.update({path: path.stat().st_mtime_ns for path in (store.record(2), store.record(3))})
@@ -188,42 +187,14 @@ def test_two_ranks_share_a_folder() -> None:
     assert contents(Path("out")) == contents(Path("whole"))
 
 
-def array(task: int, first: int, last: int, step: int, count: int) -> dict[str, str]:
-    """What Slurm says to a task of an array."""
-    numbers = {"ID": task, "MIN": first, "MAX": last, "STEP": step, "COUNT": count}
-    return {f"SLURM_ARRAY_TASK_{name}": str(number) for name, number in numbers.items()}
-
-
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, (0, 1)),
-        ({"RANK": "3", "WORLD_SIZE": "4"}, (3, 4)),
-        ({"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "4"}, (2, 4)),
-        ({"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "2"}, (0, 2)),
-        (array(4, 0, 9, 1, 10), (4, 10)),
-        (array(4, 0, 8, 2, 5), (2, 5)),  # of --array=0-9:2
-        (array(3, 3, 3, 1, 1), (0, 1)),  # a task alone, which was forgotten: it does all that is left
-        ({"RANK": "1"}, (0, 1)),
-    ],
-)
-def test_ranks_as_launchers_say(environment: dict[str, str], expected: tuple[int, int]) -> None:
-    assert rank_and_size(environment=environment) == expected
-    assert rank_and_size(0, 2, environment) == (0, 2)
-
-
-@pytest.mark.parametrize(
-    ("rank", "size", "environment", "message"),
-    [
-        (1, None, {}, "go together"),
-        (2, 2, {}, "no number 2"),
-        (-1, 2, {}, "no number -1"),
-        (None, None, {"RANK": "a", "WORLD_SIZE": "2"}, "set by torchrun, are no numbers"),
-        (None, None, {"RANK": "2", "WORLD_SIZE": "2"}, "no number 2"),
-        (None, None, array(3, 3, 9, 1, 3), "not evenly spaced"),  # of --array=3,4,9
-        (None, None, array(4, 3, 9, 3, 3), "not evenly spaced"),
-    ],
-)
-def test_wrong_ranks(rank: int | None, size: int | None, environment: dict[str, str], message: str) -> None:
-    with pytest.raises(InvalidValueError, match=message):
-        rank_and_size(rank, size, environment)
+def test_ctrl_c_stops_all_workers_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+    config = load_config(save_config(methods=["DDRM:steps=1000"], data="simulated:count=6", shard_size=1))
+    store = run_job(replace(config, out=Path("out")), rank=5, world_size=6, progress=False)
+    done = run_local(config, store.folder, False, range(5), workers=2)
+    next(done)
+    for process in multiprocessing.active_children():
+        os.kill(process.pid or 0, signal.SIGINT)  # as a terminal does, to all that belong together
+    with pytest.raises(KeyboardInterrupt):
+        done.throw(KeyboardInterrupt)
+    assert sum(store.is_finished(shard) for shard in range(5)) <= 2  # two may end at the same time
+    assert capfd.readouterr().err == ""
