@@ -25,6 +25,8 @@ from samplers import Plan, Sampler
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the quantiles that are kept
 
+_TRIED = 100  # measurements, to find one that can be posed
+
 
 class Job:
     """What a config asks for.
@@ -75,14 +77,19 @@ class Job:
 
     @cached_property
     def specimen(self) -> tuple[Posterior, Tensor | None]:
-        """The problem of the first measurement that can be posed, among those of a shard, and its true image."""
-        for place in self.ids[: self.shard_size]:
+        """The problem of the first measurement that can be posed, and its true image.
+
+        Raises:
+            PosteriorError: So many cannot be posed that the fault is the job's.
+        """
+        faults = []
+        for place in self.ids[:_TRIED]:
             try:
                 y, truth = self.measure([place])
                 return self.problem([place], y), truth
             except PosteriorError as error:
-                fault = error
-        raise fault
+                faults.append(error)
+        raise faults[0]
 
     def check(self) -> None:
         """Raise unless all methods, and the classifier of groups, take the problem."""

@@ -15,8 +15,9 @@ from posterior.app.config import load_config
 from posterior.app.jobs.job import LEVELS, Job
 from posterior.app.jobs.run import run_job
 from posterior.app.jobs.shard import run_shard
+from posterior.app.jobs.summary import rows_of
 from posterior.app.jobs.worker import one_thread
-from posterior.errors import FileFormatError, InvalidValueError
+from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError
 from posterior.io.store import Store
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Inpainting
@@ -122,6 +123,21 @@ def test_a_measurement_that_fails_is_recorded_and_the_rest_goes_on(capsys: pytes
     assert "2 of the answers failed, the first that of DDRM for measurement 4: y holds" in printed.err
     lines = Path("out/summary.csv").read_text().splitlines()
     assert lines[0].endswith("verdict,error") and "measures nothing" in next(x for x in lines if x.startswith("4,"))
+
+
+@pytest.mark.parametrize("shard_size", [1, 3])
+def test_measurements_that_are_broken_do_not_stop_the_others(shard_size: int) -> None:
+    y = np.zeros((12, 1, 1, 3))
+    y[[0, 1, 2, 3, 10], 0, 0, 0] = [np.nan, np.nan, np.inf, 1e39, -np.inf]  # 1e39 is infinite in single precision
+    np.save("y.npy", y)
+    store = ran(data="measurements:path=y.npy", shard_size=shard_size)
+    failed = {row.measurement: row.error for row in rows_of(store) if row.error and row.method == "DDRM"}
+    assert failed == {
+        place: f"y: NaN or infinity in measurement(s) [{place}]; remove or repair them" for place in (0, 1, 2, 3, 10)
+    }
+    np.save("y.npy", np.full((101, 1, 1, 3), np.nan))
+    with pytest.raises(NotFiniteError, match=r"measurement\(s\) \[0\]"):
+        ran("none", data="measurements:path=y.npy")
 
 
 @pytest.mark.parametrize(
