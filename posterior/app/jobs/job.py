@@ -137,18 +137,23 @@ class Job:
         """Values along the axes."""
         return {"measurement": np.array(self.ids, dtype=np.int64), "level": np.array(LEVELS)}
 
+    def operator_digests(self) -> dict[str, str]:
+        """What tells the operator, and the user's code that made it, from any other."""
+        found = {"the operator": fingerprint(self.likelihood.operator)}
+        if (file := code_file(self.config.operator)) is not None:
+            found["the operator's code"] = hashlib.blake2b(file.read_bytes()).hexdigest()
+        return found
+
     def manifest(self) -> dict[str, Any]:
         """What tells the results from those of any other job, and makes them again."""
         config = self.config
         digests: dict[str, str] = {
             "the prior": fingerprint(self.prior),
-            "the operator": fingerprint(self.likelihood.operator),
+            **self.operator_digests(),
             "the likelihood": fingerprint(self.likelihood, without=self.likelihood.operator),
             "the data": fingerprint(self.data.truths, self.data.y),
             "the methods": fingerprint(self.methods),
         }
-        if (file := code_file(config.operator)) is not None:
-            digests["the operator's code"] = hashlib.blake2b(file.read_bytes()).hexdigest()
         settings = {key: value for key, value in config.settings().items() if key not in ("out", "shard_size")}
         versions = {"posterior": posterior.__version__, "torch": torch.__version__}
         parts = {"prior": self.prior, "likelihood": self.likelihood, "operator": self.likelihood.operator}
