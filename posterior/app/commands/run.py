@@ -13,6 +13,7 @@ from posterior.app.jobs.job import Job
 from posterior.app.jobs.ranks import rank_and_size
 from posterior.app.jobs.run import Engine, run_job
 from posterior.app.jobs.summary import rows_of, summarise
+from posterior.app.jobs.worker import one_thread
 from posterior.app.running import default_device
 from posterior.errors import InvalidValueError, PosteriorError
 from samplers.plan import in_bytes, in_time
@@ -100,7 +101,8 @@ def run(
     if print_config:
         print(asked, end="")
     elif dry_run:
-        print(_plan(Job(asked, allow_code=allow_code, device=default_device()), workers * count))
+        with one_thread():  # as the job is done
+            print(_plan(Job(asked, allow_code=allow_code, device=default_device()), workers * count))
     else:
         store = run_job(
             asked, workers=workers, engine=engine, rank=number, world_size=count, allow_code=allow_code,
@@ -134,12 +136,13 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
 
 
 def _plan(job: Job, processes: int) -> str:
-    """What a job would cost, by so many processes."""
+    """What a job would cost, by so many processes, or as many as there are shards."""
     job.check()
     plans = job.plans()
-    seconds = sum(plan.seconds for plan in plans.values()) / processes
-    disk = sum(axes.nbytes(len(job.ids)) for axes in job.layout().values())
     shards = -(-len(job.ids) // job.shard_size)
+    processes = min(processes, shards)
+    seconds = sum(plan.seconds for plan in plans.values()) / shards * -(-shards // processes)
+    disk = sum(axes.nbytes(len(job.ids)) for axes in job.layout().values())
     return "\n".join([
         *(str(plan) for plan in plans.values()),
         f"in all: {len(job.ids):,} measurements, {shards:,} shards of {job.shard_size}; about {in_time(seconds)} "

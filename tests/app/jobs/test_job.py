@@ -1,6 +1,7 @@
 """A job's results: those of the methods themselves, and what is left of them when something fails."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Inpainting
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
-from samplers import DDRM, TemperedSMC
+from samplers import DDRM, Plan, TemperedSMC
 from tests.app.jobs.workplace import contents, save_config
 
 
@@ -224,6 +225,27 @@ def test_a_dry_run_plans_the_whole_job(capsys: pytest.CaptureFixture[str]) -> No
     # y, truth, mean, std: 4 images of 3 float32; 5 quantiles and 4 samples: 13 images, 10 times
     assert "10 measurements, 4 shards of 3" in printed and "by 2 processes; 1.6 kB on disk" in printed
     assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(("workers", "said"), [(1, "8 hours by 1 p"), (3, "4 hours by 3 p"), (9, "2 hours by 4 p")])
+def test_a_dry_run_foretells_shards_of_one_thread(
+    workers: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads, plans = list[int](), Job.plans
+
+    def planned(job: Job) -> dict[str, Plan]:
+        threads.append(torch.get_num_threads())
+        return {name: replace(plan, seconds=8 * 3600.0) for name, plan in plans(job).items()}
+
+    monkeypatch.setattr(Job, "plans", planned)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        main(["run", str(save_config(methods=["DDRM:steps=3"])), "--dry_run", f"--workers={workers}"])
+    finally:
+        torch.set_num_threads(before)
+    assert f"4 shards of 3; about {said}" in capsys.readouterr().out
+    assert threads == [1]
 
 
 def test_the_manifest_says_what_made_the_results() -> None:
