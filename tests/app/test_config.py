@@ -165,6 +165,36 @@ def test_hostile_files_are_refused_in_a_line(
     assert {path.name for path in tmp_path.iterdir()} == before | {"job.yaml"}
 
 
+def test_the_user_may_write_to_any_folder() -> None:
+    file = written(changed(out="/tmp/elsewhere"))
+    assert load_config(file, {"out": "/tmp/mine"}).out == Path("/tmp/mine")
+    with pytest.raises(InvalidValueError, match="not a folder within"):
+        load_config(file, {"seed": 1})
+
+
+def test_an_operator_may_be_a_dataclass_of_postponed_annotations() -> None:
+    Path("own.py").write_text("""
+from __future__ import annotations
+from dataclasses import dataclass
+from posterior.operators import LinearOperator
+
+@dataclass(eq=False)
+class Twice(LinearOperator):
+    event_shape: tuple[int, ...]
+
+    def __post_init__(self):
+        super().__init__(self.event_shape, self.event_shape)
+
+    def forward(self, x):
+        return 2 * x
+
+    adjoint = forward
+""")
+    operator = build_parts(load_config(written(changed(operator="own.py:Twice"))), allow_code=True).likelihood.operator
+    assert operator(torch.ones(1, 1, 1, 2)).tolist() == [[[[2.0, 2.0]]]]
+    assert "own" not in sys.modules
+
+
 def test_code_runs_where_the_user_allows_it() -> None:
     code = """
 import torch
