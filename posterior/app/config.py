@@ -29,6 +29,7 @@ from posterior.operators import Operator
 from posterior.priors.base import Prior
 from samplers import Sampler, Solver
 
+_PLACE = re.compile("[0-9]{1,9}")  # in a list
 _CODE = re.compile(r"(?P<path>.+\.py):(?P<function>\w+)")
 
 
@@ -226,7 +227,7 @@ def _function(path: Path, name: str) -> Any:
 def _change(values: dict[str, Any], key: str, value: Any) -> None:
     """Put a value in the place of another, within parts and lists of parts."""
     where: Any = values
-    *path, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    *path, last = [int(part) if _PLACE.fullmatch(part) else part for part in key.split(".")]
     for place, part in enumerate(path):
         try:
             if isinstance(where[part], str):

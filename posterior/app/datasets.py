@@ -161,6 +161,8 @@ def read_labels(path: Path, size: int) -> list[str]:
 
 
 def _places(size: int, source: str, first: int, count: int | None) -> range:
+    if not size:
+        raise InvalidValueError(f"{source} is empty: there is nothing to answer")
     last = size if count is None else first + count
     if not 0 <= first < last <= size:
         raise InvalidValueError(f"{source} holds {size}, and number {first} to {last - 1} are asked for")

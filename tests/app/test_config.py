@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from posterior.app.cli import main
-from posterior.app.config import Config, build_parts, load_config
+from posterior.app.config import Config, build_parts, build_prior, load_config
 from posterior.app.specification import build
 from posterior.errors import FileFormatError, InvalidValueError, UnknownNameError
 from posterior.noise import Noise
@@ -81,9 +81,18 @@ def test_values_within_parts_are_changed() -> None:
     assert parts.methods["TemperedSMC"] == TemperedSMC(accuracy="fast", population=8)
     assert list(parts.data.ids) == [0]
     assert config.num_samples == 2
-    for key in ("methods.2.steps", "nothing.steps", "seed.part", "methods.x"):
+    for key in ("methods.2.steps", "nothing.steps", "seed.part", "methods.x", "methods.²", f"methods.{'9' * 5000}"):
         with pytest.raises(InvalidValueError, match="in the config"):
             load_config(written(TEXT), {key: 1})
+
+
+def test_texts_that_are_no_specification_are_named() -> None:
+    with pytest.raises(InvalidValueError, match=r"'half:keep=\[': expected the node content"):
+        load_config(written(changed(operator="half:keep=[")), {"operator.keep": "left"})
+    with pytest.raises(InvalidValueError, match=r"'digits:\[': expected the node content"):
+        build_prior("digits:[", "cpu", class_label=3)
+    with pytest.raises(InvalidValueError, match=r"operator 'half:keep=\[': expected .*; write half:keep=top"):
+        build_parts(load_config(written(changed(operator="half:keep=["))))
 
 
 @pytest.mark.parametrize(
@@ -246,3 +255,7 @@ def test_data_are_named_in_five_ways() -> None:
     for wrong in ("digits:first=99,count=2", "pictures:path=x.npy,count=0", "measurements:path=y.npy,first=-1"):
         with pytest.raises(InvalidValueError, match="asked for"):
             build("data", wrong, event_shape=(1, 28, 28) if "digits" in wrong else (1, 2, 2))
+    np.save("none.npy", images[:0])
+    for empty in ("measurements:path=none.npy", "pictures:path=none.npy", "measurements:path=none.npy,count=2"):
+        with pytest.raises((InvalidValueError, FileFormatError), match=r"none\.npy is empty"):
+            build("data", empty, event_shape=(1, 2, 2))

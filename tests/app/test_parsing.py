@@ -148,6 +148,14 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     assert fails(capsys, error) == (130, "posterior: interrupted; run the same again to go on\n")
 
 
+@pytest.mark.parametrize("words", [("more", "show", "\udcff"), ("choose", "--names=\udcff"), ("add", "\udcff.yaml")])
+def test_names_of_files_that_are_no_text_are_refused(words: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        call(*words)
+    line = capsys.readouterr().err
+    assert "\\udcff" in line and "is not UTF-8; if it is the name of a file, rename that" in line
+
+
 @pytest.mark.parametrize("size", [1, 100_000])
 def test_output_that_nobody_reads_ends_quietly(
     size: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -113,10 +113,15 @@ def _answer(
     found = []
     for name, method in methods.items():
         kept = None if checkpoint is None else checkpoint.with_stem(checkpoint.stem + suffixes[name])
-        result = answer(
-            problem, method, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress,
-            checkpoint=kept,
-        )  # fmt: skip
+        try:
+            result = answer(
+                problem, method, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress,
+                checkpoint=kept,
+            )  # fmt: skip
+        except KeyboardInterrupt as stop:
+            if kept is None:
+                stop.add_note("the unfinished run is not kept; with --checkpoint FILE the same command goes on")
+            raise
         results[name] = result
         print(f"{result.summary()}\nsaved to {result.save(out / f'{stem}{suffixes[name]}.npz')}\n")
         found += rows(problem, name, result, truth)

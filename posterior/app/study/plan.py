@@ -188,4 +188,6 @@ def _files(path: Path, folder: Path) -> set[str]:
     names = {file.as_posix() for file in found if not any(part.startswith(".") for part in file.parts)}
     if not names:
         raise FileFormatError(f"{path}: {folder} holds no images ({', '.join(IMAGE_FILES)})")
+    if strange := [name for name in names if name.encode(errors="ignore").decode() != name]:
+        raise FileFormatError(f"{path}: {folder} holds {strange[0]!r}, whose name is not UTF-8; rename it")
     return names
