@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -27,7 +27,7 @@ class WorkerLostError(PosteriorError, RuntimeError):
 
 def run_local(
     config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int, retry_failed: bool = False
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Do shards in so many processes, of one thread each; Ctrl-C ends them all at once.
 
     Args:
@@ -50,7 +50,7 @@ def run_local(
             futures = [pool.submit(_do, shard) for shard in shards]
         for done in as_completed(futures):
             yield done.result()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, GeneratorExit):  # here, or in what is done with a shard
         end.close()
         raise
     except BrokenProcessPool as error:

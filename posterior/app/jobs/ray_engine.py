@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ class _Actor:
 
 def run_ray(
     config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int, retry_failed: bool = False
-) -> Iterator[Done]:
+) -> Generator[Done, None, None]:
     """Do shards by so many actors, on the cluster that RAY_ADDRESS names, or on one that is begun on this machine.
 
     Ray Data begins an actor that has died anew, and its shard with it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Literal
 
 from tqdm import tqdm
@@ -65,8 +66,8 @@ def run_job(
             _watch(map(Worker(job, store, retry_failed), shards), len(shards), progress)
         elif shards:
             several = run_ray if engine == "ray" else run_local
-            done = several(config, config.out.resolve(), allow_code, shards, count, retry_failed)
-            _watch(done, len(shards), progress)
+            with closing(several(config, config.out.resolve(), allow_code, shards, count, retry_failed)) as done:
+                _watch(done, len(shards), progress)
     return store
 
 

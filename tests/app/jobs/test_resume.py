@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 
+import posterior.app.jobs.run as run_module
 import posterior.app.jobs.worker as worker_module
 from posterior.app.cli import main
 from posterior.app.config import load_config
@@ -22,6 +23,7 @@ from posterior.app.jobs.job import Job
 from posterior.app.jobs.local_engine import run_local
 from posterior.app.jobs.run import run_job
 from posterior.app.jobs.shard import Shard
+from posterior.app.jobs.worker import Done
 from posterior.errors import CheckpointMismatchError, FileWriteError
 from posterior.io.locking import locked
 from posterior.io.store import Store
@@ -187,14 +189,36 @@ def test_two_ranks_share_a_folder() -> None:
     assert contents(Path("out")) == contents(Path("whole"))
 
 
-def test_ctrl_c_stops_all_workers_at_once(capfd: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, GeneratorExit])
+def test_ctrl_c_stops_all_workers_at_once(stop: type[BaseException], capfd: pytest.CaptureFixture[str]) -> None:
     config = load_config(save_config(methods=["DDRM:steps=1000"], data="simulated:count=6", shard_size=1))
     store = run_job(replace(config, out=Path("out")), rank=5, world_size=6, progress=False)
     done = run_local(config, store.folder, False, range(5), workers=2)
     next(done)
     for process in multiprocessing.active_children():
         os.kill(process.pid or 0, signal.SIGINT)  # as a terminal does, to all that belong together
-    with pytest.raises(KeyboardInterrupt):
-        done.throw(KeyboardInterrupt)
+    with pytest.raises(stop):
+        done.throw(stop)
     assert sum(store.is_finished(shard) for shard in range(5)) <= 2  # two may end at the same time
     assert capfd.readouterr().err == ""
+
+
+def test_ctrl_c_between_shards_stops_the_workers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = []
+
+    def shards(*_: Any) -> Iterator[Done]:
+        try:
+            yield Done(0, 0, 0.0)
+        except GeneratorExit:
+            stopped.append(True)
+            raise
+
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "run_local", shards)
+    monkeypatch.setattr(run_module.tqdm, "update", pressed)
+    save_config()
+    with pytest.raises(KeyboardInterrupt) as caught:  # whose traceback holds on to the generator
+        ran("out", workers=2)
+    assert stopped and caught.value.__notes__ == ["finished shards are kept; the same command goes on"]
