@@ -74,7 +74,10 @@ class Posterior(Generic[PriorT, LikelihoodT]):
                 f"y has shape {tuple(y.shape)}; expected (B, {', '.join(map(str, operator.measurement_shape))}), "
                 f"what {type(operator).__name__} measures{hint}"
             )
-        check_finite("y", y, "remove or repair them", ids=range(len(y)))
+        self.ids: list[int | str] = list(check_value("Posterior", "ids", range(len(y)) if ids is None else ids, _IDS))
+        if len(self.ids) != len(y) or len(set(self.ids)) != len(y):
+            raise InvalidValueError(f"{len(y)} measurements need as many distinct ids, got {self.ids}")
+        check_finite("y", y, "remove or repair them", ids=self.ids)
         if not torch.equal(operator.restrict(y), y):
             raise InvalidValueError(
                 f"y holds values where {type(operator).__name__} measures nothing; set them to zero with "
@@ -101,9 +104,6 @@ class Posterior(Generic[PriorT, LikelihoodT]):
         self.prior = prior
         self.likelihood = likelihood
         self.y = y
-        self.ids: list[int | str] = list(check_value("Posterior", "ids", range(len(y)) if ids is None else ids, _IDS))
-        if len(self.ids) != len(y) or len(set(self.ids)) != len(y):
-            raise InvalidValueError(f"{len(y)} measurements need as many distinct ids, got {self.ids}")
 
     def __len__(self) -> int:
         return len(self.y)

@@ -19,26 +19,29 @@ def load_array(path: str | Path) -> Tensor:
         FileFormatError: The file is missing, corrupt, or of another kind.
         NotFiniteError: It holds NaN or infinity.
     """
-    array = read_array(path)
-    if array.dtype.kind not in "biufc":
-        raise FileFormatError(f"{path} cannot be read as numbers: it is an npy array of {array.dtype}")
-    if array.dtype.kind in "fc":
-        with np.errstate(over="ignore"):  # what is too large for it is found below
-            array = array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)
-    values = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+    values = _load(path)
     check_finite(str(path), values, "remove or repair them (of a mask, save mask > 0)")
     return values
 
 
-def load_measurement(path: str | Path) -> Tensor:
-    """Read measurements y, (B, *measurement_shape), from an npy file.
+def _load(path: str | Path) -> Tensor:
+    array = read_array(path)
+    if array.dtype.kind not in "biufc":
+        raise FileFormatError(f"{path} cannot be read as numbers: it is an npy array of {array.dtype}")
+    if array.dtype.kind in "fc":
+        with np.errstate(over="ignore"):  # what is too large for it becomes infinite
+            array = array.astype(np.complex64 if array.dtype.kind == "c" else np.float32)
+    return torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+
+
+def load_measurements(path: str | Path) -> Tensor:
+    """Read measurements y, (B, *measurement_shape), from an npy file; NaN and infinity are for `Posterior` to refuse.
 
     Raises:
         FileFormatError: The file is missing, corrupt, or of another kind.
-        NotFiniteError: It holds NaN or infinity.
         InvalidValueError: It holds whole numbers, whose units cannot be told.
     """
-    y = load_array(path)
+    y = _load(path)
     if not (y.is_floating_point() or y.is_complex()):
         raise InvalidValueError(
             f"{path} holds {y.dtype}: measurements are floating-point numbers in the units of A(x), of images x in "

@@ -28,8 +28,9 @@ def check_size(text: str) -> None:
     """Check how much a text says, if it is YAML, before it is made.
 
     Raises:
-        yaml.YAMLError: It is too long, or stands for too many values.
+        yaml.YAMLError: It is too long, stands for too many values, or is no text.
     """
+    _check_text(text)
     try:
         size = _size(text)
     except RecursionError:
@@ -62,6 +63,14 @@ def _count(node: yaml.Node | None, counted: dict[yaml.Node | None, float]) -> fl
         else:
             counted[node] = 1
     return counted[node]
+
+
+def _check_text(text: str) -> None:
+    """Raise where there are characters that no file can hold, as names of files that are not UTF-8 have them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise yaml.YAMLError(f"{text!r} is not UTF-8; if it is the name of a file, rename that") from error
 
 
 def _check_keys(node: yaml.MappingNode) -> None:

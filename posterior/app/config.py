@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,6 +29,7 @@ from posterior.operators import Operator
 from posterior.priors.base import Prior
 from samplers import Sampler, Solver
 
+_PLACE = re.compile("[0-9]{1,9}")  # in a list
 _CODE = re.compile(r"(?P<path>.+\.py):(?P<function>\w+)")
 
 
@@ -103,7 +105,7 @@ class Parts:
 
 
 def load_config(path: Path, changes: Mapping[str, Any] | None = None) -> Config:
-    """Read a config; what a file says of `out` has to lie in the working folder.
+    """Read a config; what a file says of `out` has to lie in the working folder, what `changes` say may lie anywhere.
 
     Args:
         path: A YAML file.
@@ -122,12 +124,12 @@ def load_config(path: Path, changes: Mapping[str, Any] | None = None) -> Config:
         raise FileFormatError(f"{path} is not a config: {error}") from error
     if not isinstance(values, dict):
         raise FileFormatError(f"{path} is not a config: it holds no keys and values")
-    out = values.get("out", "")
-    if not isinstance(out, str) or not Path(out).resolve().is_relative_to(Path.cwd()):
+    changes, out = changes or {}, values.get("out", "")
+    if "out" not in changes and not (isinstance(out, str) and Path(out).resolve().is_relative_to(Path.cwd())):
         raise InvalidValueError(
             f"{path} would write to {out!r}, which is not a folder within this one; if you want that, say it by --out"
         )
-    for key, value in (changes or {}).items():
+    for key, value in changes.items():
         _change(values, key, value)
     try:
         config: Config = construct(Config, values, {})
@@ -205,10 +207,11 @@ def _operator(spec: Spec, event_shape: Sequence[int], allow_code: bool) -> Opera
 
 def _function(path: Path, name: str) -> Any:
     """A function of a file that the user allowed to be run."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"{path.stem} of {path.resolve()}", path)  # like no other's name
     if spec is None or spec.loader is None or not path.is_file():
         raise FileFormatError(f"there is no file {path}")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look up what their annotations name
     try:
         spec.loader.exec_module(module)
     except PosteriorError:
@@ -224,7 +227,7 @@ def _function(path: Path, name: str) -> Any:
 def _change(values: dict[str, Any], key: str, value: Any) -> None:
     """Put a value in the place of another, within parts and lists of parts."""
     where: Any = values
-    *path, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    *path, last = [int(part) if _PLACE.fullmatch(part) else part for part in key.split(".")]
     for place, part in enumerate(path):
         try:
             if isinstance(where[part], str):

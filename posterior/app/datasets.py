@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from posterior.app.arrays import load_measurement
+from posterior.app.arrays import load_measurements
 from posterior.app.pictures import load_pictures
 from posterior.data import load_digits, load_fashion, load_images
 from posterior.data.shipped import Split
@@ -119,7 +119,7 @@ def measurements(
     count: int | None = None,
 ) -> Data:
     """Measurements of one's own (npy), the true images where they are known, and labels, one a line (txt)."""
-    y, truths = load_measurement(path), None
+    y, truths = load_measurements(path), None
     if truth is not None:
         truths = load_images(truth, event_shape)
         if len(truths) != len(y):
@@ -161,6 +161,8 @@ def read_labels(path: Path, size: int) -> list[str]:
 
 
 def _places(size: int, source: str, first: int, count: int | None) -> range:
+    if not size:
+        raise InvalidValueError(f"{source} is empty: there is nothing to answer")
     last = size if count is None else first + count
     if not 0 <= first < last <= size:
         raise InvalidValueError(f"{source} holds {size}, and number {first} to {last - 1} are asked for")

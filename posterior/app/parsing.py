@@ -18,6 +18,7 @@ import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, DefaultHelpFormatter, get_loader, set_loader
 
 from posterior.app.bounded_yaml import check_size
+from posterior.app.machine import is_of_the_machine
 from posterior.errors import PosteriorError
 
 _PROGRAM = "posterior"
@@ -80,10 +81,11 @@ def one_line_errors() -> Iterator[None]:
         _quit(str(error), 1)
     except MemoryError as error:
         _quit(f"there is too little memory: {error}", 1)
-    except RuntimeError as error:  # torch has no class for it on the CPU
-        if "can't allocate memory" not in str(error):
+    except RuntimeError as error:
+        if not is_of_the_machine(error):
             raise
-        _quit(f"there is too little memory: {str(error).rpartition('] ')[2].partition('. Error')[0]}", 1)
+        text = str(error).partition("\n")[0]  # of a GPU, before hints for who writes kernels
+        _quit(f"the machine has failed: {text.rpartition('] ')[2].partition('. Error')[0]}", 1)
     except KeyboardInterrupt as error:
         _quit("; ".join(["interrupted", *getattr(error, "__notes__", [])]), 130)
 

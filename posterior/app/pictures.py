@@ -31,7 +31,7 @@ def load_pictures(path: Path, shape: Sequence[int], *, resize: bool = False, gra
         try:
             return load_images(path, shape)
         except ShapeError as error:
-            raise ShapeError(f"{error} (--resize scales and crops pictures, --gray takes their brightness)") from error
+            raise ShapeError(f"{error} (resize scales and crops pictures, gray takes their brightness)") from error
     images = []
     for file in pictures_in(path) if path.is_dir() else [path]:
         image = load_images(file)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from posterior.app.arrays import load_measurement
+from posterior.app.arrays import load_measurements
 from posterior.app.config import build_prior
 from posterior.app.pictures import load_pictures
 from posterior.app.running import default_device
@@ -72,7 +72,7 @@ def pose(
         truth = load_pictures(image, model.event_shape, resize=resize, gray=gray).to(device)
         y = noise.simulate(truth, Noise.of(seed, len(truth), device=device))
     elif measurement is not None:
-        y = load_measurement(measurement).to(device)
+        y = load_measurements(measurement).to(device)
     return Question(Posterior(model, noise, y), truth, f"{operator}, {words}")
 
 

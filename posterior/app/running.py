@@ -1,4 +1,4 @@
-"""Methods as commands run them: without warnings, from checkpoints, and with a word on how to go on after Ctrl-C."""
+"""Methods as commands run them: without warnings, and from checkpoints."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def answer(
 ) -> Samples | PointEstimate:
     """Run a method, without the warnings that its result's `summary` repeats; arguments as for `Sampler.sample`.
 
-    What speaks against the run before it begins goes to stderr at once. Ctrl-C has a note on how to go on.
+    What speaks against the run before it begins goes to stderr at once.
 
     Raises:
         IncompatibleError: There is a checkpoint, and the method cannot go on from one.
@@ -40,15 +40,10 @@ def answer(
         options["checkpoint"] = checkpoint
     elif checkpoint is not None:
         raise IncompatibleError(f"{method.name} takes no steps to go on from: leave the checkpoint out")
-    try:
-        with without_trust_warnings():
-            if isinstance(method, Sampler):
-                return method.sample(problem, num_samples, **options)
-            return method.solve(problem, **options)
-    except KeyboardInterrupt as stop:
-        if checkpoint is None:
-            stop.add_note("the unfinished run is not kept; with --checkpoint FILE the same command goes on")
-        raise
+    with without_trust_warnings():
+        if isinstance(method, Sampler):
+            return method.sample(problem, num_samples, **options)
+        return method.solve(problem, **options)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, NoReturn, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import torch
 import yaml
@@ -60,15 +60,17 @@ def build(kind: str, spec: Spec, **context: Any) -> Any:
     text = spec if isinstance(spec, str) else str(dict(spec))
     try:
         settings = as_mapping(spec)
-    except yaml.YAMLError as error:  # its name may do: then say how it is written
-        _fail(kind, text, error, usage(kind, str(spec).partition(":")[0], *context))
+    except InvalidValueError as error:  # its name may do: then say how it is written
+        raise InvalidValueError(
+            f"{kind} {error}; write {usage(kind, str(spec).partition(':')[0], *context)}"
+        ) from error
     name = settings.pop("name", None)
     if not isinstance(name, str):
         raise InvalidValueError(f"{kind} {text!r} has no name; write {{name: …, key: value}}, or name:key=value")
     try:
         return construct(_factory(kind, name), settings, context)
     except _SettingError as error:
-        _fail(kind, text, error, usage(kind, name, *context))
+        raise InvalidValueError(f"{kind} {text!r}: {error}; write {usage(kind, name, *context)}") from error
 
 
 def construct(factory: Callable[..., Any], settings: Mapping[str, Any], context: Mapping[str, Any]) -> Any:
@@ -97,12 +99,16 @@ def as_mapping(spec: Spec) -> dict[str, Any]:
     """A specification as a mapping of "name" and its keys.
 
     Raises:
-        yaml.YAMLError: The text's values are not YAML.
+        InvalidValueError: The text's values are not YAML.
     """
     if not isinstance(spec, str):
         return dict(spec)
     name, _, rest = spec.partition(":")
-    return {"name": name} | load_yaml("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
+    try:
+        return {"name": name} | load_yaml("{" + _EQUALS.sub(r"\1\2: ", rest) + "}")
+    except yaml.YAMLError as error:
+        problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
+        raise InvalidValueError(f"{spec!r}: {problem}") from error
 
 
 def usage(kind: str, name: str, *context: str) -> str:
@@ -122,11 +128,6 @@ def usage(kind: str, name: str, *context: str) -> str:
 
 class _SettingError(InvalidValueError):
     """A setting that does not suit what is built; `build` adds what that is."""
-
-
-def _fail(kind: str, text: str, error: Exception, usage: str) -> NoReturn:
-    problem = error.problem if isinstance(error, yaml.MarkedYAMLError) else error
-    raise InvalidValueError(f"{kind} {text!r}: {problem}; write {usage}") from error
 
 
 def _factory(kind: str, name: str) -> Callable[..., Any]:

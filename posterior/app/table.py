@@ -26,6 +26,8 @@ _COLUMNS = {  # heads of a printed table and of a file, and how a number is prin
     "verdict": ("verdict", "verdict", "{}"),
 }
 
+_HEAD = ["measurement", "method", *(head for head, *_ in _COLUMNS.values())]
+
 
 @dataclass(frozen=True)
 class Row:
@@ -75,13 +77,21 @@ def save_csv(rows: Sequence[Row], path: Path) -> Path:
     text = io.StringIO()
     writer = csv.writer(text)
     errors = any(row.error for row in rows)
-    writer.writerow(["measurement", "method", *(head for head, *_ in _COLUMNS.values()), *["error"] * errors])
+    writer.writerow([*_HEAD, *["error"] * errors])
     for row in rows:
         values = [getattr(row.quality, name) for _, name, _ in _COLUMNS.values()]
         cells = ["" if value is None else value for value in values]
         writer.writerow([row.measurement, row.method, *cells, *[row.error] * errors])
     write_text(path, text.getvalue())
     return path
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is one that `save_csv` wrote."""
+    if not path.is_file():
+        return False
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().startswith(",".join(_HEAD))
 
 
 def _cell(value: float | str | None, form: str) -> str:

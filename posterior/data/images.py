@@ -51,6 +51,8 @@ def load_images(path: str | Path, shape: Sequence[int] | None = None) -> Tensor:
         images = read_picture(path)[None]
     elif path.suffix.lower() in ARRAYS:
         values = _scaled(path, image_array(path))
+        if not values.size:
+            raise FileFormatError(f"{path} is empty: it holds an array of shape {values.shape}, and no image")
         return torch.from_numpy(_arranged(path, values, None if shape is None else tuple(shape))).contiguous()
     else:
         raise FileFormatError(

@@ -18,10 +18,14 @@ except ImportError:  # Windows, where files are not locked
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path, advice: str = "wait until it ends, or name another file") -> Iterator[None]:
     """Keep other runs from a file as long as the block lasts.
 
     `<path>.lock` says whose it is. The system locks that file, and forgets the locks of processes that have died.
+
+    Args:
+        path: The file.
+        advice: What to do where another run has it, at the end of the message.
 
     Raises:
         FileWriteError: Another run has the file, or the lock file cannot be written.
@@ -30,7 +34,7 @@ def locked(path: Path) -> Iterator[None]:
         yield
         return
     lock = path.with_name(f"{path.name}.lock")
-    stream = _acquired(path, lock)
+    stream = _acquired(path, lock, advice)
     try:
         yield
     finally:
@@ -39,7 +43,7 @@ def locked(path: Path) -> Iterator[None]:
         stream.close()
 
 
-def _acquired(path: Path, lock: Path) -> TextIO:
+def _acquired(path: Path, lock: Path, advice: str) -> TextIO:
     while True:
         try:
             stream = lock.open("a+", encoding="utf-8")
@@ -51,15 +55,18 @@ def _acquired(path: Path, lock: Path) -> TextIO:
             with stream:
                 stream.seek(0)
                 raise FileWriteError(
-                    f"{path} is in use by another run ({stream.read() or 'that has just begun'}); wait until it ends, "
-                    "or name another file"
+                    f"{path} is in use by another run ({stream.read() or 'that has just begun'}); {advice}"
                 ) from error
         except OSError:
             pass  # a file system without locks
-        with suppress(FileNotFoundError):
+        try:
             if os.path.samestat(os.stat(lock), os.fstat(stream.fileno())):
                 stream.truncate(0)
-                stream.write(f"process {os.getpid()} on {platform.node()}")
-                stream.flush()
+                os.write(stream.fileno(), f"process {os.getpid()} on {platform.node()}".encode())
                 return stream
+        except FileNotFoundError:
+            pass
+        except OSError as error:  # no room
+            stream.close()
+            raise FileWriteError(f"{lock} cannot be written: {error.strerror}") from error
         stream.close()  # its last owner removed it after it was opened

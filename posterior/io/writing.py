@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,12 +29,13 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
         target = Path(os.path.realpath(path))
     except ValueError as error:
         raise FileWriteError(f"{str(path)!r} cannot be written: {error}") from error
-    partial = target.with_name(f"{target.name}.{os.getpid()}.partial")
+    # of a name that nobody else draws: processes of containers have equal numbers
+    partial = target.with_name(f"{target.name}.{secrets.token_hex(6)}.partial")
     try:
         if target.exists() and not target.is_file():
             raise FileWriteError(f"{path} cannot be written: it is a folder or a device")
         target.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "w+b") as stream:  # HDF5 reads what it wrote
+        with open(partial, "x+b") as stream:  # HDF5 reads what it wrote
             yield stream
             stream.flush()
             os.fsync(stream.fileno())  # or the name may outlive a power cut that the content does not

@@ -42,7 +42,7 @@ def test_what_is_of_a_reasonable_size_is_read(text: str) -> None:
     assert load_yaml(text) == yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("text", ["[" * 2000, "{a: " * 2000, "2024-99-99", "1" * 5000, "*a", "\x00"])
+@pytest.mark.parametrize("text", ["[" * 2000, "{a: " * 2000, "2024-99-99", "1" * 5000, "*a", "\x00", "\udcff"])
 def test_what_is_no_yaml_is_one_kind_of_error(text: str) -> None:
     with pytest.raises(yaml.YAMLError):
         load_yaml(text)

@@ -11,7 +11,7 @@ import torch
 import yaml
 
 from posterior.app.cli import main
-from posterior.app.config import Config, build_parts, load_config
+from posterior.app.config import Config, build_parts, build_prior, load_config
 from posterior.app.specification import build
 from posterior.errors import FileFormatError, InvalidValueError, UnknownNameError
 from posterior.noise import Noise
@@ -81,9 +81,18 @@ def test_values_within_parts_are_changed() -> None:
     assert parts.methods["TemperedSMC"] == TemperedSMC(accuracy="fast", population=8)
     assert list(parts.data.ids) == [0]
     assert config.num_samples == 2
-    for key in ("methods.2.steps", "nothing.steps", "seed.part", "methods.x"):
+    for key in ("methods.2.steps", "nothing.steps", "seed.part", "methods.x", "methods.²", f"methods.{'9' * 5000}"):
         with pytest.raises(InvalidValueError, match="in the config"):
             load_config(written(TEXT), {key: 1})
+
+
+def test_texts_that_are_no_specification_are_named() -> None:
+    with pytest.raises(InvalidValueError, match=r"'half:keep=\[': expected the node content"):
+        load_config(written(changed(operator="half:keep=[")), {"operator.keep": "left"})
+    with pytest.raises(InvalidValueError, match=r"'digits:\[': expected the node content"):
+        build_prior("digits:[", "cpu", class_label=3)
+    with pytest.raises(InvalidValueError, match=r"operator 'half:keep=\[': expected .*; write half:keep=top"):
+        build_parts(load_config(written(changed(operator="half:keep=["))))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +174,36 @@ def test_hostile_files_are_refused_in_a_line(
     assert {path.name for path in tmp_path.iterdir()} == before | {"job.yaml"}
 
 
+def test_the_user_may_write_to_any_folder() -> None:
+    file = written(changed(out="/tmp/elsewhere"))
+    assert load_config(file, {"out": "/tmp/mine"}).out == Path("/tmp/mine")
+    with pytest.raises(InvalidValueError, match="not a folder within"):
+        load_config(file, {"seed": 1})
+
+
+def test_an_operator_may_be_a_dataclass_of_postponed_annotations() -> None:
+    Path("own.py").write_text("""
+from __future__ import annotations
+from dataclasses import dataclass
+from posterior.operators import LinearOperator
+
+@dataclass(eq=False)
+class Twice(LinearOperator):
+    event_shape: tuple[int, ...]
+
+    def __post_init__(self):
+        super().__init__(self.event_shape, self.event_shape)
+
+    def forward(self, x):
+        return 2 * x
+
+    adjoint = forward
+""")
+    operator = build_parts(load_config(written(changed(operator="own.py:Twice"))), allow_code=True).likelihood.operator
+    assert operator(torch.ones(1, 1, 1, 2)).tolist() == [[[[2.0, 2.0]]]]
+    assert "own" not in sys.modules
+
+
 def test_code_runs_where_the_user_allows_it() -> None:
     code = """
 import torch
@@ -216,3 +255,7 @@ def test_data_are_named_in_five_ways() -> None:
     for wrong in ("digits:first=99,count=2", "pictures:path=x.npy,count=0", "measurements:path=y.npy,first=-1"):
         with pytest.raises(InvalidValueError, match="asked for"):
             build("data", wrong, event_shape=(1, 28, 28) if "digits" in wrong else (1, 2, 2))
+    np.save("none.npy", images[:0])
+    for empty in ("measurements:path=none.npy", "pictures:path=none.npy", "measurements:path=none.npy,count=2"):
+        with pytest.raises((InvalidValueError, FileFormatError), match=r"none\.npy is empty"):
+            build("data", empty, event_shape=(1, 2, 2))

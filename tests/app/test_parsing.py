@@ -128,6 +128,12 @@ def test_wrong_words(capsys: pytest.CaptureFixture[str]) -> None:
         (FileExistsError(17, "File exists", "here"), 1, "here: File exists"),
         (OSError("no such thing"), 1, "no such thing"),
         (MemoryError("Unable to allocate 3 TiB"), 1, "there is too little memory: Unable to allocate 3 TiB"),
+        (
+            RuntimeError("[x.cpp:1] y: can't allocate memory. Error"),
+            1,
+            "the machine has failed: y: can't allocate memory",
+        ),
+        (RuntimeError("CUDA error: no device\nCompile it anew."), 1, "the machine has failed: CUDA error: no device"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
     ids=str,
@@ -140,6 +146,14 @@ def test_ctrl_c_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
     error = KeyboardInterrupt()
     error.add_note("run the same again to go on")
     assert fails(capsys, error) == (130, "posterior: interrupted; run the same again to go on\n")
+
+
+@pytest.mark.parametrize("words", [("more", "show", "\udcff"), ("choose", "--names=\udcff"), ("add", "\udcff.yaml")])
+def test_names_of_files_that_are_no_text_are_refused(words: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        call(*words)
+    line = capsys.readouterr().err
+    assert "\\udcff" in line and "is not UTF-8; if it is the name of a file, rename that" in line
 
 
 @pytest.mark.parametrize("size", [1, 100_000])

@@ -23,7 +23,7 @@ def save(path: Path, *shape: int, seed: int = 0) -> np.ndarray:
 
 def test_pictures_are_converted_by_request_only(tmp_path: Path) -> None:
     save(tmp_path / "a.png", 8, 8, 3)
-    with pytest.raises(ShapeError, match=r"\(1, 8, 8\).*--resize scales and crops pictures, --gray takes"):
+    with pytest.raises(ShapeError, match=r"\(1, 8, 8\).*resize scales and crops pictures, gray takes"):
         load_pictures(tmp_path / "a.png", (1, 8, 8))
     with pytest.raises(ShapeError, match=r"converted to shape \(3, 8, 8\); expected \(1, 8, 8\)"):
         load_pictures(tmp_path / "a.png", (1, 8, 8), resize=True)

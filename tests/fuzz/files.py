@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from posterior import Moments, PointEstimate, Samples, load_prior
-from posterior.app.arrays import load_array, load_measurement
+from posterior.app.arrays import load_array, load_measurements
 from posterior.app.config import Config
 from posterior.app.jobs.run import run_job
 from posterior.app.report.report import report
@@ -198,7 +198,7 @@ READERS: dict[str, Reader] = {
     "load_images, npy": Reader("images.npy", load_images),
     "load_images, npz": Reader("images.npz", load_images, summed=True),
     "load_array": Reader("y.npy", load_array),
-    "load_measurement": Reader("y.npy", load_measurement),
+    "load_measurements": Reader("y.npy", lambda path: load_measurements(path).shape),  # NaN and infinity too
     "read_array": Reader("grey.npy", lambda path: torch.from_numpy(np.array(read_array(path), dtype=float)) * 0),
     "read_arrays": Reader("samples.npz", lambda path: sorted(read_arrays(path)), summed=True),
     "read_json": Reader("score/config.json", lambda path: bool(read_json(path)) and None),

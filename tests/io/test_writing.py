@@ -101,6 +101,13 @@ def test_a_block_that_fails_for_another_reason_leaves_what_was_there(tmp_path: P
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
 
 
+def test_processes_of_one_number_do_not_share_what_they_write(tmp_path: Path) -> None:
+    with atomic_write(tmp_path / "a") as one, atomic_write(tmp_path / "a") as other:  # as those of containers
+        one.write(b"one, at length")
+        other.write(b"other")
+    assert [path.read_text() for path in tmp_path.iterdir()] == ["one, at length"]
+
+
 def test_a_link_stays_one(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     link = tmp_path / "link"

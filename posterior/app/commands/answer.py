@@ -11,7 +11,7 @@ from posterior.app.drawing import draw, figures_in
 from posterior.app.question import pose
 from posterior.app.running import answer, plan
 from posterior.app.specification import build
-from posterior.app.table import rows, save_csv, table
+from posterior.app.table import is_table, rows, save_csv, table
 from posterior.errors import InvalidValueError
 from posterior.io.writing import check_writable
 from posterior.results import PointEstimate, Samples
@@ -97,23 +97,31 @@ def _answer(
             print(plan(problem, method, num_samples=num_samples, batch_size=batch_size))
         return
     suffixes = {name: "" if len(methods) == 1 else "-" + re.sub(r"[^\w.=,-]+", "-", name) for name in methods}
-    check_writable(out / _TABLE)  # before the work
-    earlier = figures_in(out)
-    if earlier and not (out / _TABLE).exists():
+    earlier, answers = figures_in(out), [out / f"{stem}{suffix}.npz" for suffix in suffixes.values()]
+    replaced = [path for path in (out / _TABLE, *answers, *earlier) if path.exists()]
+    if replaced and not is_table(out / _TABLE):
         raise InvalidValueError(
-            f"--out {out} holds {earlier[0].name}, which is of no earlier run and might be replaced; name another "
+            f"--out {out} holds {replaced[0].name}, which is of no earlier run and might be replaced; name another "
             "folder"
         )
     for method in methods.values():
         method.check(problem)
+    check_writable(out / _TABLE)  # before the work
+    if not replaced:
+        save_csv([], out / _TABLE)  # by which the folder is known as one of ours, wherever the run stops
     results: dict[str, Samples | PointEstimate] = {}
     found = []
     for name, method in methods.items():
         kept = None if checkpoint is None else checkpoint.with_stem(checkpoint.stem + suffixes[name])
-        result = answer(
-            problem, method, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress,
-            checkpoint=kept,
-        )  # fmt: skip
+        try:
+            result = answer(
+                problem, method, num_samples=num_samples, seed=seed, batch_size=batch_size, progress=progress,
+                checkpoint=kept,
+            )  # fmt: skip
+        except KeyboardInterrupt as stop:
+            if kept is None:
+                stop.add_note("the unfinished run is not kept; with --checkpoint FILE the same command goes on")
+            raise
         results[name] = result
         print(f"{result.summary()}\nsaved to {result.save(out / f'{stem}{suffixes[name]}.npz')}\n")
         found += rows(problem, name, result, truth)

@@ -12,10 +12,15 @@ from posterior.app.config import load_config
 from posterior.app.jobs.job import Job
 from posterior.app.jobs.ranks import rank_and_size
 from posterior.app.jobs.run import Engine, run_job
-from posterior.app.jobs.summary import summarise
+from posterior.app.jobs.summary import rows_of, summarise
+from posterior.app.jobs.worker import one_thread
 from posterior.app.running import default_device
-from posterior.errors import InvalidValueError
+from posterior.errors import InvalidValueError, PosteriorError
 from samplers.plan import in_bytes, in_time
+
+
+class AnswersFailedError(PosteriorError):
+    """A method failed for some measurements; results of the others are there."""
 
 
 def run(
@@ -38,6 +43,7 @@ def run(
     rank: int | None = None,
     world_size: int | None = None,
     allow_code: bool = False,
+    retry_failed: bool = False,
     dry_run: bool = False,
     print_config: bool = False,
     progress: bool = True,
@@ -67,6 +73,7 @@ def run(
             say, unless given.
         world_size: How many there are.
         allow_code: Whether the operator may be a function of a Python file, as in file.py:make_operator, which is run.
+        retry_failed: Whether to answer measurements again for which a method failed, and those of their shards.
         dry_run: Whether to print what the work would cost, in network calls, time and disk, and to do none of it.
         print_config: Whether to print the config with all its values, and to do nothing.
         progress: Whether to show a progress bar.
@@ -94,14 +101,20 @@ def run(
     if print_config:
         print(asked, end="")
     elif dry_run:
-        print(_plan(Job(asked, allow_code=allow_code, device=default_device()), workers * count))
+        with one_thread():  # as the job is done
+            print(_plan(Job(asked, allow_code=allow_code, device=default_device()), workers * count))
     else:
         store = run_job(
             asked, workers=workers, engine=engine, rank=number, world_size=count, allow_code=allow_code,
-            progress=progress,
+            retry_failed=retry_failed, progress=progress,
         )  # fmt: skip
         left = [shard for shard in range(store.num_shards) if not store.is_finished(shard)]
         print(f"{len(left)} of {store.num_shards} shards are left to other runs" if left else summarise(store))
+        if failed := [row for row in rows_of(store, range(number, store.num_shards, count)) if row.error]:
+            raise AnswersFailedError(
+                f"{len(failed)} of the answers failed, the first that of {failed[0].method} for measurement "
+                f"{failed[0].measurement}: {failed[0].error}; all others are kept, and --retry_failed tries again"
+            )
 
 
 def _listed(words: str | list[str]) -> list[str]:
@@ -123,12 +136,13 @@ def _assignments(texts: list[str]) -> dict[str, Any]:
 
 
 def _plan(job: Job, processes: int) -> str:
-    """What a job would cost, by so many processes."""
+    """What a job would cost, by so many processes, or as many as there are shards."""
     job.check()
     plans = job.plans()
-    seconds = sum(plan.seconds for plan in plans.values()) / processes
-    disk = sum(axes.nbytes(len(job.ids)) for axes in job.layout().values())
     shards = -(-len(job.ids) // job.shard_size)
+    processes = min(processes, shards)
+    seconds = sum(plan.seconds for plan in plans.values()) / shards * -(-shards // processes)
+    disk = sum(axes.nbytes(len(job.ids)) for axes in job.layout().values())
     return "\n".join([
         *(str(plan) for plan in plans.values()),
         f"in all: {len(job.ids):,} measurements, {shards:,} shards of {job.shard_size}; about {in_time(seconds)} "

@@ -25,6 +25,8 @@ from samplers import Plan, Sampler
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)  # of the quantiles that are kept
 
+_TRIED = 100  # measurements, to find one that can be posed
+
 
 class Job:
     """What a config asks for.
@@ -75,14 +77,19 @@ class Job:
 
     @cached_property
     def specimen(self) -> tuple[Posterior, Tensor | None]:
-        """The problem of the first measurement that can be posed, among those of a shard, and its true image."""
-        for place in self.ids[: self.shard_size]:
+        """The problem of the first measurement that can be posed, and its true image.
+
+        Raises:
+            PosteriorError: So many cannot be posed that the fault is the job's.
+        """
+        faults = []
+        for place in self.ids[:_TRIED]:
             try:
                 y, truth = self.measure([place])
                 return self.problem([place], y), truth
             except PosteriorError as error:
-                fault = error
-        raise fault
+                faults.append(error)
+        raise faults[0]
 
     def check(self) -> None:
         """Raise unless all methods, and the classifier of groups, take the problem."""
@@ -130,18 +137,23 @@ class Job:
         """Values along the axes."""
         return {"measurement": np.array(self.ids, dtype=np.int64), "level": np.array(LEVELS)}
 
+    def operator_digests(self) -> dict[str, str]:
+        """What tells the operator, and the user's code that made it, from any other."""
+        found = {"the operator": fingerprint(self.likelihood.operator)}
+        if (file := code_file(self.config.operator)) is not None:
+            found["the operator's code"] = hashlib.blake2b(file.read_bytes()).hexdigest()
+        return found
+
     def manifest(self) -> dict[str, Any]:
         """What tells the results from those of any other job, and makes them again."""
         config = self.config
         digests: dict[str, str] = {
             "the prior": fingerprint(self.prior),
-            "the operator": fingerprint(self.likelihood.operator),
+            **self.operator_digests(),
             "the likelihood": fingerprint(self.likelihood, without=self.likelihood.operator),
             "the data": fingerprint(self.data.truths, self.data.y),
             "the methods": fingerprint(self.methods),
         }
-        if (file := code_file(config.operator)) is not None:
-            digests["the operator's code"] = hashlib.blake2b(file.read_bytes()).hexdigest()
         settings = {key: value for key, value in config.settings().items() if key not in ("out", "shard_size")}
         versions = {"posterior": posterior.__version__, "torch": torch.__version__}
         parts = {"prior": self.prior, "likelihood": self.likelihood, "operator": self.likelihood.operator}

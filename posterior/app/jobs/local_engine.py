@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from posterior.app.config import Config
 from posterior.app.jobs.worker import Done, Worker
@@ -20,11 +25,13 @@ class WorkerLostError(PosteriorError, RuntimeError):
     """A process that worked on a job has died."""
 
 
-def run_local(config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int) -> Iterator[Done]:
-    """Do shards in so many processes, of one thread each.
+def run_local(
+    config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int, retry_failed: bool = False
+) -> Generator[Done, None, None]:
+    """Do shards in so many processes, of one thread each; Ctrl-C ends them all at once.
 
     Args:
-        config, folder, allow_code: As for `Worker.of`.
+        config, folder, allow_code, retry_failed: As for `Worker.of`.
         shards: Their numbers.
         workers: How many processes.
 
@@ -35,10 +42,17 @@ def run_local(config: Config, folder: Path, allow_code: bool, shards: Sequence[i
     numbers = context.SimpleQueue()
     for number in range(workers):
         numbers.put(number)
-    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(config, folder, allow_code, numbers))
+    ended, end = context.Pipe(duplex=False)
+    model = (config, folder, allow_code, retry_failed, numbers, ended)
+    pool = ProcessPoolExecutor(workers, context, initializer=_begin, initargs=model)
     try:
-        for done in as_completed([pool.submit(_do, shard) for shard in shards]):
+        with _no_interrupts():
+            futures = [pool.submit(_do, shard) for shard in shards]
+        for done in as_completed(futures):
             yield done.result()
+    except (KeyboardInterrupt, GeneratorExit):  # here, or in what is done with a shard
+        end.close()
+        raise
     except BrokenProcessPool as error:
         raise WorkerLostError(
             "a worker process has died, maybe of too little memory; finished shards are kept: run the same again to go "
@@ -48,20 +62,32 @@ def run_local(config: Config, folder: Path, allow_code: bool, shards: Sequence[i
         pool.shutdown(cancel_futures=True)
 
 
+@contextmanager
+def _no_interrupts() -> Iterator[None]:
+    """No Ctrl-C for the block, nor for the processes that begin in it, ever: this one says when they are to end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows, where a process is interrupted by itself
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 _worker: Worker | None = None  # of a process of a pool
 
 
-def _begin(config: Config, folder: Path, allow_code: bool, numbers: Any) -> None:
-    """Set up a process of the pool, which ends when the one that began it does."""
+def _begin(config: Config, folder: Path, allow_code: bool, retry_failed: bool, numbers: Any, ended: Connection) -> None:
+    """Set up a process of the pool, which ends when the one that began it does, or closes its end of a pipe."""
     global _worker
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
-    _worker = Worker.of(config, folder, allow_code, numbers.get())
+    threading.Thread(target=_end_after, args=(ended,), daemon=True).start()
+    tqdm.set_lock(threading.RLock())  # not one of the system, which a process that ends at once leaves behind
+    _worker = Worker.of(config, folder, allow_code, retry_failed, numbers.get())
 
 
-def _end_after(parent: Any) -> None:
-    parent.join()
+def _end_after(ended: Connection) -> None:
+    ended.poll(None)
     os._exit(1)
 
 

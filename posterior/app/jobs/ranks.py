@@ -7,10 +7,11 @@ from collections.abc import Mapping
 
 from posterior.errors import InvalidValueError
 
-_LAUNCHERS = {  # rank, its first value, and how many there are
-    "torchrun": ("RANK", None, "WORLD_SIZE"),
-    "a Slurm array": ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"),
+_LAUNCHERS = {  # rank, and how many there are
+    "torchrun": ("RANK", "WORLD_SIZE"),
+    "a Slurm array": ("SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_COUNT"),
 }
+_SPACING = ("SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_STEP", "SLURM_ARRAY_TASK_MAX")
 
 
 def rank_and_size(
@@ -23,7 +24,8 @@ def rank_and_size(
         environment: What a launcher says.
 
     Raises:
-        InvalidValueError: One is given without the other, or there is no such rank.
+        InvalidValueError: One is given without the other, there is no such rank, or the numbers of a Slurm array are
+            not evenly spaced, so that they do not say which of its tasks this is.
     """
     if (rank is None) != (world_size is None):
         raise InvalidValueError("--rank and --world_size go together")
@@ -35,11 +37,25 @@ def rank_and_size(
 
 
 def _launched(environment: Mapping[str, str]) -> tuple[int, int]:
-    for launcher, (number, first, count) in _LAUNCHERS.items():
+    for launcher, (number, count) in _LAUNCHERS.items():
         if number in environment and count in environment:
             try:
-                start = int(environment.get(first, "0")) if first else 0
-                return int(environment[number]) - start, int(environment[count])
+                said = {name: int(environment[name]) for name in (number, count, *_SPACING) if name in environment}
             except ValueError as error:
                 raise InvalidValueError(f"{number} and {count}, set by {launcher}, are no numbers: {error}") from error
+            if launcher == "torchrun":
+                return said[number], said[count]
+            return _place(said[number], said[count], *map(said.get, _SPACING))
     return 0, 1
+
+
+def _place(task: int, count: int, first: int | None, step: int | None, last: int | None) -> tuple[int, int]:
+    """Which of the tasks first, first + step, … last of a Slurm array one is, and how many there are."""
+    first, step = first or 0, step or 1
+    place, rest = divmod(task - first, step)
+    if rest or last not in (None, first + step * (count - 1)):
+        raise InvalidValueError(
+            "the tasks of this Slurm array are not evenly spaced, so that their numbers do not say which shards each "
+            "has to do; say it by --rank and --world_size"
+        )
+    return place, count

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +27,15 @@ class _Actor:
         return self._worker(int(row["shard"]))._asdict()
 
 
-def run_ray(config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int) -> Iterator[Done]:
+def run_ray(
+    config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int, retry_failed: bool = False
+) -> Generator[Done, None, None]:
     """Do shards by so many actors, on the cluster that RAY_ADDRESS names, or on one that is begun on this machine.
 
     Ray Data begins an actor that has died anew, and its shard with it.
 
     Args:
-        config, allow_code: As for `Worker.of`.
+        config, allow_code, retry_failed: As for `Worker.of`.
         folder: Where the results go, on a file system that all machines share.
         shards: Their numbers.
         workers: How many actors; each has a GPU, or a part of one, where there are any.
@@ -53,7 +55,7 @@ def run_ray(config: Config, folder: Path, allow_code: bool, shards: Sequence[int
     numbers = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards))
     answered = numbers.map(
         _Actor,
-        fn_constructor_args=(os.getcwd(), config, folder, allow_code),
+        fn_constructor_args=(os.getcwd(), config, folder, allow_code, retry_failed),
         compute=ray.data.ActorPoolStrategy(size=workers),
         **share,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from contextlib import closing
 from typing import Literal
 
 from tqdm import tqdm
@@ -12,7 +13,7 @@ from posterior.app.config import Config
 from posterior.app.jobs.job import Job
 from posterior.app.jobs.local_engine import run_local
 from posterior.app.jobs.ray_engine import run_ray
-from posterior.app.jobs.worker import Done, Worker, device_of
+from posterior.app.jobs.worker import OVERLAP, Done, Worker, device_of, one_thread, why_left
 from posterior.io.locking import locked
 from posterior.io.store import Store
 from posterior.io.writing import check_writable
@@ -20,6 +21,7 @@ from posterior.io.writing import check_writable
 Engine = Literal["local", "ray"]
 
 
+@one_thread()  # in which a job is built and tried, too: what parts of it compute then they keep
 def run_job(
     config: Config,
     *,
@@ -28,6 +30,7 @@ def run_job(
     rank: int = 0,
     world_size: int = 1,
     allow_code: bool = False,
+    retry_failed: bool = False,
     progress: bool = True,
 ) -> Store:
     """Answer all measurements of a job that are not answered yet, shard by shard.
@@ -40,6 +43,7 @@ def run_job(
         engine: "local" for processes of this machine, "ray" for actors of a Ray cluster, whose machines see one folder.
         rank, world_size: Of several runs that share the folder, this does the shards rank, rank + world_size, ….
         allow_code: Whether the operator may be a function of the user's.
+        retry_failed: Whether to do shards again in which a method failed for a measurement.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -47,40 +51,43 @@ def run_job(
 
     Raises:
         CheckpointMismatchError: The folder holds results of another job.
-        FileWriteError: The folder cannot be written, or another run of the same rank uses it.
+        FileWriteError: The folder cannot be written, or another run of the same rank, or at the same shard, uses it.
         PosteriorError: The config cannot be built, or a method does not take the problem.
     """
     alone = engine == "local" and workers == 1
     job = Job(config, allow_code=allow_code, device=device_of(rank) if alone else "cpu")
     job.check()
     check_writable(config.out / f"rank-{rank}")
-    with locked(config.out / f"rank-{rank}"):
+    with locked(config.out / f"rank-{rank}", OVERLAP):
         store = Store.create(config.out, job.layout(), job.coordinates(), job.manifest())
-        shards = [shard for shard in range(rank, store.num_shards, world_size) if _is_left(store, shard)]
+        shards = [shard for shard in range(rank, store.num_shards, world_size) if _is_left(store, shard, retry_failed)]
         count = min(workers, len(shards))
         if alone:
-            _watch(map(Worker(job, store), shards), len(shards), progress)
+            _watch(map(Worker(job, store, retry_failed), shards), len(shards), progress)
         elif shards:
             several = run_ray if engine == "ray" else run_local
-            _watch(several(config, config.out.resolve(), allow_code, shards, count), len(shards), progress)
+            with closing(several(config, config.out.resolve(), allow_code, shards, count, retry_failed)) as done:
+                _watch(done, len(shards), progress)
     return store
 
 
-def _is_left(store: Store, shard: int) -> bool:
-    """Whether a shard has to be done; what is found damaged is said."""
-    if not store.is_finished(shard):
-        return True
-    fault = store.fault(shard)
-    if fault is not None:
-        print(f"{fault}; shard {shard} is done again", file=sys.stderr)
-    return fault is not None
+def _is_left(store: Store, shard: int, retry_failed: bool) -> bool:
+    """Whether a shard has to be done; why one has to be done again is said."""
+    reason = why_left(store, shard, retry_failed)
+    if reason is not None and store.is_finished(shard):
+        print(f"{reason}; shard {shard} is done again", file=sys.stderr)
+    return reason is not None
 
 
 def _watch(run: Iterable[Done], total: int, progress: bool) -> None:
     failed = 0
     with tqdm(total=total, disable=not progress, unit="shard") as bar:
-        for done in run:
-            failed += done.failed
-            if failed:
-                bar.set_postfix(failed=failed)
-            bar.update()
+        try:
+            for done in run:
+                failed += done.failed
+                if failed:
+                    bar.set_postfix(failed=failed)
+                bar.update()
+        except KeyboardInterrupt as stop:
+            stop.add_note("finished shards are kept; the same command goes on")
+            raise

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from posterior.app.jobs.job import LEVELS, Job
+from posterior.app.machine import is_of_the_machine
 from posterior.diagnostics.quality import quality
 from posterior.errors import PosteriorError, TrustWarning
 from posterior.results import PointEstimate, Samples
@@ -87,7 +88,7 @@ def run_shard(job: Job, ids: Sequence[int]) -> Shard:
     """Answer some measurements by all methods of a job: a function of the job and the ids, and of nothing else.
 
     Measurements are answered together, and each on its own where that fails, among copies of itself, so that network
-    calls have the same shape.
+    calls have the same shape. Faults of the machine are raised, since they say nothing of a measurement.
 
     Args:
         job: The job.
@@ -108,18 +109,13 @@ def _one_by_one(work: Callable[[Sequence[int]], None], places: Sequence[int]) ->
         if places:
             work(places)
     except Exception as error:
-        if _is_of_the_machine(error):
+        if is_of_the_machine(error):
             raise
         if len(places) > 1:
             return {place: words for one in places for place, words in _one_by_one(work, [one]).items()}
         words = str(error) if isinstance(error, PosteriorError) else f"{type(error).__name__}: {error}"
         return {places[0]: " ".join(words.split())}
     return {}
-
-
-def _is_of_the_machine(error: Exception) -> bool:
-    """Whether it is no fault of a measurement that there is too little memory."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _std(x: Tensor) -> Tensor:

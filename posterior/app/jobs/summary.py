@@ -24,9 +24,9 @@ _MEANS = {
 HEADS = ["method", "measurements", "failed", *_MEANS, "verdicts"]
 
 
-def rows_of(store: Store) -> Iterator[Row]:
-    """A row for each measurement and method of the shards that are finished."""
-    for shard in range(store.num_shards):
+def rows_of(store: Store, shards: Iterable[int] | None = None) -> Iterator[Row]:
+    """A row for each measurement and method of the shards that are finished, of all unless some are named."""
+    for shard in range(store.num_shards) if shards is None else shards:
         for name, records in (read_records(store, shard) or {}).items():
             for place, record in zip(store.places(shard), records, strict=True):
                 found = _UNKNOWN if record.error else Quality(**record.quality)

@@ -130,9 +130,14 @@ class Source:
     def job(self) -> Job | str:
         """The job, built anew, or why it cannot be."""
         try:
-            return Job(construct(Config, self.settings, {}), allow_code=self._allow_code)
+            job = Job(construct(Config, self.settings, {}), allow_code=self._allow_code)
         except PosteriorError as error:
             return f"{error}; {_CODE}" if "allow_code" not in str(error) else str(error)
+        kept = self.store.manifest.get("digests")
+        now = job.operator_digests()
+        if isinstance(kept, dict) and (changed := [part for part, digest in now.items() if kept.get(part) != digest]):
+            return f"{' and '.join(changed)} changed since the job ran; put back the files that it was made of"
+        return job
 
     def operator(self, place: int) -> Operator | None:
         """The operator of a measurement, where the job can be built."""

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import yaml
 from posterior.app.bounded_yaml import load_yaml
 from posterior.app.study.rendering import IMAGE_FILES
 from posterior.checks import Size, check_value
-from posterior.errors import FileFormatError, InvalidValueError, did_you_mean
+from posterior.errors import CheckpointMismatchError, FileFormatError, InvalidValueError, did_you_mean
 from posterior.io.fingerprint import fingerprint
 from posterior.io.readers import reading
 
@@ -76,14 +77,30 @@ class Plan:
         assert folder is not None
         return folder / image
 
+    @cached_property
+    def digests(self) -> dict[str | None, dict[str, bytes]]:
+        """Of each method, and of the reference, the digests of its images when they were first asked for."""
+        return {method: {image: self._digest(image, method) for image in self.images} for method in self.shown}
+
     def identity(self) -> dict[str, str]:
         """What must stay as it is once readers have begun: settings, and digests of the images."""
         settings = {name: repr(getattr(self, name)) for name in ("window", "question", "repeats", "seed", "images")}
-        digests = {f"images of {method or 'the reference'}": self._digest(method) for method in self.shown}
+        digests = {
+            f"images of {method or 'the reference'}": fingerprint(list(each.values()))
+            for method, each in self.digests.items()
+        }
         return {**settings, "methods": repr(sorted(self.methods)), **digests}
 
-    def _digest(self, method: str | None) -> str:
-        return fingerprint([hashlib.blake2b(self.file(image, method).read_bytes()).digest() for image in self.images])
+    def check_image(self, image: str, method: str | None) -> None:
+        """Raise `CheckpointMismatchError` where the file of an image has changed since the study was opened."""
+        if self._digest(image, method) != self.digests[method][image]:
+            raise CheckpointMismatchError(
+                f"{self.file(image, method)} has changed since the server began, and readers are to rank what others "
+                "have seen: put it back"
+            )
+
+    def _digest(self, image: str, method: str | None) -> bytes:
+        return hashlib.blake2b(self.file(image, method).read_bytes()).digest()
 
 
 def read_plan(path: Path) -> Plan:
@@ -171,4 +188,6 @@ def _files(path: Path, folder: Path) -> set[str]:
     names = {file.as_posix() for file in found if not any(part.startswith(".") for part in file.parts)}
     if not names:
         raise FileFormatError(f"{path}: {folder} holds no images ({', '.join(IMAGE_FILES)})")
+    if strange := [name for name in names if name.encode(errors="ignore").decode() != name]:
+        raise FileFormatError(f"{path}: {folder} holds {strange[0]!r}, whose name is not UTF-8; rename it")
     return names

@@ -64,7 +64,9 @@ def study_app(answers: Answers) -> ASGIApp:
         found = answers.image(_reader(request), request.path_params["token"])
         if found is None:
             raise HTTPException(404, "there is no such image")
-        return Response(render(read_values(plan.file(*found)), plan.window), media_type="image/png")
+        values = read_values(plan.file(*found))
+        plan.check_image(*found)  # after it was read: what is sent is the image of the study
+        return Response(render(values, plan.window), media_type="image/png")
 
     async def answer(request: Request) -> Response:
         reader = await run_in_threadpool(_reader, request)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from posterior.app import drawing
 from posterior.results import Samples
-from samplers import TemperedSMC
+from samplers import DDNM, TemperedSMC
 from tests.app.commands.workplace import SAMPLER, SHAPE, fill_folder, mistake, sample, solve
 from tests.tables import cells
 
@@ -119,6 +119,28 @@ def test_figures_of_an_earlier_run_are_taken_away_and_nothing_else(capsys: pytes
     }  # fmt: skip
     assert "where the images are" in mistake(capsys, sample, "--image=pictures", "--out=pictures")
     assert "where the images are" in mistake(capsys, sample, "--image=pictures/0.png", "--out=pictures")
+
+
+@pytest.mark.parametrize("names", [["summary.csv", "000.png"], ["samples.npz"], ["overview.png", "summary.csv"]])
+def test_a_folder_of_somebody_s_files_stays_as_it_is(names: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out").mkdir()
+    for name in names:
+        Path("out", name).write_text("measurement,method,price\n")
+    assert "which is of no earlier run" in mistake(capsys, sample, "--image=pictures", "--out=out")
+    assert {path.name: path.read_text() for path in Path("out").iterdir()} == dict.fromkeys(
+        names, "measurement,method,price\n"
+    )
+
+
+def test_a_folder_of_a_run_that_stopped_is_known_again(undrawn: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    two = ["--image=pictures/0.png", "--out=out", "--sampler=DDRM:steps=2", "--sampler=DDNM:steps=2"]
+    with monkeypatch.context() as patched:
+        patched.setattr(DDNM, "step", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(SystemExit):
+            sample(*two)
+    assert Path("out/samples-DDRM.npz").exists()
+    sample(*two)
+    assert Path("out/samples-DDNM.npz").exists()
 
 
 def test_a_dry_run_prints_plans_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:

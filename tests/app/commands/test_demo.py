@@ -35,3 +35,16 @@ def test_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         for name in demo.problems()
         for suffix in ("", "-AnnealedLangevin-uncertainty")
     }
+
+
+def test_an_interrupt_advises_no_option_that_there_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(CSGM, "solve", stopped)
+    with pytest.raises(SystemExit, match="130"):
+        main(["demo", "--out=shown", QUIET])
+    assert capsys.readouterr().err == "posterior: interrupted\n"

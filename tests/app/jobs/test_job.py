@@ -1,6 +1,7 @@
 """A job's results: those of the methods themselves, and what is left of them when something fails."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ from posterior.app.config import load_config
 from posterior.app.jobs.job import LEVELS, Job
 from posterior.app.jobs.run import run_job
 from posterior.app.jobs.shard import run_shard
+from posterior.app.jobs.summary import rows_of
 from posterior.app.jobs.worker import one_thread
-from posterior.errors import FileFormatError, InvalidValueError
+from posterior.errors import FileFormatError, InvalidValueError, NotFiniteError
 from posterior.io.store import Store
 from posterior.likelihoods import GaussianLikelihood
 from posterior.operators import Inpainting
 from posterior.priors import GaussianMixturePrior
 from posterior.problem import Posterior
-from samplers import DDRM, TemperedSMC
+from samplers import DDRM, Plan, TemperedSMC
 from tests.app.jobs.workplace import contents, save_config
 
 
@@ -115,21 +117,76 @@ def test_a_measurement_that_fails_is_recorded_and_the_rest_goes_on(capsys: pytes
         np.testing.assert_allclose(values[others], whole.read(name, others), atol=1e-5)
     with pytest.raises(InvalidValueError, match="PiGDM failed for measurement 4: y holds values"):
         Samples.load("out", "PiGDM", ids=[3, 4])
-    main(["run", "job.yaml", "--out=out", "--progress=false"])
-    assert "|              7 |        1 |" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="1"):
+        main(["run", "job.yaml", "--out=out", "--progress=false"])
+    printed = capsys.readouterr()
+    assert "|              7 |        1 |" in printed.out
+    assert "2 of the answers failed, the first that of DDRM for measurement 4: y holds" in printed.err
     lines = Path("out/summary.csv").read_text().splitlines()
     assert lines[0].endswith("verdict,error") and "measures nothing" in next(x for x in lines if x.startswith("4,"))
 
 
-def test_too_little_memory_is_no_fault_of_a_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    job = Job(load_config(save_config()))
+@pytest.mark.parametrize("shard_size", [1, 3])
+def test_measurements_that_are_broken_do_not_stop_the_others(shard_size: int) -> None:
+    y = np.zeros((12, 1, 1, 3))
+    y[[0, 1, 2, 3, 10], 0, 0, 0] = [np.nan, np.nan, np.inf, 1e39, -np.inf]  # 1e39 is infinite in single precision
+    np.save("y.npy", y)
+    store = ran(data="measurements:path=y.npy", shard_size=shard_size)
+    failed = {row.measurement: row.error for row in rows_of(store) if row.error and row.method == "DDRM"}
+    assert failed == {
+        place: f"y: NaN or infinity in measurement(s) [{place}]; remove or repair them" for place in (0, 1, 2, 3, 10)
+    }
+    np.save("y.npy", np.full((101, 1, 1, 3), np.nan))
+    with pytest.raises(NotFiniteError, match=r"measurement\(s\) \[0\]"):
+        ran("none", data="measurements:path=y.npy")
 
-    def full(*_: Any, **__: Any) -> None:
-        raise MemoryError
 
-    monkeypatch.setattr(shard_module, "quality", full)
-    with pytest.raises(MemoryError):
-        run_shard(job, [0, 1])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        getattr(torch, "AcceleratorError", RuntimeError)("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling cublasSgemm"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        OSError(5, "Input/output error"),
+    ],
+    ids=repr,
+)
+def test_faults_of_the_machine_are_no_faults_of_a_measurement(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(shard_module, "quality", broken)
+    with pytest.raises(type(error)):
+        ran(data="simulated:count=2")
+    assert not Store("out").is_finished(0)
+
+
+def test_shards_with_failures_are_done_again_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, sound = ran("whole"), shard_module.quality
+
+    def unlucky(result: Any, b: int, y: torch.Tensor, **others: Any) -> Any:
+        if y[b, 0, 0, 0] == torch.from_numpy(whole.read("y", [4]))[0, 0, 0, 0]:
+            raise RuntimeError("a matrix is singular")
+        return sound(result, b, y, **others)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(shard_module, "quality", unlucky)
+        ran()
+    words = ["run", "job.yaml", "--out=out", "--progress=false"]
+    stamps = {path: path.stat().st_mtime_ns for path in Path("out/shards").iterdir()}
+    with pytest.raises(SystemExit, match="1"):
+        main(words)
+    assert stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    main([*words, "--retry_failed"])
+    changed = [path.name for path in stamps if stamps[path] != path.stat().st_mtime_ns]
+    assert changed == ["000001.json"]
+    del (found := contents(Path("out")))["summary.csv"]
+    assert found == contents(Path("whole"))
 
 
 def test_a_shard_is_a_function_of_its_ids() -> None:
@@ -168,6 +225,27 @@ def test_a_dry_run_plans_the_whole_job(capsys: pytest.CaptureFixture[str]) -> No
     # y, truth, mean, std: 4 images of 3 float32; 5 quantiles and 4 samples: 13 images, 10 times
     assert "10 measurements, 4 shards of 3" in printed and "by 2 processes; 1.6 kB on disk" in printed
     assert not Path("results").exists()
+
+
+@pytest.mark.parametrize(("workers", "said"), [(1, "8 hours by 1 p"), (3, "4 hours by 3 p"), (9, "2 hours by 4 p")])
+def test_a_dry_run_foretells_shards_of_one_thread(
+    workers: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    threads, plans = list[int](), Job.plans
+
+    def planned(job: Job) -> dict[str, Plan]:
+        threads.append(torch.get_num_threads())
+        return {name: replace(plan, seconds=8 * 3600.0) for name, plan in plans(job).items()}
+
+    monkeypatch.setattr(Job, "plans", planned)
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        main(["run", str(save_config(methods=["DDRM:steps=3"])), "--dry_run", f"--workers={workers}"])
+    finally:
+        torch.set_num_threads(before)
+    assert f"4 shards of 3; about {said}" in capsys.readouterr().out
+    assert threads == [1]
 
 
 def test_the_manifest_says_what_made_the_results() -> None:

@@ -1,21 +1,30 @@
 """A job that was stopped goes on, and comes to the results of one that was not, bit by bit."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+import posterior.app.jobs.run as run_module
+import posterior.app.jobs.worker as worker_module
 from posterior.app.cli import main
 from posterior.app.config import load_config
-from posterior.app.jobs.ranks import rank_and_size
+from posterior.app.jobs.job import Job
+from posterior.app.jobs.local_engine import run_local
 from posterior.app.jobs.run import run_job
-from posterior.errors import CheckpointMismatchError, FileWriteError, InvalidValueError
+from posterior.app.jobs.shard import Shard
+from posterior.app.jobs.worker import Done
+from posterior.errors import CheckpointMismatchError, FileWriteError
 from posterior.io.locking import locked
 from posterior.io.store import Store
 from tests.app.jobs.workplace import contents, save_config
@@ -116,17 +125,55 @@ def test_a_corrupt_shard_is_said_and_done_again(capsys: pytest.CaptureFixture[st
     assert contents(store.folder) == before
 
 
+def test_a_job_is_built_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    g = np.random.default_rng(0).standard_normal((128, 128))
+    np.save("covariance.npy", g @ g.T / 128 + 0.1 * np.eye(128))  # whose eigenvectors are rounded as threads say
+    prior = {"name": "gaussian-mixture", "means": [[[[0.5] * 128]]], "covariance": "covariance.npy"}
+    save_config(prior=prior, data="simulated:count=2")
+    threads = torch.get_num_threads()
+    try:
+        for number in (1, 2):
+            torch.set_num_threads(number)
+            ran(f"alone-{number}")
+    finally:
+        torch.set_num_threads(threads)
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # of processes that begin now
+    ran("processes", workers=2)
+    assert contents(Path("alone-1")) == contents(Path("alone-2")) == contents(Path("processes"))
+
+
 def test_a_second_job_on_a_folder_is_told() -> None:
     save_config()
     Path("out").mkdir()
     with locked(Path("out/rank-0")):
-        with pytest.raises(FileWriteError, match=r"out/rank-0 is in use by another run \(process \d+"):
+        with pytest.raises(FileWriteError, match=r"out/rank-0 is in use by another run \(process \d+.* --rank of"):
             ran("out")
         ran("out", rank=1, world_size=2)  # another rank of the same job is none
     ran("out")
     save_config(seed=1)
     with pytest.raises(CheckpointMismatchError, match="results of another job: different seed"):
         ran("out")
+
+
+def test_ranks_that_overlap(monkeypatch: pytest.MonkeyPatch) -> None:
+    save_config()
+    store, stamps = ran("out", rank=0, world_size=4), dict[Path, int]()
+    with locked(store.record(1)), pytest.raises(FileWriteError, match=r"000001.json is in use .* --rank of their own"):
+        ran("out")
+    answer = worker_module.run_shard
+
+    def met(job: Job, ids: list[int]) -> Shard:
+        # while this run is at shard 1, other ranks do shards 2 and 3
+        monkeypatch.setattr(worker_module, "run_shard", answer)
+        for rank in (2, 3):
+            ran("out", rank=rank, world_size=4)
+        stamps.update({path: path.stat().st_mtime_ns for path in (store.record(2), store.record(3))})
+        return answer(job, ids)
+
+    monkeypatch.setattr(worker_module, "run_shard", met)
+    ran("out")
+    assert stamps and stamps == {path: path.stat().st_mtime_ns for path in stamps}
+    assert [store.is_finished(shard) for shard in range(4)] == [True] * 4
 
 
 def test_two_ranks_share_a_folder() -> None:
@@ -142,31 +189,36 @@ def test_two_ranks_share_a_folder() -> None:
     assert contents(Path("out")) == contents(Path("whole"))
 
 
-@pytest.mark.parametrize(
-    ("environment", "expected"),
-    [
-        ({}, (0, 1)),
-        ({"RANK": "3", "WORLD_SIZE": "4"}, (3, 4)),
-        ({"SLURM_ARRAY_TASK_ID": "7", "SLURM_ARRAY_TASK_MIN": "5", "SLURM_ARRAY_TASK_COUNT": "4"}, (2, 4)),
-        ({"SLURM_ARRAY_TASK_ID": "0", "SLURM_ARRAY_TASK_COUNT": "2"}, (0, 2)),
-        ({"RANK": "1"}, (0, 1)),
-    ],
-)
-def test_ranks_as_launchers_say(environment: dict[str, str], expected: tuple[int, int]) -> None:
-    assert rank_and_size(environment=environment) == expected
-    assert rank_and_size(0, 2, environment) == (0, 2)
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, GeneratorExit])
+def test_ctrl_c_stops_all_workers_at_once(stop: type[BaseException], capfd: pytest.CaptureFixture[str]) -> None:
+    config = load_config(save_config(methods=["DDRM:steps=1000"], data="simulated:count=6", shard_size=1))
+    store = run_job(replace(config, out=Path("out")), rank=5, world_size=6, progress=False)
+    done = run_local(config, store.folder, False, range(5), workers=2)
+    next(done)
+    for process in multiprocessing.active_children():
+        os.kill(process.pid or 0, signal.SIGINT)  # as a terminal does, to all that belong together
+    with pytest.raises(stop):
+        done.throw(stop)
+    assert sum(store.is_finished(shard) for shard in range(5)) <= 2  # two may end at the same time
+    assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize(
-    ("rank", "size", "environment", "message"),
-    [
-        (1, None, {}, "go together"),
-        (2, 2, {}, "no number 2"),
-        (-1, 2, {}, "no number -1"),
-        (None, None, {"RANK": "a", "WORLD_SIZE": "2"}, "set by torchrun, are no numbers"),
-        (None, None, {"RANK": "2", "WORLD_SIZE": "2"}, "no number 2"),
-    ],
-)
-def test_wrong_ranks(rank: int | None, size: int | None, environment: dict[str, str], message: str) -> None:
-    with pytest.raises(InvalidValueError, match=message):
-        rank_and_size(rank, size, environment)
+def test_ctrl_c_between_shards_stops_the_workers_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = []
+
+    def shards(*_: Any) -> Iterator[Done]:
+        try:
+            yield Done(0, 0, 0.0)
+        except GeneratorExit:
+            stopped.append(True)
+            raise
+
+    def pressed(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_module, "run_local", shards)
+    monkeypatch.setattr(run_module.tqdm, "update", pressed)
+    save_config()
+    with pytest.raises(KeyboardInterrupt) as caught:  # whose traceback holds on to the generator
+        ran("out", workers=2)
+    assert stopped and caught.value.__notes__ == ["finished shards are kept; the same command goes on"]

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,32 @@ def test_a_job_is_run_and_reported() -> None:
     assert (page["job"]["black"], page["job"]["white"]) == (-1, 1)
     assert page["job"]["methods"] == ["DDRM", "PiGDM"]
     assert page["measurement-1"]["methods"][1]["samples"]["shape"] == [4, 1, 1, 3]
+
+
+def test_an_operator_that_has_changed_is_not_taken_for_that_of_the_job() -> None:
+    def marked() -> str:
+        text, _ = report(Source(Path("out"), allow_code=True))
+        return str(blocks(text)["job"]["notes"])
+
+    np.save("mask.npy", np.array([[[1, 0, 1], [1, 0, 1]]]))
+    Path("own.py").write_text(
+        "from posterior.operators import Inpainting as I\nmake = lambda s: I.half_image(s, 'top')\n"
+    )
+    means = [[[[-1, 0.5, 0.2]] * 2]]
+    for operator, file in (("mask:path=mask.npy", "mask.npy"), ("own.py:make", "own.py")):
+        shutil.rmtree("out", ignore_errors=True)
+        prior = {"name": "gaussian-mixture", "means": means, "std": 0.3}
+        config = load_config(save_config(prior=prior, data="simulated:count=2", operator=operator), {"out": "out"})
+        run_job(config, progress=False, allow_code=True)
+        assert "not marked" not in marked()
+        before = Path(file).read_bytes()
+        if file == "mask.npy":
+            np.save(file, np.array([[[1, 0, 0], [1, 0, 1]]]))
+        else:
+            Path(file).write_bytes(before.replace(b"top", b"bottom"))
+        assert "is not marked, since the job cannot be built: the operator" in marked() and "changed since" in marked()
+        Path(file).write_bytes(before)
+        assert "not marked" not in marked()
 
 
 def test_a_job_without_samplers() -> None:

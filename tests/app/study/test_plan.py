@@ -1,5 +1,6 @@
 """What study.yaml may say, and the images that it names."""
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -97,6 +98,9 @@ def test_folders_need_the_same_names(tmp_path: Path) -> None:
     for file in (tmp_path / "vault/Yakmethod").rglob("*.npy"):
         file.unlink()
     with pytest.raises(FileFormatError, match="holds no images"):
+        read_plan(path)
+    np.save(os.fsdecode(os.fsencode(tmp_path / "vault/Yakmethod") + b"/\xff.npy"), np.zeros((6, 5)))
+    with pytest.raises(FileFormatError, match=r"holds '\\udcff\.npy', whose name is not UTF-8; rename it"):
         read_plan(path)
 
 

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from tests.app.study.test_rendering import chunks
@@ -29,6 +30,20 @@ def test_a_trial_shows_the_reference_and_every_method(study: Study) -> None:
     assert ada.level(trial["reference"]) == pytest.approx(REFERENCE, abs=1 / 255)
     assert sorted(map(ada.level, trial["images"])) == pytest.approx(sorted(LEVELS.values()), abs=1 / 255)
     assert len({*trial["images"], trial["reference"]}) == 4
+
+
+def test_an_image_that_has_changed_is_not_shown(study: Study, capsys: pytest.CaptureFixture[str]) -> None:
+    ada = study.reader()
+    token = ada.trial()["images"][0]
+    image, method = study.answers.image("ada", token) or ("", None)
+    file = study.plan.file(image, method)
+    before = file.read_bytes()
+    np.save(file, np.full((6, 5), 0.7, np.float32))
+    reply = ada.client.get(f"/image/{token}", headers=ada.headers)
+    assert (reply.status_code, reply.json()) == (503, {"error": "the server has a fault; tell who runs the study"})
+    assert f"{file} has changed since the server began" in capsys.readouterr().err
+    file.write_bytes(before)
+    assert ada.method(token) == method
 
 
 def test_the_reference_is_optional(tmp_path: Path) -> None:
