@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import importlib.util
 import multiprocessing
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -45,13 +46,12 @@ QUICK = JOB | {"data": {"name": "digits", "count": 6}, "shard_size": 1, "num_sam
 TARGET = 0.9
 
 
-def bare(config: Config, folder: Path, shards: Sequence[int], workers: int) -> Iterator[Done]:
+def bare(config: Config, folder: Path, allow_code: bool, shards: Sequence[int], workers: int) -> Iterator[Done]:
     """Shards by so many processes that know nothing of each other."""
     context = multiprocessing.get_context("spawn")
     done: Any = context.Queue()
-    processes = [
-        context.Process(target=_bare, args=(config, folder, shards[number::workers], done)) for number in range(workers)
-    ]
+    parts = [shards[number::workers] for number in range(workers)]
+    processes = [context.Process(target=_bare, args=(config, folder, allow_code, part, done)) for part in parts]
     for process in processes:
         process.start()
     for _ in shards:
@@ -60,8 +60,8 @@ def bare(config: Config, folder: Path, shards: Sequence[int], workers: int) -> I
         process.join()
 
 
-def _bare(config: Config, folder: Path, shards: Sequence[int], done: Any) -> None:
-    worker = Worker.of(config, folder, allow_code=False)
+def _bare(config: Config, folder: Path, allow_code: bool, shards: Sequence[int], done: Any) -> None:
+    worker = Worker.of(config, folder, allow_code)
     for shard in shards:
         done.put(worker(shard))
 
@@ -80,19 +80,20 @@ def pace(finished: Iterable[Done], workers: int, shards: Path) -> float:
 def main(quick: bool) -> str:
     """The tables, as Markdown."""
     with TemporaryDirectory() as folder:
-        out = Path(folder)
         config = load_config(ROOT / "configs/digits_inpainting.yaml", (QUICK if quick else JOB) | {"out": folder})
         job = Job(config)
-        store = Store.create(out, job.layout(), job.coordinates(), job.manifest())
-        shards = range(store.num_shards)
-        ways = {
-            "one bare process": (1, lambda: bare(config, out, shards, 1)),
-            "two bare processes": (2, lambda: bare(config, out, shards, 2)),
-            "--workers 2": (2, lambda: run_local(config, out, False, shards, 2)),
+        ways: dict[str, tuple[int, Callable[..., Iterable[Done]]]] = {
+            "one bare process": (1, partial(bare, config)),
+            "two bare processes": (2, partial(bare, config)),
+            "--workers 2": (2, partial(run_local, config)),
         }
         if not quick and importlib.util.find_spec("ray"):
-            ways["--engine ray --workers 2"] = 2, lambda: run_ray(config, out, False, shards, 2)
-        paces = {name: pace(way(), workers, out / "shards") for name, (workers, way) in ways.items()}
+            ways["--engine ray --workers 2"] = 2, partial(run_ray, config)
+        paces = {}
+        for number, (name, (workers, way)) in enumerate(ways.items()):
+            out = Path(folder) / str(number)  # of its own: what is finished is not done again
+            store = Store.create(out, job.layout(), job.coordinates(), job.manifest())
+            paces[name] = pace(way(out, False, range(store.num_shards), workers), workers, out / "shards")
         size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     one, two = paces["one bare process"], paces["two bare processes"]
     rows = [[name, f"{each:.2f}", f"{each / one:.2f}", f"{each / two:.2f}"] for name, each in paces.items()]
