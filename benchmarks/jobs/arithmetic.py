@@ -52,8 +52,8 @@ def arithmetic(efficiency: float) -> list[str]:
 - A call takes the FLOP that torch counts, two a multiply-add of convolutions and of matrix products, and nothing else
   takes time: [overhead](measured/overhead.md) is small.
 - A GPU is an A100: {PEAK / 1e12:.0f} TFLOP/s in TF32 by its data sheet, of which {REACHED:.0%} are reached.
-- Each GPU has a worker, and many are as efficient together as two workers are above, at most 1: they share nothing but the
-  folder.
+- Each GPU has a worker, and many are as efficient together as two workers are above, at most 1: they share nothing
+  but the folder.
 - Start-up, reading, writing, and what is lost with a machine that dies, a shard at the most, take no time.""",
         f"The results are {in_bytes(sizes[0])} before compression: measurements of 8 coils, truths, mean, standard "
         f"deviation and five quantiles. With `keep_samples: true` they are {in_bytes(sizes[1])}.",
