@@ -204,10 +204,15 @@ def test_shape_decides_only_where_it_can(tmp_path: Path) -> None:
         load_images(tmp_path / "a.png", (3, 6, 6))
 
 
-@pytest.mark.parametrize("shape", [(5,), (0, 6, 7), (5, 4, 6, 7), (2, 5, 1, 6, 7), (2, 2)])
+@pytest.mark.parametrize("shape", [(5,), (5, 4, 6, 7), (2, 5, 1, 6, 7), (2, 2)])
 def test_arrays_that_are_no_images(tmp_path: Path, shape: tuple[int, ...]) -> None:
     with pytest.raises(ShapeError, match="cannot be read"):
         load_images(saved(tmp_path, floats(*shape)))
+
+
+def test_an_array_without_images(tmp_path: Path) -> None:
+    with pytest.raises(FileFormatError, match=r"is empty: it holds an array of shape \(0, 6, 7\)"):
+        load_images(saved(tmp_path, floats(0, 6, 7)))
 
 
 def test_npz(tmp_path: Path) -> None:
