@@ -22,7 +22,7 @@ depends on how they are made: a table has it. Intervals are as narrow there, so 
 first: in trials on the first problem they were too narrow for truths that ended at ρ, and too wide for truths that
 ended with draws of 50 calls.
 
-Cost: 70 minutes on two cores, and a run that stopped goes on from results/ (the time below is then that of the last
+Cost: 95 minutes on two cores, and a run that stopped goes on from results/ (the time below is then that of the last
 part); --quick: seconds.
 """
 
