@@ -56,7 +56,9 @@ FINDING = (
     "means have noise of σ = 0.5: none of 8 checks finds a fault, at 200 network calls. With σ = 0.1 the target is "
     "missed: joint regions of 90 % hold the truth in 74 % of cases (block means) and 70 % (upper half), and intervals "
     "of single pixels in 89 and 88 %. Chains choose their modes while little of the measurement is known, and so few "
-    "of them cannot tell the weights of modes: the verdict warns in 66 and 139 of 200 runs."
+    "of them cannot tell the weights of modes: the verdict warns in 66 and 139 of 200 runs. Of five times as many "
+    "chains, weighed together, joint regions of 90 % hold the truth in 85 %, and no check finds a fault in 40 "
+    "problems, which are too few to find a small one; the verdict warns in 21 of them."
 )
 SHAPE, SAMPLES, TARGET = (1, 28, 28), 19, 0.01
 OURS = KineticLangevin(modes=True)
