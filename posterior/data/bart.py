@@ -61,9 +61,8 @@ def write_cfl(path: str | Path, values: Tensor) -> None:
     dims = [*values.shape, *[1] * (_NUM_DIMS - values.ndim)]
     last = max((d for d, n in enumerate(values.shape) if n > 1), default=0)
     with atomic_write(numbers) as stream, atomic_write(header) as text:
-        for part in torch.atleast_1d(values).movedim(
-            last, 0
-        ):  # one after another, since an array on the disk may be larger than memory
+        # one after another, since an array on the disk may be larger than memory
+        for part in torch.atleast_1d(values).movedim(last, 0):
             single = part.detach().cpu().to(torch.complex64).resolve_conj().numpy()
             stream.write(single.astype(_NUMBER).tobytes(order="F"))
         text.write(f"# Dimensions\n{' '.join(map(str, dims))}\n".encode())

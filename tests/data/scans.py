@@ -139,3 +139,13 @@ def bart_values() -> tuple[np.ndarray[Any, Any], list[int]]:
     """k-space in BART's order: readout, phase, 1, coils, …, slices in the fourteenth dimension."""
     values = kspace().numpy().transpose(2, 3, 1, 0)
     return values, [ROWS, COLUMNS, 1, COILS, *[1] * 9, SLICES, 1, 1]
+
+
+def parallel(acceleration: int, mode: xsd.calibrationModeType | None = None) -> xsd.parallelImagingType:
+    factor = xsd.accelerationFactorType(kspace_encoding_step_1=acceleration, kspace_encoding_step_2=1)
+    return xsd.parallelImagingType(accelerationFactor=factor, calibrationMode=mode)
+
+
+def flagged(acquisition: ismrmrd.Acquisition, flag: int) -> ismrmrd.Acquisition:
+    acquisition.setFlag(flag)
+    return acquisition

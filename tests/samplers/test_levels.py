@@ -55,11 +55,11 @@ def test_levels_come_as_foretold(operator: Operator, exact: bool) -> None:
     beta, progress = watched(sampler, problem)
     levels = sum(b < 1 for b in beta)
     assert abs(float(ahead) / levels - 1) < 0.3
-    # Half of the way through, the moves left are known to a half and a level (over six seeds of the blur 1.3 to 1.5
-    # times as many are foretold), but for those at β = 1 that are saved.
+    # Half of the way through, the moves left are off by no more than the levels in all may be, and by one, for levels
+    # are whole; but for those at β = 1 that are saved.
     half = levels // 2
     left = (1 / progress[half - 1] - 1) * half
-    assert 0.5 * (levels - half - 1) < left < 1.5 * (levels - half + 1) + sampler.budget.final_kinetic
+    assert -0.3 * levels - 1 < left - (levels - half) < 0.3 * levels + 1 + sampler.budget.final_kinetic
 
 
 def test_a_gaussian_s_levels_are_those_of_its_spectrum() -> None:
