@@ -12,7 +12,7 @@ from posterior.app.config import build_prior
 from posterior.app.pictures import load_pictures
 from posterior.app.running import default_device
 from posterior.app.specification import build
-from posterior.errors import InvalidValueError
+from posterior.errors import InvalidValueError, check_finite
 from posterior.likelihoods import Likelihood
 from posterior.noise import Noise
 from posterior.operators import Operator
@@ -73,6 +73,7 @@ def pose(
         y = noise.simulate(truth, Noise.of(seed, len(truth), device=device))
     elif measurement is not None:
         y = load_measurements(measurement).to(device)
+        check_finite(str(measurement), y, "remove or repair them")
     return Question(Posterior(model, noise, y), truth, f"{operator}, {words}")
 
 

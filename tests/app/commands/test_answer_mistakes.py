@@ -22,7 +22,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["--image=pictures", "--measurement=y.npy"], "either --image .* or --measurement"),
         (["--image=nowhere.png"], "nowhere.png does not exist"),
         (["--image=large.png"], r"\(1, 9, 9\); expected \(1, 8, 8\)"),
-        (["--measurement=nan.npy"], "NaN or infinity"),
+        (["--measurement=nan.npy"], r"nan\.npy: NaN or infinity"),
         (["--measurement=one.npy"], "batch dimension"),
         (["--measurement=everywhere.npy"], "measures nothing"),
         (["--measurement=x.npz"], "not readable as an npy array"),
